@@ -1,0 +1,1 @@
+"""The dashboard: thin Streamlit pages over a bundle that the pipeline published."""

@@ -1,0 +1,28 @@
+"""Loupe's dashboard: `streamlit run dashboard/app.py -- PATH`, a run's folder or a bundle."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import connection, state, widgets
+
+HERE = Path(__file__).parent
+
+st.set_page_config(page_title="Loupe", page_icon=str(HERE / "icon.png"), layout="wide")
+st.html(HERE / "style.css")
+pages = [
+    st.Page("views/overview.py", title="Overview", url_path="overview", default=True),
+    st.Page("views/browse.py", title="Browse", url_path="browse"),
+    st.Page("views/feature.py", title="Feature", url_path="feature"),
+]
+chosen = st.navigation(pages, position="top")
+try:
+    names = list(connection.runs())
+    if len(names) > 1:
+        widgets.run_picker(names)
+    connection.current()
+except connection.Refused as problem:
+    widgets.refused(str(problem))
+    st.stop()
+state.follow()
+chosen.run()

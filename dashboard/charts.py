@@ -1,0 +1,129 @@
+"""Records -> Altair charts. Streamlit's theme gives text and grid their colours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from dashboard import palette, words
+from dashboard.queries import Dictionary, Summary
+
+Z95 = 1.96
+"""Half the width of a 95 % interval of a mean, in standard errors."""
+WIDTH = 14
+
+
+def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary]) -> alt.LayerChart:
+    """The spread of MS in each dictionary, hook point by hook point, with the controls' means.
+
+    Thin line: 5th to 95th percentile; bar: quartiles; dot: the mean with its 95 % interval.
+    """
+    spread = {s.dictionary_id: s for s in summaries}
+    rows = [_spread(d, spread[d.dictionary_id]) for d in dictionaries if _scored(d, spread)]
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("place:N", sort=_unique(r["place"] for r in rows), title=None,
+                axis=alt.Axis(labelAngle=0, ticks=False, domain=False)),
+        xOffset=alt.XOffset("name:N", sort=_unique(r["name"] for r in rows)),
+        color=_colour(dictionaries),
+        tooltip=[
+            alt.Tooltip("dictionary:N"), alt.Tooltip("scored:Q", title="features", format=","),
+            alt.Tooltip("mean:Q", title="mean MS", format=".3f"),
+            alt.Tooltip("interval:N", title="95 % interval"),
+            alt.Tooltip("p50:Q", title="median", format=".3f"),
+            alt.Tooltip("control_neuron:Q", title="control, neurons", format=".3f"),
+            alt.Tooltip("control_direction:Q", title="control, directions", format=".3f"),
+        ],
+    )  # fmt: skip
+    y = alt.Y("p05:Q", title="monosemanticity score (MS)", scale=alt.Scale(zero=False, nice=True))
+    control = base.transform_filter("datum.basis == 'sae'")
+    tick = {"size": WIDTH + 6, "thickness": 2.5, "color": palette.CONTROL}
+    return alt.layer(
+        base.mark_rule(strokeWidth=1.5).encode(y=y, y2="p95:Q"),
+        base.mark_bar(width=WIDTH, cornerRadius=3).encode(y="p25:Q", y2="p75:Q"),
+        control.mark_tick(**tick).encode(y="control_neuron:Q", color=alt.value(palette.CONTROL)),
+        base.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q", color=alt.value("#ffffff")),
+        base.mark_circle(size=44, opacity=1, stroke="#1f2326", strokeWidth=1).encode(
+            y="mean:Q", color=alt.value("#ffffff")
+        ),
+    ).properties(height=300)
+
+
+def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
+    """Sparsity against what the reconstruction misses, one point an SAE."""
+    rows = [
+        {"name": d.name, "place": d.place, "dictionary": d.short, "l0": d.l0, "fvu": d.fvu}
+        for d in dictionaries
+        if d.basis == "sae"
+    ]
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("l0:Q", title="l0, features a token", scale=alt.Scale(zero=False, padding=24)),
+        y=alt.Y("fvu:Q", title="fvu", scale=alt.Scale(padding=12)),
+        color=_colour([d for d in dictionaries if d.basis == "sae"]),
+        tooltip=[
+            alt.Tooltip("dictionary:N"),
+            alt.Tooltip("l0:Q", format=".1f"),
+            alt.Tooltip("fvu:Q", format=".3f"),
+        ],
+    )
+    names = base.mark_text(align="left", dx=8, fontSize=11).encode(
+        text="place:N", color=alt.value("#8b919c")
+    )
+    return alt.layer(base.mark_circle(size=90, opacity=1), names).properties(height=300)
+
+
+def histogram(edges: Sequence[float], counts: Sequence[int], *, accent: str) -> alt.Chart:
+    """Val images by activation; the square-root scale keeps the few strong ones in sight."""
+    rows = [
+        {"low": low, "high": high, "images": count}
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    return (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar(color=accent, binSpacing=1)
+        .encode(
+            x=alt.X("low:Q", bin="binned", title="activation", axis=alt.Axis(tickCount=6)),
+            x2="high:Q",
+            y=alt.Y("images:Q", title="images (square-root scale)",
+                    scale=alt.Scale(type="sqrt"), axis=alt.Axis(tickCount=4, format="d")),
+            tooltip=[
+                alt.Tooltip("low:Q", title="from", format=".3f"),
+                alt.Tooltip("high:Q", title="to", format=".3f"),
+                alt.Tooltip("images:Q", format=","),
+            ],
+        )
+        .properties(height=200)
+    )  # fmt: skip
+
+
+def _scored(dictionary: Dictionary, spread: dict[str, Summary]) -> bool:
+    summary = spread.get(dictionary.dictionary_id)
+    return summary is not None and summary.mean is not None
+
+
+def _spread(dictionary: Dictionary, summary: Summary) -> dict[str, Any]:
+    mean, half = summary.mean or 0.0, Z95 * (summary.error or 0.0)
+    return {
+        "name": dictionary.name, "place": dictionary.place, "basis": dictionary.basis,
+        "dictionary": dictionary.short, "scored": summary.scored, "mean": mean,
+        "low": mean - half, "high": mean + half, "interval": f"{mean - half:.3f} to {mean + half:.3f}",
+        "p05": summary.p05, "p25": summary.p25, "p50": summary.p50, "p75": summary.p75,
+        "p95": summary.p95, "control_neuron": summary.control_neuron,
+        "control_direction": summary.control_direction,
+    }  # fmt: skip
+
+
+def _colour(dictionaries: Sequence[Dictionary]) -> alt.Color:
+    colours = dictionary_colours(dictionaries)
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    legend = alt.Legend(title=None, orient="top", symbolType="circle")
+    return alt.Color("name:N", scale=scale, legend=legend)
+
+
+def dictionary_colours(dictionaries: Sequence[Dictionary]) -> dict[str, str]:
+    """The colour of each dictionary name: grey for neurons, shades of the accent for SAEs."""
+    neurons = {d.name for d in dictionaries if d.basis == "neurons"}
+    return palette.by_name(_unique(d.name for d in dictionaries), neurons)
+
+
+def _unique(names: Any) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,142 @@
+const EVERY_MS = 90; // a held key sends no more often than this; the last target always goes
+const GIVE_UP_MS = 4000; // an answer that never came no longer blocks what the page says
+const bars = new WeakMap();
+
+function typing(event) {
+  const at = event.composedPath()[0];
+  if (!(at instanceof Element)) return false;
+  return at.matches("input, textarea, select, [contenteditable], [role=slider], [role=listbox]");
+}
+
+function send(bar) {
+  bar.timer = null;
+  bar.sent = performance.now();
+  bar.go(bar.want);
+}
+
+// Ask for a feature: the number changes at once, the page follows.
+function want(bar, target) {
+  const id = Math.max(0, Math.min(bar.count - 1, target));
+  if (id === (bar.want ?? bar.id)) return;
+  bar.want = id;
+  bar.show(id);
+  clearTimeout(bar.giveUp);
+  bar.giveUp = setTimeout(() => { bar.want = null; bar.show(bar.id); }, GIVE_UP_MS);
+  const wait = EVERY_MS - (performance.now() - bar.sent);
+  if (wait <= 0) send(bar);
+  else if (!bar.timer) bar.timer = setTimeout(() => send(bar), wait);
+}
+
+function step(bar, by) { want(bar, (bar.want ?? bar.id) + by); }
+
+function start(root) {
+  const bar = { id: 0, count: 1, want: null, sent: 0, timer: null, go: () => {}, show: () => {} };
+  bar.onKey = (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!by || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (typing(event)) return;
+    event.preventDefault();
+    step(bar, by);
+  };
+  document.addEventListener("keydown", bar.onKey);
+  bars.set(root, bar);
+  return bar;
+}
+
+function fact(list, name, value, help) {
+  const box = el("div", "fact");
+  box.title = help;
+  const dd = el("dd");
+  dd.append(value instanceof Node ? value : el("span", "num", value));
+  box.append(el("dt", "", name), dd);
+  list.append(box);
+}
+
+function jump(bar) {
+  const box = el("input", "jump");
+  box.type = "number";
+  box.min = 0;
+  box.max = bar.count - 1;
+  box.setAttribute("aria-label", `feature id, 0 to ${bar.count - 1}`);
+  box.addEventListener("change", () => {
+    const id = Number.parseInt(box.value, 10);
+    if (Number.isFinite(id)) want(bar, id);
+  });
+  return box;
+}
+
+function mover(text, name, act) {
+  const node = el("button", "mover", text);
+  node.setAttribute("aria-label", name);
+  node.title = name;
+  node.addEventListener("click", act);
+  return node;
+}
+
+function copier() {
+  const node = el("button", "copy", "Copy link");
+  node.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      node.textContent = "Copied";
+    } catch {
+      node.textContent = "Copy from the address bar";
+    }
+    setTimeout(() => { node.textContent = "Copy link"; }, 1600);
+  });
+  return node;
+}
+
+function head(data, bar, open) {
+  const top = el("div", "top");
+  const where = link("where", data.href, () => open(data.go));
+  where.textContent = data.where;
+  where.title = "Browse this dictionary";
+  const title = el("h1");
+  const id = el("span", "num");
+  title.append(where, " ", id);
+  const move = el("div", "move");
+  const previous = mover("←", "previous feature (left arrow key)", () => step(bar, -1));
+  const next = mover("→", "next feature (right arrow key)", () => step(bar, 1));
+  const box = jump(bar);
+  move.append(previous, box, next, copier());
+  top.append(title, move);
+  bar.show = (now) => {
+    id.textContent = `#${now}`;
+    box.value = now;
+    previous.disabled = now <= 0;
+    next.disabled = now >= bar.count - 1;
+    bar.root.classList.toggle("busy", now !== bar.id);
+  };
+  return top;
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const root = parentElement.querySelector(".root");
+  const bar = bars.get(root) ?? start(root);
+  if (bar.want === data.id) { bar.want = null; clearTimeout(bar.giveUp); }
+  Object.assign(bar, { root, id: data.id, count: data.count });
+  bar.go = (target) => setTriggerValue("go", target);
+  const focused = root.getRootNode().activeElement?.className;
+  const facts = el("dl", "facts");
+  const label = el("span", data.label ? "chip" : "muted", data.label || "no label");
+  fact(facts, "label", label, data.help.label);
+  if (data.labelScore) label.append(el("span", "num muted", ` ${data.labelScore}`));
+  const ms = meter(data.ms, data.msText, data.help.ms);
+  if (data.percentile) {
+    const rank = el("span", "num muted", data.percentile);
+    rank.title = data.help.percentile;
+    ms.append(rank);
+  }
+  fact(facts, "MS", ms, data.help.ms);
+  for (const one of data.facts) fact(facts, one.name, one.text, one.help);
+  root.replaceChildren(head(data, bar, (go) => setTriggerValue("open", go)), facts);
+  if (focused) root.querySelector(`.${focused.split(" ")[0]}`)?.focus();
+  bar.show(bar.want ?? bar.id);
+  return () => {
+    document.removeEventListener("keydown", bar.onKey);
+    clearTimeout(bar.timer);
+    clearTimeout(bar.giveUp);
+    bars.delete(root);
+  };
+}

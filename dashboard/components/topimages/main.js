@@ -1,0 +1,101 @@
+const KEPT = "loupe.heatmap";
+const VEIL = [16, 18, 24]; // over patches at 0, so that the active ones stand out
+
+function taste() {
+  try {
+    return { on: true, opacity: 0.6, ...JSON.parse(localStorage.getItem(KEPT) || "{}") };
+  } catch {
+    return { on: true, opacity: 0.6 };
+  }
+}
+
+function keep(now) {
+  try { localStorage.setItem(KEPT, JSON.stringify(now)); } catch { /* private window */ }
+}
+
+function colour(stops, t) {
+  const at = Math.max(0, Math.min(1, t)) * (stops.length - 1);
+  const low = Math.min(Math.floor(at), stops.length - 2);
+  const part = (hex, i) => Number.parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
+  return [0, 1, 2].map((i) => {
+    const a = part(stops[low], i);
+    return Math.round(a + (part(stops[low + 1], i) - a) * (at - low));
+  });
+}
+
+// One canvas pixel a patch; the browser scales it up.
+function heat(image, [rows, columns], stops, top) {
+  const canvas = el("canvas", "heat");
+  canvas.width = columns;
+  canvas.height = rows;
+  const pen = canvas.getContext("2d");
+  const pixels = pen.createImageData(columns, rows);
+  for (let i = 0; i < rows * columns; i++) pixels.data.set([...VEIL, 165], i * 4);
+  image.patches.forEach((patch, i) => {
+    const t = image.acts[i] / top;
+    pixels.data.set([...colour(stops, t), 120 + Math.round(110 * t)], patch * 4);
+  });
+  pen.putImageData(pixels, 0, 0);
+  canvas.setAttribute("aria-hidden", "true");
+  return canvas;
+}
+
+function tile(image, data, top) {
+  const node = el("figure", "tile");
+  node.tabIndex = 0;
+  const frame = el("div", "frame");
+  const picture = el("img");
+  picture.decoding = "sync";
+  picture.alt = image.caption || image.name;
+  if (image.src) picture.src = image.src;
+  frame.append(picture);
+  if (data.grid) frame.append(heat(image, data.grid, data.colours, top));
+  const line = el("figcaption");
+  line.append(el("span", "num muted", image.rank), el("span", "num", image.text));
+  const tip = el("div", "tip");
+  tip.append(el("div", "", image.caption || "no caption"));
+  for (const detail of image.details) tip.append(el("div", "muted", detail));
+  node.append(frame, line, tip);
+  return node;
+}
+
+function controls(root, data, top) {
+  const now = taste();
+  const show = () => {
+    root.classList.toggle("heat-on", now.on);
+    root.style.setProperty("--heat", now.opacity);
+    range.disabled = !now.on;
+    keep(now);
+  };
+  const bar = el("div", "bar");
+  const toggle = el("label", "switch");
+  const box = el("input");
+  box.type = "checkbox";
+  box.checked = now.on;
+  box.addEventListener("change", () => { now.on = box.checked; show(); });
+  toggle.append(box, "Heat map");
+  const range = el("input", "range");
+  Object.assign(range, { type: "range", min: 0.1, max: 1, step: 0.05, value: now.opacity });
+  range.setAttribute("aria-label", "heat map opacity");
+  range.addEventListener("input", () => { now.opacity = Number(range.value); show(); });
+  const scale = el("span", "scale");
+  const ramp = el("span", "ramp");
+  ramp.style.background = `linear-gradient(90deg, ${data.colours.join(", ")})`;
+  scale.append(el("span", "num muted", "0"), ramp, el("span", "num muted", top.toFixed(2)));
+  scale.title = "activation of a patch";
+  bar.append(toggle, range, scale);
+  show();
+  return bar;
+}
+
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".root");
+  const top = Math.max(1e-9, ...data.images.flatMap((image) => image.acts));
+  const head = el("div", "head");
+  head.append(el("h2", "", `Top ${data.images.length} images`));
+  if (data.grid) head.append(controls(root, data, top));
+  else head.append(el("span", "muted", "one vector an image here: no heat map"));
+  const tiles = el("div", "tiles");
+  tiles.append(...data.images.map((image) => tile(image, data, top)));
+  root.replaceChildren(head, tiles);
+}

@@ -1,0 +1,369 @@
+"""All SQL of the pages: parameters in, records out. No streamlit, no torch, no pandas.
+
+Every call makes its own cursor: threads that share a DuckDB connection without one read each
+other's rows. Every query is bounded, values go in as parameters, and names of columns that a page
+may choose come from a whitelist.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import duckdb
+
+SORTS = ("ms", "density", "max", "mean", "label_score", "feature_id")
+"""Columns of `features` that a list may be sorted by."""
+MS_BINS = 40
+MOST_SKIPPED = 200
+MOST_LABELS = 500
+MOST_TAGS = 5000
+MOST_ROWS = 200
+
+Connection = duckdb.DuckDBPyConnection
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A row of `dictionaries` with the mean MS of its scored features and its hook's short name."""
+
+    dictionary_id: str
+    model: str
+    hook: str
+    name: str
+    depth: int
+    basis: str
+    architecture: str
+    d_in: int
+    d_sae: int
+    tokens: str
+    pooling: str
+    grid_height: int | None
+    grid_width: int | None
+    l0: float
+    fvu: float
+    dead: int
+    n_examples: int
+    default_encoder: str
+    ms: float | None
+
+    @property
+    def place(self) -> str:
+        """The hook point, shortened: `vision.3` for `vision.3.resid_post`."""
+        return self.hook.removesuffix(".resid_post")
+
+    @property
+    def short(self) -> str:
+        """`vision.3 / matryoshka`, as cards and headings name it."""
+        return f"{self.place} / {self.name}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How MS is spread over a dictionary's scored features, with its density-matched controls."""
+
+    dictionary_id: str
+    scored: int
+    mean: float | None
+    error: float | None
+    """Standard error of the mean."""
+    p05: float | None
+    p25: float | None
+    p50: float | None
+    p75: float | None
+    p95: float | None
+    control_neuron: float | None
+    control_direction: float | None
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a bundle holds, counted."""
+
+    train: int
+    val: int
+    skipped: int
+    encoders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which features of a dictionary a list shows; None is an open end."""
+
+    ms: tuple[float | None, float | None] = (None, None)
+    density: tuple[float | None, float | None] = (None, None)
+    labels: tuple[str, ...] = ()
+    live: bool = True
+
+
+@dataclass(frozen=True)
+class Card:
+    """A row of `features` and its first top examples: what the one feature card shows."""
+
+    dictionary_id: str
+    feature_id: int
+    group: int | None
+    n_active: int
+    density: float
+    max: float
+    mean: float
+    ms: float | None
+    ms_percentile: float | None
+    label: str | None
+    label_score: float | None
+    examples: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Top:
+    """One of the examples that activate a feature most, with where in the image."""
+
+    rank: int
+    example_id: int
+    activation: float
+    token: int | None
+    patches: list[int]
+    patch_acts: list[float]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """All that the page of one feature shows, but for pictures and captions."""
+
+    card: Card
+    top: list[Top]
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Score:
+    """MS by one encoder and what sparsity alone would give."""
+
+    encoder: str
+    ms: float | None
+    control_neuron: float | None
+    control_direction: float | None
+    default: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """What is known of an image."""
+
+    example_id: int
+    uri: str
+    captions: list[str]
+    label: str | None
+    tags: list[str]
+
+
+_CARD = "dictionary_id, feature_id, \"group\", n_active, density, max, mean, ms, ms_percentile, label, label_score"  # fmt: skip  # noqa: E501
+
+
+def dictionaries(connection: Connection) -> list[Dictionary]:
+    """Every dictionary, model by model, in the order of depth, SAEs before neurons."""
+    return _records(
+        connection,
+        Dictionary,
+        """SELECT d.*, f.ms FROM dictionaries d
+        LEFT JOIN (SELECT dictionary_id, avg(ms) AS ms FROM features GROUP BY ALL) f
+        USING (dictionary_id)
+        ORDER BY model, depth, basis = 'neurons', name LIMIT 1000""",
+    )
+
+
+def summaries(connection: Connection) -> list[Summary]:
+    """The spread of MS in every dictionary, by its default encoder."""
+    return _records(
+        connection,
+        Summary,
+        """SELECT d.dictionary_id, count(m.ms) AS scored, avg(m.ms) AS mean,
+            stddev_samp(m.ms) / sqrt(count(m.ms)) AS error,
+            quantile_cont(m.ms, 0.05) AS p05, quantile_cont(m.ms, 0.25) AS p25,
+            quantile_cont(m.ms, 0.5) AS p50, quantile_cont(m.ms, 0.75) AS p75,
+            quantile_cont(m.ms, 0.95) AS p95,
+            avg(m.control_neuron) AS control_neuron,
+            avg(m.control_direction) AS control_direction
+        FROM dictionaries d
+        JOIN monosemanticity m ON m.dictionary_id = d.dictionary_id
+            AND m.encoder = d.default_encoder
+        GROUP BY d.dictionary_id ORDER BY d.dictionary_id LIMIT 1000""",
+    )
+
+
+def holdings(connection: Connection) -> Holdings:
+    """Images by split, skipped inputs and encoders, the default encoder first."""
+    cursor = connection.cursor()
+    splits = dict(cursor.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall())
+    skipped = cursor.execute("SELECT count(*) FROM skipped").fetchall()[0][0]
+    encoders = cursor.execute(
+        'SELECT encoder FROM encoders ORDER BY "default" DESC, encoder LIMIT 100'
+    ).fetchall()
+    names = tuple(name for (name,) in encoders)
+    return Holdings(splits.get("train", 0), splits.get("val", 0), skipped, names)
+
+
+def skipped(connection: Connection, *, limit: int = MOST_SKIPPED) -> list[tuple[str, str]]:
+    """(uri, reason) of the first inputs that could not be read."""
+    sql = "SELECT uri, reason FROM skipped ORDER BY uri LIMIT ?"
+    return connection.cursor().execute(sql, [limit]).fetchall()
+
+
+def labels(connection: Connection, *, limit: int = MOST_LABELS) -> list[str]:
+    """The labels that features of the bundle carry, the commonest first."""
+    sql = """SELECT label FROM features WHERE label IS NOT NULL
+        GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"""
+    return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]
+
+
+def count(connection: Connection, dictionary_id: str, chosen: Filter) -> int:
+    """How many features of the dictionary pass the filter."""
+    where, values = _where(dictionary_id, chosen)
+    sql = f"SELECT count(*) FROM features WHERE {where}"
+    found: int = connection.cursor().execute(sql, values).fetchall()[0][0]
+    return found
+
+
+def page(
+    connection: Connection,
+    dictionary_id: str,
+    chosen: Filter,
+    *,
+    sort: str = "ms",
+    descending: bool = True,
+    limit: int = 24,
+    offset: int = 0,
+    examples: int = 8,
+) -> list[Card]:
+    """One page of the features that pass the filter, each with its first `examples` top images.
+
+    Features without a value in the column sorted by come last; equal ones by feature id.
+
+    Raises:
+        ValueError: `sort` is not one of SORTS.
+    """
+    if sort not in SORTS:
+        raise ValueError(f"sort by {sort!r}: name one of {', '.join(SORTS)}")
+    where, values = _where(dictionary_id, chosen)
+    order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, feature_id"
+    # The ids first, from the narrow table: sorting must not carry the top examples along.
+    return _records(
+        connection,
+        Card,
+        f"""WITH wanted AS (
+            SELECT feature_id FROM features WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?
+        )
+        SELECT {_CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
+        FROM cards WHERE dictionary_id = ? AND feature_id IN (SELECT feature_id FROM wanted)
+        ORDER BY {order}""",
+        [*values, min(limit, MOST_ROWS), max(offset, 0), examples, dictionary_id],
+    )
+
+
+def ms_histogram(
+    connection: Connection, dictionary_id: str, chosen: Filter
+) -> tuple[list[int], list[int]]:
+    """Features per MS bin (MS_BINS of them over 0 to 1): of the dictionary, and of the filter."""
+    where, values = _where(dictionary_id, chosen)
+    rows = (
+        connection.cursor()
+        .execute(
+            f"""SELECT least(greatest(floor(ms * {MS_BINS}), 0), {MS_BINS - 1})::INTEGER AS bin,
+            count(*), count(*) FILTER (WHERE {where})
+            FROM features WHERE dictionary_id = ? AND ms IS NOT NULL GROUP BY bin""",
+            [*values, dictionary_id],
+        )
+        .fetchall()
+    )
+    every, passed = [0] * MS_BINS, [0] * MS_BINS
+    for place, total, kept in rows:
+        every[place], passed[place] = total, kept
+    return every, passed
+
+
+def feature(connection: Connection, dictionary_id: str, feature_id: int) -> Feature | None:
+    """The feature with its top images and histogram, or None where there is no such feature."""
+    rows = (
+        connection.cursor()
+        .execute(
+            f"""SELECT {_CARD}, coalesce(top, []), coalesce(edges, []), coalesce(counts, [])
+            FROM cards WHERE dictionary_id = ? AND feature_id = ? LIMIT 1""",
+            [dictionary_id, feature_id],
+        )
+        .fetchall()
+    )
+    if not rows:
+        return None
+    *card, top, edges, counts = rows[0]
+    return Feature(Card(*card), [Top(**t) for t in top], edges, counts)
+
+
+def scores(connection: Connection, dictionary_id: str, feature_id: int) -> list[Score]:
+    """MS of the feature by every encoder, the default one first."""
+    return _records(
+        connection,
+        Score,
+        """SELECT m.*, e."default" FROM monosemanticity m JOIN encoders e USING (encoder)
+        WHERE m.dictionary_id = ? AND m.feature_id = ?
+        ORDER BY e."default" DESC, encoder LIMIT 100""",
+        [dictionary_id, feature_id],
+    )
+
+
+def pictures(connection: Connection, example_ids: Sequence[int]) -> dict[int, bytes]:
+    """WebP bytes of the thumbnails there are of these examples."""
+    return dict(_among(connection, "SELECT example_id, image FROM thumbnails", example_ids))
+
+
+def examples(connection: Connection, example_ids: Sequence[int]) -> dict[int, Example]:
+    """What is known of these examples, by id."""
+    sql = "SELECT example_id, uri, captions, label, tags FROM examples"
+    return {row[0]: Example(*row) for row in _among(connection, sql, example_ids)}
+
+
+def tag_rates(connection: Connection, *, limit: int = MOST_TAGS) -> dict[str, float]:
+    """The share of val images that carry each tag, for the commonest tags."""
+    sql = """SELECT tag, count(*) / (SELECT count(*) FROM examples WHERE split = 'val')
+        FROM (SELECT unnest(tags) AS tag FROM examples WHERE split = 'val')
+        GROUP BY tag ORDER BY count(*) DESC, tag LIMIT ?"""
+    return dict(connection.cursor().execute(sql, [limit]).fetchall())
+
+
+def _among(connection: Connection, sql: str, example_ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    ids = list(example_ids)[: MOST_ROWS * 16]
+    if not ids:
+        return []
+    marks = ", ".join("?" * len(ids))
+    return connection.cursor().execute(f"{sql} WHERE example_id IN ({marks})", ids).fetchall()
+
+
+def _where(dictionary_id: str, chosen: Filter) -> tuple[str, list[Any]]:
+    """The filter as a condition on `features` and its parameters."""
+    terms, values = ["dictionary_id = ?"], [dictionary_id]
+    bounds: dict[str, tuple[float | None, float | None]] = {
+        "ms": chosen.ms,
+        "density": chosen.density,
+    }
+    parameters: list[Any] = list(values)
+    for column, (low, high) in bounds.items():
+        for sign, bound in ((">=", low), ("<=", high)):
+            if bound is not None:
+                terms.append(f"{column} {sign} ?")
+                parameters.append(bound)
+    if chosen.labels:
+        terms.append(f"label IN ({', '.join('?' * len(chosen.labels))})")
+        parameters += chosen.labels
+    if chosen.live:
+        terms.append("n_active > 0")
+    return " AND ".join(terms), parameters
+
+
+def _records(
+    connection: Connection, kind: type[T], sql: str, values: Sequence[Any] = ()
+) -> list[T]:
+    """The rows as records of `kind`; columns that it does not have are left out."""
+    cursor = connection.cursor().execute(sql, list(values))
+    names = [column[0] for column in cursor.description or ()]
+    wanted = [(f.name, names.index(f.name)) for f in fields(kind)]  # type: ignore[arg-type]
+    return [kind(**{name: row[at] for name, at in wanted}) for row in cursor.fetchall()]

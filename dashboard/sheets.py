@@ -1,0 +1,92 @@
+"""Pictures as data URIs: contact sheets composed on request, and single thumbnails."""
+
+import base64
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+CAPACITY = 48 * 2**20
+"""Bytes of encoded sheets kept."""
+LARGEST = 1024
+"""No thumbnail has a longer side; a larger picture is not decoded."""
+GROUND = (128, 128, 128)
+
+Key = tuple[str, str, int, int]
+"""Bundle, dictionary, feature, tile size."""
+Fetch = Callable[[Sequence[int]], Mapping[int, bytes]]
+
+
+class Sheets:
+    """Contact sheets, each one WebP of tiles in reading order, through a bounded cache.
+
+    Safe to share between threads: the cache is locked, and pictures are decoded and encoded in a
+    small pool (Pillow lets other threads run meanwhile).
+    """
+
+    def __init__(self, *, capacity: int = CAPACITY, workers: int = 4) -> None:
+        self._kept: OrderedDict[Key, str] = OrderedDict()
+        self._size, self._capacity = 0, capacity
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sheets")
+
+    def get(self, wanted: Mapping[Key, Sequence[int]], fetch: Fetch, *, columns: int) -> list[str]:
+        """A data URI for each entry of `wanted` (key -> example ids), in its order.
+
+        Args:
+            wanted: what each sheet shows; the last part of its key is the side of a tile in pixels.
+            fetch: WebP bytes of the examples that it is given, called once for all that is missing.
+            columns: tiles in a row.
+        """
+        with self._lock:
+            ready = {key: self._kept[key] for key in wanted if key in self._kept}
+            for key in ready:
+                self._kept.move_to_end(key)
+        missing = [key for key in wanted if key not in ready]
+        if missing:
+            pictures = fetch(sorted({i for key in missing for i in wanted[key]}))
+            made = self._pool.map(
+                lambda key: _sheet([pictures.get(i) for i in wanted[key]], key[-1], columns), missing
+            )
+            for key, uri in zip(missing, made, strict=True):
+                ready[key] = uri
+                self._keep(key, uri)
+        return [ready[key] for key in wanted]
+
+    def _keep(self, key: Key, uri: str) -> None:
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = uri
+            self._size += len(uri)
+            while self._size > self._capacity:
+                _, old = self._kept.popitem(last=False)
+                self._size -= len(old)
+
+
+def data_uri(webp: bytes) -> str:
+    """`webp` as an address that an image element shows without a request."""
+    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
+
+
+def _sheet(pictures: Sequence[bytes | None], tile: int, columns: int) -> str:
+    rows = max(1, -(-len(pictures) // columns))
+    sheet = Image.new("RGB", (columns * tile, rows * tile), GROUND)
+    for place, webp in enumerate(pictures):
+        if webp is not None:
+            row, column = divmod(place, columns)
+            sheet.paste(_tile(webp, tile), (column * tile, row * tile))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "WEBP", quality=78, method=1)
+    return data_uri(buffer.getvalue())
+
+
+def _tile(webp: bytes, tile: int) -> Image.Image:
+    with Image.open(io.BytesIO(webp), formats=("WEBP",)) as image:
+        if max(image.size) > LARGEST:
+            return Image.new("RGB", (tile, tile), GROUND)
+        rgb = image.convert("RGB")
+    return rgb if rgb.size == (tile, tile) else rgb.resize((tile, tile), Image.Resampling.BILINEAR)

@@ -1,0 +1,72 @@
+"""Feature: one feature's numbers, top images with patch heat maps, and what they share."""
+
+import streamlit as st
+
+from dashboard import charts, connection, palette, queries, state, widgets, words
+from dashboard.components.bars import bars
+from dashboard.components.featurebar import featurebar
+from dashboard.components.topimages import topimages
+
+
+def choose(every: list[queries.Dictionary]) -> tuple[queries.Dictionary, int]:
+    """The dictionary and feature that the address names; stops with a message where it names none."""
+    asked, feature_id = state.asked_feature()
+    if asked is None:
+        best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
+        return best, feature_id or 0
+    found = next((d for d in every if d.dictionary_id == asked), None)
+    if found is None:
+        widgets.empty(f"This run has no dictionary {asked!r}. Choose one in Browse.")
+        st.stop()
+    if feature_id is None or feature_id >= found.d_sae:
+        widgets.empty(
+            f"{found.short} has features 0 to {found.d_sae - 1:,}: the address names none of them. "
+            "Choose one in Browse."
+        )
+        st.stop()
+    return found, feature_id
+
+
+def show(run: connection.Run, dictionary: queries.Dictionary, one: queries.Feature) -> None:
+    """Top images first, then what explains them."""
+    ids = [top.example_id for top in one.top]
+    known = queries.examples(run.connection, ids)
+    pictures = queries.pictures(run.connection, ids)
+    patches = (dictionary.grid_height, dictionary.grid_width) if dictionary.grid_height else None
+    topimages(widgets.top_images(one.top, known, pictures), grid=patches, key="top")
+    left, middle, right = st.columns(3, gap="large")
+    with left:
+        st.subheader("Activations", anchor=False)
+        accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
+        st.altair_chart(charts.histogram(one.edges, one.counts, accent=accent), width="stretch")
+    with middle:
+        rows = widgets.score_bars(
+            queries.scores(run.connection, one.card.dictionary_id, one.card.feature_id)
+        )
+        bars(rows, title="MS by encoder", help=f"{words.MS} {words.CONTROLS}",
+             empty="no encoder has scored it", key="scores")  # fmt: skip
+    with right:
+        rows = widgets.tag_bars(list(known.values()), connection.tag_rates(run.connection, run.key))
+        bars(rows, title="Tags of the top images", help=words.LABEL,
+             empty="these images have no tags", key="tags")  # fmt: skip
+
+
+run = connection.current()
+dictionary, feature_id = choose(connection.dictionaries(run.connection, run.key))
+feature = queries.feature(run.connection, dictionary.dictionary_id, feature_id)
+if feature is None:
+    widgets.empty(f"{dictionary.short} #{feature_id} is not in this bundle. Choose one in Browse.")
+    st.stop()
+featurebar(
+    widgets.feature_head(feature.card, dictionary),
+    key="head",
+    on_go=state.show_feature("head"),
+    on_open=state.opener("head"),
+)
+if feature.top:
+    show(run, dictionary, feature)
+else:
+    widgets.empty(
+        "No val image activates this feature: it is dead here. Go on with the arrow keys, or "
+        "choose a live one in Browse."
+    )

@@ -1,0 +1,163 @@
+"""What pages are made of: the one feature card, numbers as text, bars, pictures, messages."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import palette, state, words
+from dashboard.queries import Card, Dictionary, Example, Score, Top
+from dashboard.sheets import data_uri
+
+CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
+MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-.!|~:$&"})
+
+
+def plain(text: str) -> str:
+    """`text` so that Streamlit's Markdown shows it as it is: no image, link or formula."""
+    return text.translate(MARKDOWN).replace("\n", " ")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """`value` with so many decimals; a dash for what is not known."""
+    return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share as per cent with two significant digits: 12 %, 1.2 %, 0.012 %."""
+    if share is None or math.isnan(share):
+        return "–"
+    if share <= 0 or share >= 0.0995:
+        return f"{share * 100:.0f} %"
+    digits = min(6, 1 - math.floor(math.log10(share * 100) + 1e-9))
+    return f"{share * 100:.{digits}f} %"
+
+
+def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
+    """The feature card's data, the same wherever a card is shown."""
+    href, go = state.to_feature(one.dictionary_id, one.feature_id)
+    said = f"{dictionary.short} #{one.feature_id}, {one.label or 'no label'}"
+    return {
+        "id": one.feature_id, "href": href, "go": go, "where": dictionary.short,
+        "name": f"{said}, MS {number(one.ms)}, density {percent(one.density)}",
+        "label": one.label, "ms": one.ms, "msText": number(one.ms),
+        "density": percent(one.density), "sheet": sheet, "help": CARD_HELP,
+    }  # fmt: skip
+
+
+def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
+    """The head of Feature as the component `featurebar` takes it."""
+    href, go = state.to_browse(f"{dictionary.model}/{dictionary.hook}", dictionary.name)
+    of = f"of {dictionary.n_examples:,} val images"
+    facts = [
+        ("density", percent(one.density), words.DENSITY),
+        ("active on", f"{one.n_active:,} {of}", words.ACTIVE),
+        ("mean", number(one.mean), words.MEAN),
+        ("max", number(one.max), words.MAX),
+    ]
+    if one.group is not None:
+        facts.append(("level", str(one.group + 1), "Matryoshka level, from 1, the innermost."))
+    rank = None if one.ms_percentile is None else f"above {one.ms_percentile * 100:.0f} % here"
+    return {
+        "id": one.feature_id, "count": dictionary.d_sae, "where": dictionary.short, "href": href,
+        "go": go, "label": one.label, "labelScore": one.label and number(one.label_score),
+        "ms": one.ms, "msText": number(one.ms), "percentile": rank,
+        "facts": [{"name": n, "text": t, "help": h} for n, t, h in facts],
+        "help": {"ms": words.MS, "label": words.LABEL, "percentile": words.PERCENTILE},
+    }  # fmt: skip
+
+
+def top_images(top: Sequence[Top], known: Mapping[int, Example], pictures: Mapping[int, bytes]) -> list[dict[str, Any]]:  # fmt: skip  # noqa: E501
+    """The top images as the component `topimages` takes them."""
+    return [_image(one, known.get(one.example_id), pictures.get(one.example_id)) for one in top]
+
+
+def _image(one: Top, example: Example | None, picture: bytes | None) -> dict[str, Any]:
+    details = [f"activation {number(one.activation, 3)}, rank {one.rank}"]
+    if example and example.label:
+        details.append(f"class {example.label}")
+    if example and example.tags:
+        details.append("tags: " + ", ".join(example.tags[:24]))
+    return {
+        "rank": one.rank, "text": number(one.activation), "details": details,
+        "src": picture and data_uri(picture), "name": example.uri if example else "an image",
+        "caption": example.captions[0][:400] if example and example.captions else None,
+        "patches": one.patches, "acts": [round(a, 5) for a in one.patch_acts],
+    }  # fmt: skip
+
+
+def score_bars(scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """MS per encoder with both controls as marks, as the component `bars` takes them."""
+    kinds = (("random neuron", palette.CONTROL), ("random direction", palette.NEURONS))
+    rows = []
+    for one in scores:
+        values = (one.control_neuron, one.control_direction)
+        marks = [
+            {"at": at, "name": name, "colour": colour}
+            for at, (name, colour) in zip(values, kinds, strict=True)
+            if at is not None
+        ]
+        name = f"{one.encoder} (default)" if one.default else one.encoder
+        rows.append({"name": name, "value": one.ms, "text": number(one.ms), "marks": marks})
+    return rows
+
+
+def tag_bars(known: Sequence[Example], rates: Mapping[str, float], *, most: int = 6) -> list[dict[str, Any]]:  # fmt: skip  # noqa: E501
+    """The tags that mark out `known`: their share there, with their share of all as a mark."""
+    counts: dict[str, int] = {}
+    for example in known:
+        for tag in example.tags:
+            counts[tag] = counts.get(tag, 0) + 1
+    share = {tag: count / len(known) for tag, count in counts.items()}
+    marked = sorted(share, key=lambda tag: (rates.get(tag, 0.0) - share[tag], tag))[:most]
+    return [
+        {
+            "name": tag, "value": share[tag], "text": percent(share[tag]),
+            "marks": [{"at": rates.get(tag, 0.0), "name": "share of all images",
+                       "colour": palette.CONTROL}],
+        }
+        for tag in marked
+    ]  # fmt: skip
+
+
+def sparkline(every: Sequence[int], passed: Sequence[int], *, name: str) -> None:
+    """Small columns: all features in grey, those that pass the filter in the accent."""
+    high = max([1, *every])
+    columns = "".join(
+        f'<i style="height:{36 * all_ / high:.1f}px"><b style="height:{36 * on / high:.1f}px"></b></i>'
+        for all_, on in zip(every, passed, strict=True)
+    )
+    st.html(f'<div class="spark" role="img" aria-label="{html.escape(name)}">{columns}</div>')
+
+
+def heading(title: str, about: str = "") -> None:
+    """A page's heading with a quiet line below; both are shown as plain text."""
+    line = f"<p>{html.escape(about)}</p>" if about else ""
+    st.html(f'<div class="heading"><h1>{html.escape(title)}</h1>{line}</div>')
+
+
+def figures(facts: Sequence[tuple[str, str, str]]) -> None:
+    """A row of (name, number, explanation)."""
+    items = "".join(
+        f'<div title="{html.escape(why)}"><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>'
+        for name, text, why in facts
+    )
+    st.html(f'<dl class="figures">{items}</dl>')
+
+
+def run_picker(names: Sequence[str]) -> None:
+    """Which of several runs is shown."""
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        st.selectbox("run", names, key=state.RUN, bind="query-params", width=220)
+
+
+def refused(message: str) -> None:
+    """One clear message in place of the pages."""
+    st.error(plain(message))
+
+
+def empty(message: str) -> None:
+    """An empty state: what is not there, and what to do next."""
+    st.html(f'<p class="empty">{html.escape(message)}</p>')

@@ -1,0 +1,26 @@
+"""The explanations that stand one hover away from each number, in plain words."""
+
+FEATURE = (
+    "A feature is one direction in the model's activations: a number that is high for some images "
+    "and zero or low for the rest."
+)
+MS = (
+    "Monosemanticity score: how alike the images are that activate the feature, by the judgement "
+    "of an independent image encoder. 1 means all alike; unrelated images give a low score."
+)
+PERCENTILE = "The share of this dictionary's scored features with a lower or equal MS."
+DENSITY = "The share of the val images that activate the feature."
+MEAN = "Mean activation over the images that activate the feature."
+MAX = "The largest activation over the val images."
+ACTIVE = "How many val images activate the feature."
+LABEL = (
+    "The tag that most marks out the top images, and how far its share among them is above chance "
+    "(1: all of them carry it; 0: no more than any images)."
+)
+L0 = "Mean number of features active at a token."
+FVU = "Fraction of variance unexplained: what the reconstruction misses; 0 is perfect."
+DEAD = "Features that no val image activates."
+CONTROLS = (
+    "What sparsity alone would give: a random neuron, and a random direction, kept only where they "
+    "are strongest, at this feature's density."
+)

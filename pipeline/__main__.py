@@ -1,0 +1,125 @@
+"""The command line: `python -m pipeline --help`. Everything heavy is imported when it is used."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.config import RunConfig
+    from pipeline.plan import Plan
+
+app = typer.Typer(
+    help="Loupe's pipeline: from a model, images and dictionaries to a bundle to browse.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path, typer.Argument(help="TOML file of a run, as pipeline/configs/demo.toml")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; data/runs/NAME if not given")]
+
+
+@app.command()
+def run(
+    config: Config,
+    out: Out = None,
+    verbose: Annotated[bool, typer.Option(help="Log each unit of work")] = False,
+) -> None:
+    """Run all steps of CONFIG; what is done already is not done again."""
+    from pipeline import engine
+    from pipeline.progress import Bars
+    from pipeline.store import Workspace
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    with one_line_errors():
+        settings, plans = _planned(config)
+        workspace = Workspace(out or _home(settings))
+        with Bars() as bars:
+            engine.execute(settings, plans, workspace=workspace, watcher=bars)
+        bars.summary(workspace)
+
+
+@app.command()
+def status(config: Config, out: Out = None) -> None:
+    """Say of each step whether it is done, missing, partial or stale, and why."""
+    from pipeline import engine
+    from pipeline.store import Workspace
+
+    with one_line_errors():
+        settings, plans = _planned(config)
+        workspace = Workspace(out or _home(settings))
+        for plan in plans.values():
+            what, why = engine.state(plan, workspace)
+            typer.echo(f"{plan.step:8} {what:8} {why}")
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a run or of a bundle")],
+) -> None:
+    """Check every table of BUNDLE against the contract; exit with 1 on a fault."""
+    from pipeline import contract
+    from pipeline.verify import faults
+
+    with one_line_errors():
+        found = list(faults(bundle))
+    for fault in found:
+        typer.echo(fault)
+    if found:
+        raise typer.Exit(1)
+    typer.echo(f"{bundle}: sound ({len(contract.TABLES)} tables, contract {contract.VERSION})")
+
+
+@app.command()
+def docs(
+    path: Annotated[Path, typer.Argument(help="File to write")] = Path("docs/data-dictionary.md"),
+) -> None:
+    """Write the data dictionary from the contract."""
+    from pipeline import contract
+
+    path.write_text(contract.as_markdown(), encoding="utf-8")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Say what a user can mend in one line, without a traceback, and exit with 2."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command to go on from here", err=True)
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__name__ not in _EXPECTED:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+# By name, because importing the modules that define them would cost seconds.
+_EXPECTED = frozenset(
+    {"ConfigError", "ExampleError", "ModelError", "SAEError", "StoreError", "OutOfMemoryError"}
+)
+
+
+def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan]]:
+    from pipeline import config, examples, plan
+
+    settings = config.load(path)
+    reader = examples.reader(settings.examples.source)
+    return settings, plan.plans(settings, examples.listing(settings.examples, source=reader))
+
+
+def _home(settings: RunConfig) -> Path:
+    return Path("data/runs") / settings.name
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,224 @@
+"""A run's configuration: a TOML file read into frozen models that refuse what they don't know.
+
+Relative paths are meant from the working directory. Device, batch size and engine are settings of
+the machine, not of the result: they stand under `[machine]` and never enter a step's key.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+NAME = r"^[a-z0-9][a-z0-9._-]*$"
+"""Names become parts of identities and file names: lower case, digits, dot, dash, underscore."""
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message names the key and the remedy."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scenes(_Frozen):
+    """The demo's rendered scenes: an endless set of images with known ground truth."""
+
+    kind: Literal["scenes"]
+    count: int = Field(8000, ge=2)
+    seed: int = 0
+
+
+class Folder(_Frozen):
+    """A folder of images: flat, a class per subfolder, or `train/` and `val/` folders of either."""
+
+    kind: Literal["folder"]
+    path: Path
+    captions: Path | None = None
+    """CSV with a column `image` (path within the folder) and any of `caption`, `label`."""
+
+
+class HuggingFace(_Frozen):
+    """A data set of the Hugging Face `datasets` library, by hub id or as a local folder."""
+
+    kind: Literal["huggingface"]
+    dataset: str
+    subset: str | None = None
+    revision: str | None = None
+    splits: tuple[str, ...] = ("train",)
+    image_column: str = "image"
+    caption_column: str | None = None
+    label_column: str | None = None
+
+
+Source = Annotated[Scenes | Folder | HuggingFace, Field(discriminator="kind")]
+
+
+class Examples(_Frozen):
+    """Where the examples come from, how many are used and how they are split."""
+
+    source: Source
+    limit: int | None = Field(None, ge=2)
+    """At most so many examples, chosen by the hash of their id."""
+    val_fraction: float = Field(0.5, gt=0, lt=1)
+    """Share of the val split, by hash of the id; not used where the source names its splits."""
+    shard_size: int = Field(500, ge=1)
+    """Examples to a unit of work."""
+    thumbnail: int = Field(128, ge=32, le=512)
+    """Side of a thumbnail in pixels."""
+    training_tokens: int = Field(32, ge=1)
+    """At most so many positions of each train image are kept for training SAEs, at random."""
+
+
+class Model(_Frozen):
+    """A model under study: a Hugging Face id or a local folder."""
+
+    id: str
+    family: Literal["clip"] = "clip"
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    hooks: tuple[str, ...] = Field(min_length=1)
+    """Hook points, as `vision.3.resid_post` or `vision.projection`; -1 is the last layer."""
+
+
+class Encoder(_Frozen):
+    """An image encoder for scores, independent of the model under study."""
+
+    id: str
+    revision: str | None = None
+
+
+class Training(_Frozen):
+    """How an SAE is trained (sae-lens)."""
+
+    samples: int = Field(500_000, ge=1)
+    """Activation vectors to see, with repetition where the train split holds fewer."""
+    batch: int = Field(4096, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    auxiliary: float = Field(1.0, ge=0)
+    """Weight of the loss that revives dead features."""
+    seed: int = 0
+
+
+class _Reading(_Frozen):
+    hooks: tuple[str, ...] | None = None
+    """Hook points to read; every one of its models when not given."""
+    models: tuple[str, ...] | None = None
+    tokens: Literal["patches", "cls", "all"] = "patches"
+    """Positions to read; a hook point of one vector an image has only that one."""
+    pooling: Literal["max", "mean"] = "max"
+
+
+class Neurons(_Reading):
+    """The raw neurons, the baseline: each coordinate of the activations is a feature."""
+
+    kind: Literal["neurons"]
+
+
+class TrainedSAE(_Reading):
+    """A sparse autoencoder that the run trains."""
+
+    kind: Literal["batchtopk", "matryoshka"]
+    k: int = Field(16, ge=1)
+    """Active features a token, on average over a batch."""
+    expansion: float = Field(2, gt=0)
+    """Features to a dimension of the activations."""
+    levels: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5625)
+    """Matryoshka only: share of the features in each level, inner first (Pach et al.)."""
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TrainedSAE":
+        if abs(sum(self.levels) - 1) > 1e-6:
+            raise ValueError(f"levels sum to {sum(self.levels):g}; make them sum to 1")
+        return self
+
+
+Dictionary = Annotated[Neurons | TrainedSAE, Field(discriminator="kind")]
+
+
+class Scores(_Frozen):
+    """What the score step computes."""
+
+    default_encoder: str | None = None
+    """Name of the encoder behind `features.ms`; the first one when not given."""
+    seed: int = 0
+    """Of the density-matched controls."""
+
+
+class Machine(_Frozen):
+    """Settings that change the speed, not the result."""
+
+    device: str = "auto"
+    """`auto` (CUDA, then MPS, then CPU) or a torch device."""
+    batch_size: int = Field(128, ge=1)
+
+
+class RunConfig(_Frozen):
+    """One run: examples, models, encoders and dictionaries, by name."""
+
+    name: str = Field(pattern=NAME)
+    title: str = ""
+    examples: Examples
+    models: dict[Annotated[str, Field(pattern=NAME)], Model] = Field(min_length=1)
+    encoders: dict[Annotated[str, Field(pattern=NAME)], Encoder] = Field(min_length=1)
+    dictionaries: dict[Annotated[str, Field(pattern=NAME)], Dictionary] = Field(min_length=1)
+    scores: Scores = Scores()
+    machine: Machine = Machine()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "RunConfig":
+        default = self.scores.default_encoder
+        if default is not None and default not in self.encoders:
+            raise ValueError(
+                f"scores.default_encoder = {default!r}: name one of {list(self.encoders)}"
+            )
+        for name, dictionary in self.dictionaries.items():
+            for model in dictionary.models or ():
+                if model not in self.models:
+                    raise ValueError(
+                        f"dictionaries.{name}.models has {model!r}: name one of {list(self.models)}"
+                    )
+        return self
+
+    @property
+    def default_encoder(self) -> str:
+        """The encoder behind `features.ms`."""
+        return self.scores.default_encoder or next(iter(self.encoders))
+
+
+def parse(text: str, *, source: str = "config") -> RunConfig:
+    """A TOML text as a RunConfig.
+
+    Raises:
+        ConfigError: malformed TOML, an unknown key or a value out of range; one line a fault,
+            each naming `source` and the key.
+    """
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not TOML: {error}") from None
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_line(source, fault) for fault in error.errors())) from None
+
+
+def load(path: Path) -> RunConfig:
+    """The RunConfig in the TOML file at `path`; raises ConfigError as `parse` does."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text; name a TOML file") from None
+    return parse(text, source=str(path))
+
+
+def _line(source: str, fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"])
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        message = "unknown key; remove it or mend its spelling"
+    return f"{source}: {where + ': ' if where else ''}{message}"

@@ -1,0 +1,371 @@
+"""Every published table, stated once: schema, key, sort order, and each column's meaning and unit.
+
+The store casts what it writes to these schemas, `verify` checks a bundle against them, and the
+data dictionary in docs/ is generated from them (`python -m pipeline docs`). A new table or a
+nullable column raises MINOR (older bundles still open); anything else raises MAJOR.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+MAJOR, MINOR = 1, 0
+VERSION = f"{MAJOR}.{MINOR}"
+
+TOP_K = 16
+HISTOGRAM_BINS = 32
+DENSE_ACTIVATIONS_KEPT = 1024
+MODALITIES = ("image", "text")
+SPLITS = ("train", "val")
+BASES = ("sae", "neurons")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One published table: `key` is unique; rows are stored in the order of `sort`."""
+
+    name: str
+    doc: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+    sort: tuple[str, ...]
+    references: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}.parquet"
+
+
+def _field(name: str, kind: pa.DataType, doc: str, unit: str = "", null: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=null, metadata={"doc": doc, "unit": unit})
+
+
+def _list(of: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("element", of, nullable=False))
+
+
+TEXT, F32, F64, I16, I32, I64 = (
+    pa.string(),
+    pa.float32(),
+    pa.float64(),
+    pa.int16(),
+    pa.int32(),
+    pa.int64(),
+)
+
+_DICTIONARY = _field("dictionary_id", TEXT, "`MODEL/HOOK/DICTIONARY`, as in `dictionaries`")
+_FEATURE = _field("feature_id", I32, "row of the dictionary's `W_dec`, from 0")
+_EXAMPLE = _field("example_id", I64, "as in `examples`")
+_MODALITY = _field("modality", TEXT, "`image` or `text`")
+_ENCODER = _field("encoder", TEXT, "as in `encoders`")
+
+_OF_DICTIONARY = (("dictionary_id",), "dictionaries")
+_OF_FEATURE = (("dictionary_id", "feature_id"), "features")
+_OF_EXAMPLE = (("example_id",), "examples")
+_OF_ENCODER = (("encoder",), "encoders")
+
+EXAMPLES = Table(
+    "examples",
+    "The images, with what is known of each.",
+    pa.schema(
+        [
+            _field("example_id", I64, "53 bits of a hash of the uri: stable, exact in JavaScript"),
+            _field(
+                "uri", TEXT, "path within its folder, row of its data set, or number of its scene"
+            ),
+            _field("captions", _list(TEXT), "captions, in the source's order; may be empty"),
+            _field("label", TEXT, "class", null=True),
+            _field("taxonomy", _list(TEXT), "the class's path, from the coarsest on; may be empty"),
+            _field("tags", _list(TEXT), "every attribute known of the image, sorted; may be empty"),
+            _field(
+                "split",
+                TEXT,
+                "`train` (SAEs learn from it) or `val` (everything is measured on it)",
+            ),
+            _field("width", I32, "after EXIF rotation", "pixels"),
+            _field("height", I32, "after EXIF rotation", "pixels"),
+            _field("sha256", TEXT, "of the decoded RGB pixels, in hexadecimal"),
+        ]
+    ),
+    key=("example_id",),
+    sort=("example_id",),
+)
+
+THUMBNAILS = Table(
+    "thumbnails",
+    "A small picture of each image of the val split.",
+    pa.schema([_EXAMPLE, _field("image", pa.binary(), "square centre crop", "WebP bytes")]),
+    key=("example_id",),
+    sort=("example_id",),
+    references=(_OF_EXAMPLE,),
+)
+
+SKIPPED = Table(
+    "skipped",
+    "Inputs that could not be read, and why.",
+    pa.schema(
+        [
+            _field("uri", TEXT, "the input, as in `examples`"),
+            _field("reason", TEXT, "one line that names the fault and what mends it"),
+        ]
+    ),
+    key=("uri",),
+    sort=("uri",),
+)
+
+ENCODERS = Table(
+    "encoders",
+    "The image encoders whose embeddings the monosemanticity score uses.",
+    pa.schema(
+        [
+            _field("encoder", TEXT, "its name in the run's config"),
+            _field("source", TEXT, "folder or hub id, and revision"),
+            _field("fingerprint", TEXT, "hash of its weights"),
+            _field("d", I32, "width of its embedding"),
+            _field("default", pa.bool_(), "whether `features.ms` is by this encoder"),
+        ]
+    ),
+    key=("encoder",),
+    sort=("encoder",),
+)
+
+EMBEDDINGS = Table(
+    "embeddings",
+    "The encoders' embeddings of the val images.",
+    pa.schema(
+        [
+            _ENCODER,
+            _EXAMPLE,
+            _field("vector", _list(F32), "of unit length"),
+        ]
+    ),
+    key=("encoder", "example_id"),
+    sort=("encoder", "example_id"),
+    references=(_OF_ENCODER, _OF_EXAMPLE),
+)
+
+DICTIONARIES = Table(
+    "dictionaries",
+    "Sets of features at one hook point of one model: SAEs, and the raw neurons as the baseline.",
+    pa.schema(
+        [
+            _field("dictionary_id", TEXT, "`MODEL/HOOK/DICTIONARY`, readable"),
+            _field(
+                "fingerprint",
+                TEXT,
+                "hash of weights, hook point and model: what people say is kept by it",
+            ),
+            _field("model", TEXT, "the model's name in the run's config"),
+            _field("hook", TEXT, "hook point, as `vision.3.resid_post`"),
+            _field("name", TEXT, "the dictionary's name in the run's config"),
+            _field("tower", TEXT, "`vision` or `language`"),
+            _field(
+                "layer", I16, "layer, from 0; null behind the last layer (projection)", null=True
+            ),
+            _field("point", TEXT, "`resid_post`, `projection`, ..."),
+            _field("depth", I16, "position of the hook point within its model, for ordering"),
+            _field("basis", TEXT, "`sae` or `neurons`"),
+            _field("architecture", TEXT, "as trained: `batchtopk`, `matryoshka`, `identity`, ..."),
+            _field("d_in", I32, "width of the activations"),
+            _field("d_sae", I32, "number of features"),
+            _field(
+                "group_sizes",
+                _list(I32),
+                "features of each Matryoshka level, inner first; may be empty",
+            ),
+            _field("source", TEXT, "where its weights come from"),
+            _field("tokens", TEXT, "the positions it reads: `patches`, `cls` or `all`"),
+            _field(
+                "pooling", TEXT, "how positions become one activation an image: `max` or `mean`"
+            ),
+            _field(
+                "grid_height",
+                I16,
+                "rows of patches; null where there is no grid",
+                "patches",
+                null=True,
+            ),
+            _field("grid_width", I16, "columns of patches", "patches", null=True),
+            _field("l0", F32, "mean number of active features a token, on val", "features"),
+            _field(
+                "fvu", F32, "fraction of variance unexplained, on val, over its tokens", "0 is best"
+            ),
+            _field("dead", I32, "features that no val image activates", "features"),
+            _field("tokens_seen", I64, "training tokens; 0 for neurons", "tokens"),
+            _field("n_examples", I64, "val images that the figures rest on", "images"),
+            _field("default_encoder", TEXT, "the encoder behind `features.ms`"),
+        ]
+    ),
+    key=("dictionary_id",),
+    sort=("dictionary_id",),
+    references=((("default_encoder",), "encoders"),),
+)
+
+FEATURES = Table(
+    "features",
+    "One row a feature: the wide table that lists sort and filter on.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _FEATURE,
+            _field("group", I16, "Matryoshka level, from 0; null without levels", null=True),
+            _field("n_active", I64, "val images whose pooled activation is above 0", "images"),
+            _field("density", F32, "`n_active` over the val images", "0 to 1"),
+            _field("max", F32, "largest pooled activation", "activation"),
+            _field("mean", F32, "mean pooled activation over the images that activate it; 0 if dead", "activation"),
+            _field("ms", F32, "monosemanticity score by the default encoder; null below two images", "-1 to 1", null=True),
+            _field("ms_percentile", F32, "share of the dictionary's scored features with a lower or equal ms", "0 to 1", null=True),
+            _field("label", TEXT, "the tag that most marks out its top images; null where no image has tags", null=True),
+            _field("label_score", F32, "that tag's share of the top images, above chance: (p - base) / (1 - base)", "0 to 1", null=True),
+        ]
+    ),
+    key=("dictionary_id", "feature_id"),
+    sort=("dictionary_id", "feature_id"),
+    references=(_OF_DICTIONARY,),
+)  # fmt: skip
+
+MONOSEMANTICITY = Table(
+    "monosemanticity",
+    "Monosemanticity score by each encoder, beside what sparsity alone would give.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _ENCODER,
+            _FEATURE,
+            _field("ms", F32, "score; null where fewer than two images activate the feature", "-1 to 1", null=True),
+            _field("n_active", I64, "val images above the feature's minimum", "images"),
+            _field("control_neuron", F32, "score of a seeded neuron kept at this feature's density", "-1 to 1", null=True),
+            _field("control_direction", F32, "score of a seeded random direction kept at this feature's density", "-1 to 1", null=True),
+        ]
+    ),
+    key=("dictionary_id", "encoder", "feature_id"),
+    sort=("dictionary_id", "encoder", "feature_id"),
+    references=(_OF_FEATURE, _OF_ENCODER),
+)  # fmt: skip
+
+TOP_EXAMPLES = Table(
+    "top_examples",
+    "The 16 examples that activate a feature most, with where in the image.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _MODALITY,
+            _FEATURE,
+            _field("rank", I16, "from 1"),
+            _EXAMPLE,
+            _field("activation", F32, "pooled activation", "activation"),
+            _field("token", I32, "strongest position: patch in reading order; null without a grid", null=True),
+            _field("patches", _list(pa.uint16()), "patches that are not 0, in reading order; empty without a grid"),
+            _field("patch_acts", _list(F32), "their activations, aligned with `patches`", "activation"),
+        ]
+    ),
+    key=("dictionary_id", "modality", "feature_id", "rank"),
+    sort=("dictionary_id", "modality", "feature_id", "rank"),
+    references=(_OF_FEATURE, _OF_EXAMPLE),
+)  # fmt: skip
+
+HISTOGRAMS = Table(
+    "histograms",
+    "Pooled activations of each live feature over the val images that activate it.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _MODALITY,
+            _FEATURE,
+            _field(
+                "edges", _list(F32), f"{HISTOGRAM_BINS + 1} bin edges, evenly spaced", "activation"
+            ),
+            _field(
+                "counts",
+                _list(I64),
+                "images in each bin (the last includes its right edge)",
+                "images",
+            ),
+        ]
+    ),
+    key=("dictionary_id", "modality", "feature_id"),
+    sort=("dictionary_id", "modality", "feature_id"),
+    references=(_OF_FEATURE,),
+)
+
+ACTIVATIONS = Table(
+    "activations",
+    "Every non-zero pooled activation of an SAE feature; of dense dictionaries "
+    f"(neurons) the top {DENSE_ACTIVATIONS_KEPT:,} of each feature.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _MODALITY,
+            _FEATURE,
+            _EXAMPLE,
+            _field("activation", F32, "pooled activation", "activation"),
+        ]
+    ),
+    key=("dictionary_id", "modality", "feature_id", "example_id"),
+    sort=("dictionary_id", "modality", "feature_id", "-activation", "example_id"),
+    references=(_OF_FEATURE, _OF_EXAMPLE),
+)
+
+RECONSTRUCTION = Table(
+    "reconstruction",
+    "How well a dictionary reconstructs the activations, by kind of token, on val.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _field("token_type", TEXT, "`patch`, `cls`, or `image` (one vector an image)"),
+            _field("tokens", I64, "tokens measured", "tokens"),
+            _field("mse", F64, "mean over tokens of the squared error's sum over the width", "activation squared"),
+            _field("fvu", F64, "sum of squared errors over the sum of squares about the mean", "0 is best"),
+            _field("cosine", F64, "mean cosine of activation and reconstruction", "-1 to 1"),
+            _field("l0", F64, "mean number of active features a token", "features"),
+        ]
+    ),
+    key=("dictionary_id", "token_type"),
+    sort=("dictionary_id", "token_type"),
+    references=(_OF_DICTIONARY,),
+)  # fmt: skip
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        EXAMPLES,
+        THUMBNAILS,
+        SKIPPED,
+        ENCODERS,
+        EMBEDDINGS,
+        DICTIONARIES,
+        FEATURES,
+        MONOSEMANTICITY,
+        TOP_EXAMPLES,
+        HISTOGRAMS,
+        ACTIVATIONS,
+        RECONSTRUCTION,
+    )
+}
+
+
+def dictionary_id(model: str, hook: str, name: str) -> str:
+    """`MODEL/HOOK/DICTIONARY`, the readable identity of a dictionary within a bundle."""
+    return f"{model}/{hook}/{name}"
+
+
+def as_markdown() -> str:
+    """The data dictionary: every table, key, order and column, as docs/data-dictionary.md."""
+    lines = [
+        "# Data dictionary",
+        "",
+        f"Contract {VERSION}. Generated from `pipeline/contract.py` by `python -m pipeline docs`.",
+    ]
+    for table in TABLES.values():
+        order = ", ".join(
+            f"{name.removeprefix('-')} falling" if name.startswith("-") else name
+            for name in table.sort
+        )
+        lines += ["", f"## {table.name}", "", table.doc, ""]
+        lines += [f"Key: {', '.join(table.key)}. Order: {order}.", ""]
+        lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
+        for field in table.schema:
+            doc, unit = (field.metadata[name].decode() for name in (b"doc", b"unit"))
+            kind = str(field.type).replace("element: ", "").replace(" not null", "")
+            lines.append(f"| `{field.name}` | {kind} | {unit} | {doc} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,43 @@
+"""The DuckDB file of a bundle: its tables, sorted, and one row a feature for the pages."""
+
+from pathlib import Path
+
+import duckdb
+
+from pipeline import contract
+from pipeline.store import DATABASE
+
+
+NOT_INDEXED = ("embeddings",)
+"""Read by programs from Parquet, by no page."""
+
+# One row a feature, so that a page reads one place on disk instead of searching four tables.
+_CARDS = """
+CREATE TABLE cards AS
+SELECT f.*, t.top, h.edges, h.counts
+FROM features f
+LEFT JOIN (
+    SELECT dictionary_id, feature_id,
+           list({'rank': rank, 'example_id': example_id, 'activation': activation,
+                 'token': token, 'patches': patches, 'patch_acts': patch_acts} ORDER BY rank) AS top
+    FROM top_examples WHERE modality = 'image' GROUP BY ALL
+) t USING (dictionary_id, feature_id)
+LEFT JOIN (SELECT * EXCLUDE (modality) FROM histograms WHERE modality = 'image') h
+    USING (dictionary_id, feature_id)
+ORDER BY dictionary_id, feature_id
+"""
+
+
+def build(folder: Path) -> None:
+    """Build `loupe.duckdb` from the Parquet tables in `folder` (a bundle that is being published).
+
+    Tables keep the Parquet files' order, which is the contract's. `cards` joins to each row of
+    `features` its top examples (list of structs, by rank) and its histogram.
+    """
+    with duckdb.connect(str(folder / DATABASE)) as connection:
+        for table in contract.TABLES.values():
+            if table.name in NOT_INDEXED:
+                continue
+            source = str(folder / table.file).replace("'", "''")
+            connection.execute(f"CREATE TABLE {table.name} AS FROM read_parquet('{source}')")
+        connection.execute(_CARDS)

@@ -1,0 +1,382 @@
+"""Examples: images with what is known of them, from a folder, a data set or the demo's renderer.
+
+Listing reads no pixels. Reading an image either gives it upright in RGB or raises `Unreadable`
+with the reason; the caller records it as skipped and goes on.
+"""
+
+import csv
+import hashlib
+import io
+import struct
+import warnings
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pipeline import config
+from pipeline.demo import scenes
+
+MAX_PIXELS = 25_000_000
+_SPLIT_FOLDERS = {"train": "train", "val": "val"}
+_SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "val"}
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+
+
+class ExampleError(ValueError):
+    """The source of examples cannot be used at all; the message names it and the remedy."""
+
+
+class Unreadable(ValueError):
+    """One image cannot be used; the message is the reason that the tables record."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image, not yet read.
+
+    `stamp` changes when the image may have changed (size and time of a file, fingerprint of a data
+    set); it enters the keys of the work done on it and no table.
+    """
+
+    example_id: int
+    uri: str
+    split: str
+    captions: tuple[str, ...] = ()
+    label: str | None = None
+    taxonomy: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    stamp: str = ""
+
+
+class Reader(Protocol):
+    """A source of examples."""
+
+    def examples(self) -> Iterable[Example]:
+        """All of them; `split` is empty where the source names none."""
+        ...
+
+    def described(self, example: Example) -> Example:
+        """The example with captions and tags, where listing it left them out."""
+        ...
+
+    def image(self, example: Example) -> Image.Image:
+        """The picture in RGB, upright; raises Unreadable."""
+        ...
+
+
+def reader(source: config.Scenes | config.Folder | config.HuggingFace) -> Reader:
+    """The reader of `source`; raises ExampleError where there is nothing to read."""
+    if isinstance(source, config.Scenes):
+        return SceneReader(source)
+    if isinstance(source, config.Folder):
+        return FolderReader(source)
+    return HuggingFaceReader(source)
+
+
+def listing(settings: config.Examples, *, source: Reader) -> list[Example]:
+    """The examples that a run uses, each with its split, ordered by split and id.
+
+    A source that names both splits keeps its own; otherwise the hash of the uri decides, so that
+    an example stays where it is when others come or go.
+
+    Raises:
+        ExampleError: none found, or a split is empty.
+    """
+    found = list(source.examples())
+    if settings.limit is not None:
+        found = sorted(found, key=lambda e: _hash(e.uri, "limit"))[: settings.limit]
+    if {e.split for e in found} != {"train", "val"}:
+        in_val = settings.val_fraction * 2**53
+        found = [
+            replace(e, split="val" if _hash(e.uri, "split") < in_val else "train") for e in found
+        ]
+    _refuse_unusable(found)
+    return sorted(found, key=lambda e: (e.split, e.example_id))
+
+
+class SceneReader:
+    """The demo's scenes: rendered when asked for, labelled with their ground truth."""
+
+    def __init__(self, source: config.Scenes) -> None:
+        self.source = source
+
+    def examples(self) -> Iterator[Example]:
+        for index in range(self.source.count):
+            uri = f"scene/{self.source.seed}/{index}"
+            yield Example(_hash(uri, "id"), uri, "")
+
+    def described(self, example: Example) -> Example:
+        scene = self._scene(example)
+        return replace(example, captions=(scenes.caption(scene),), tags=scenes.tags(scene))
+
+    def image(self, example: Example) -> Image.Image:
+        return Image.fromarray(scenes.render(self._scene(example)))
+
+    @staticmethod
+    def _scene(example: Example) -> scenes.Scene:
+        _, seed, index = example.uri.split("/")
+        return scenes.sample(int(index), seed=int(seed))
+
+
+class FolderReader:
+    """A folder of image files; see `config.Folder` for its forms."""
+
+    def __init__(self, source: config.Folder) -> None:
+        self.source = source
+        if not source.path.is_dir():
+            raise ExampleError(
+                f"examples.source.path: no folder {source.path}; name a folder of images"
+            )
+        if source.captions is not None and not source.captions.is_file():
+            raise ExampleError(
+                f"examples.source.captions: no file {source.captions}; name a CSV or leave it out"
+            )
+
+    def examples(self) -> Iterator[Example]:
+        root, told = self.source.path, self._told
+        csv_file = self.source.captions.resolve() if self.source.captions else None
+        for path in sorted(root.rglob("*")):
+            parts = path.relative_to(root).parts
+            if not path.is_file() or any(part.startswith(".") for part in parts):
+                continue
+            if path.resolve() == csv_file:
+                continue
+            uri = "/".join(parts)
+            split = _SPLIT_FOLDERS.get(parts[0], "") if len(parts) > 1 else ""
+            classes = parts[1:-1] if split else parts[:-1]
+            captions, label = told.get(uri, ((), None))
+            label = label or (classes[-1] if classes else None)
+            stat = path.stat()
+            yield Example(
+                _hash(uri, "id"),
+                uri,
+                split,
+                captions,
+                label,
+                tuple(classes),
+                (label,) if label else (),
+                f"{stat.st_size}-{stat.st_mtime_ns}",
+            )
+
+    def described(self, example: Example) -> Example:
+        return example
+
+    def image(self, example: Example) -> Image.Image:
+        return read_rgb(self.source.path / example.uri)
+
+    @cached_property
+    def _told(self) -> dict[str, tuple[tuple[str, ...], str | None]]:
+        """Image -> captions in file order, and label, from the CSV."""
+        path = self.source.captions
+        if path is None:
+            return {}
+        told: dict[str, tuple[tuple[str, ...], str | None]] = {}
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = csv.DictReader(file)
+                if "image" not in (rows.fieldnames or ()):
+                    raise ExampleError(
+                        f"{path}: no column `image`, but {rows.fieldnames}; give one "
+                        "with each image's path within the folder"
+                    )
+                for row in rows:
+                    captions, label = told.get(row["image"], ((), None))
+                    text = (row.get("caption") or "").strip()
+                    told[row["image"]] = (
+                        captions + ((text,) if text else ()),
+                        (row.get("label") or "").strip() or label,
+                    )
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ExampleError(f"{path}: not a CSV in UTF-8 ({error})") from None
+        return told
+
+
+class HuggingFaceReader:
+    """A data set of the `datasets` library; images are decoded here, as a folder's are."""
+
+    def __init__(self, source: config.HuggingFace) -> None:
+        self.source = source
+        self._data = {split: self._load(split) for split in source.splits}
+
+    def examples(self) -> Iterator[Example]:
+        named = {_SPLIT_NAMES.get(split, "") for split in self.source.splits}
+        for split, data in self._data.items():
+            captions = self._column(data, self.source.caption_column)
+            labels = self._column(data, self.source.label_column)
+            for row in range(len(data)):
+                uri = f"{split}/{row}"
+                label = str(labels[row]) if labels and labels[row] is not None else None
+                yield Example(
+                    _hash(uri, "id"),
+                    uri,
+                    _SPLIT_NAMES.get(split, "") if named == {"train", "val"} else "",
+                    _texts(captions[row]) if captions else (),
+                    label,
+                    (label,) if label else (),
+                    (label,) if label else (),
+                    data._fingerprint,
+                )
+
+    def described(self, example: Example) -> Example:
+        return example
+
+    def image(self, example: Example) -> Image.Image:
+        split, row = example.uri.rsplit("/", 1)
+        cell = self._data[split][int(row)][self.source.image_column]
+        if cell is None:
+            raise Unreadable("the row holds no image")
+        return read_rgb(io.BytesIO(cell["bytes"]) if cell["bytes"] else Path(cell["path"]))
+
+    def _load(self, split: str) -> Any:
+        import datasets  # heavy: only where a run names such a source
+
+        source = self.source
+        try:
+            if (Path(source.dataset) / "dataset_dict.json").is_file():
+                data = datasets.load_from_disk(source.dataset)[split]
+            elif (Path(source.dataset) / "state.json").is_file():
+                data = datasets.load_from_disk(source.dataset)
+            else:
+                data = datasets.load_dataset(
+                    source.dataset, source.subset, split=split, revision=source.revision
+                )
+            return data.cast_column(source.image_column, datasets.Image(decode=False))
+        except KeyError as error:
+            raise ExampleError(
+                f"examples.source: {source.dataset} has no split or column {error}"
+            ) from None
+        except (OSError, ValueError, ConnectionError) as error:
+            raise ExampleError(
+                f"examples.source: data set {source.dataset!r}, split {split!r}, cannot be loaded "
+                f"({_first_line(error)}); check its name and the network, and for a gated one set "
+                "HF_TOKEN and accept its terms on its page"
+            ) from None
+
+    def _column(self, data: Any, name: str | None) -> list[Any] | None:
+        if name is None:
+            return None
+        if name not in data.column_names:
+            raise ExampleError(
+                f"examples.source: no column {name!r}; there are {data.column_names}"
+            )
+        names = getattr(data.features[name], "names", None)
+        values = data[name][:]
+        return [names[value] for value in values] if names else values
+
+
+def read_rgb(file: Path | io.BytesIO) -> Image.Image:
+    """An image file as RGB: upright by its EXIF tag, transparency over white, 16 bits to 8.
+
+    Raises:
+        Unreadable: no image, truncated, damaged, or over 25 million pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file)
+        pixels = image.width * image.height
+        if pixels > MAX_PIXELS:
+            raise Unreadable(
+                f"{pixels / 1e6:.1f} million pixels, over {MAX_PIXELS / 1e6:.0f}; make it smaller"
+            )
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image))
+    except Unreadable:
+        raise
+    except Image.UnidentifiedImageError:
+        raise Unreadable("not an image that Pillow reads; remove or convert it") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(f"over {MAX_PIXELS / 1e6:.0f} million pixels; make it smaller") from None
+    except _BROKEN as error:
+        raise Unreadable(f"damaged or truncated image: {_first_line(error)}") from None
+
+
+def read(
+    source: Reader,
+    wanted: Sequence[Example],
+    *,
+    batch: int,
+    skipped: dict[str, str],
+    workers: int = 4,
+) -> Iterator[list[tuple[Example, Image.Image]]]:
+    """The readable ones of `wanted` with their pictures, in order, in lists of up to `batch`.
+
+    The next batch is read in threads while the caller works on this one. What cannot be read goes
+    into `skipped`: uri -> reason.
+    """
+
+    def one(example: Example) -> tuple[Example, Image.Image | Unreadable]:
+        try:
+            return source.described(example), source.image(example)
+        except Unreadable as error:
+            return example, error
+
+    with ThreadPoolExecutor(workers) as pool:
+        starts = range(0, len(wanted), batch)
+        pending = deque([pool.submit(one, e) for e in wanted[:batch]])
+        for start in starts:
+            pending.extend(pool.submit(one, e) for e in wanted[start + batch : start + 2 * batch])
+            results = [pending.popleft().result() for _ in wanted[start : start + batch]]
+            skipped |= {e.uri: str(r) for e, r in results if isinstance(r, Unreadable)}
+            whole = [(e, r) for e, r in results if not isinstance(r, Unreadable)]
+            if whole:
+                yield whole
+
+
+def thumbnail(image: Image.Image, *, side: int) -> bytes:
+    """The square centre crop of `image` at `side` pixels, as WebP."""
+    small = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+    out = io.BytesIO()
+    small.save(out, "WEBP", quality=85, method=1)
+    return out.getvalue()
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float32)
+        # 16-bit files come as I or I;16; Pillow's own conversion clips them to white.
+        scale = 255 / 65535 if values.max(initial=0) > 255 else 1
+        return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        return opaque.convert("RGB")
+    return image.convert("RGB")
+
+
+def _refuse_unusable(found: list[Example]) -> None:
+    if not found:
+        raise ExampleError("examples: none found; the source is empty")
+    for split in ("train", "val"):
+        if not any(e.split == split for e in found):
+            raise ExampleError(
+                f"examples: {len(found)} found, but none in the {split} split; "
+                "use more images or another val_fraction"
+            )
+    if len({e.example_id for e in found}) != len(found):
+        raise ExampleError("examples: two uris share an id; rename one of them")
+
+
+def _hash(uri: str, use: str) -> int:
+    """53 bits, so that it is exact in JavaScript; independent for each use."""
+    digest = hashlib.blake2b(uri.encode(), digest_size=8, person=use.encode()).digest()
+    return int.from_bytes(digest, "big") >> 11
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    texts = [value] if isinstance(value, str) else list(value or ())
+    return tuple(text.strip() for text in map(str, texts) if text.strip())
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,123 @@
+"""From activations of tokens to one activation an image, and each feature's strongest images."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Pooling = Literal["max", "mean"]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Pooled activations of features that fire, sorted by example then feature.
+
+    Attributes:
+        example, feature: which, [n].
+        value: the pooled activation, [n].
+        token: the strongest token (the first of equals), [n].
+    """
+
+    example: Int[Tensor, " n"]
+    feature: Int[Tensor, " n"]
+    value: Float[Tensor, " n"]
+    token: Int[Tensor, " n"]
+
+
+def pool_sparse(
+    row: Int[Tensor, " nnz"],
+    feature: Int[Tensor, " nnz"],
+    *,
+    value: Float[Tensor, " nnz"],
+    tokens: int,
+    how: Pooling,
+) -> Pooled:
+    """Pool sparse codes of `tokens` rows an example (row = example * tokens + token).
+
+    Absent codes are 0: `max` needs codes above 0, `mean` divides by all tokens.
+    """
+    width = int(feature.max()) + 1 if len(feature) else 1
+    example = row // tokens
+    key = example * width + feature
+    # Strongest first within a pair of example and feature, so that a pair's first row is its maximum.
+    order = value.argsort(descending=True, stable=True)
+    order = order[key[order].argsort(stable=True)]
+    pair, inverse = key[order].unique_consecutive(return_inverse=True)
+    first = torch.searchsorted(key[order], pair)
+    if how == "max":
+        pooled = value[order][first]
+    else:
+        pooled = value.new_zeros(len(pair)).index_add_(0, inverse, value[order]) / tokens
+    return Pooled(pair // width, pair % width, pooled, row[order][first] % tokens)
+
+
+def pool_dense(
+    acts_btd: Float[Tensor, "b t d"], *, how: Pooling
+) -> tuple[Float[Tensor, "b d"], Int[Tensor, "b d"]]:
+    """Pool activations over tokens: (pooled, strongest token)."""
+    strongest = acts_btd.max(dim=1)
+    return (strongest.values if how == "max" else acts_btd.mean(dim=1)), strongest.indices
+
+
+def strongest(
+    feature: Int[Tensor, " n"], value: Float[Tensor, " n"], *, count: int
+) -> Int[Tensor, " m"]:
+    """Indices of each feature's `count` largest values, by feature then falling value; of equal
+    values the earlier comes first."""
+    order = value.argsort(descending=True, stable=True)
+    order = order[feature[order].argsort(stable=True)]
+    sorted_feature = feature[order]
+    start = torch.searchsorted(sorted_feature, sorted_feature)
+    rank = torch.arange(len(order), device=order.device) - start
+    return order[rank < count]
+
+
+@dataclass
+class DenseTop:
+    """The strongest examples so far of every feature of a dense dictionary, with their patches.
+
+    Attributes:
+        value: [d, k], falling; -inf where fewer were seen.
+        example: [d, k].
+        patches: [d, k, p], the activations on the patches.
+    """
+
+    value: Float[Tensor, "d k"]
+    example: Int[Tensor, "d k"]
+    patches: Float[Tensor, "d k p"]
+
+    @classmethod
+    def empty(cls, d: int, *, count: int, patches: int) -> "DenseTop":
+        return cls(
+            torch.full((d, count), -torch.inf),
+            torch.zeros((d, count), dtype=torch.int64),
+            torch.zeros((d, count, patches)),
+        )
+
+    def add(
+        self, pooled_bd: Float[Tensor, "b d"], patches_bpd: Float[Tensor, "b p d"], *, first: int
+    ) -> None:
+        """Add b examples, the first of which is number `first`."""
+        d, count = self.value.shape
+        numbers = torch.arange(first, first + len(pooled_bd)).expand(d, -1)
+        value, at = torch.cat([self.value, pooled_bd.T], 1).sort(dim=1, descending=True, stable=True)
+        self.value, at = value[:, :count], at[:, :count]
+        self.example = torch.cat([self.example, numbers], 1).gather(1, at)
+        old: Bool[Tensor, "d k"] = at < count
+        rows = torch.arange(d)[:, None]
+        kept = self.patches[rows, at.clamp(max=count - 1)]
+        new = patches_bpd[(at - count).clamp(min=0), :, rows]
+        self.patches = torch.where(old[..., None], kept, new)
+
+    def rows(self) -> Pooled:
+        """What was seen, as rows sorted by feature then falling value; `token` is the strongest
+        patch."""
+        feature, rank = (self.value > -torch.inf).nonzero(as_tuple=True)
+        token = (
+            self.patches[feature, rank].argmax(1)
+            if self.patches.shape[2]
+            else torch.full_like(feature, -1)
+        )
+        return Pooled(self.example[feature, rank], feature, self.value[feature, rank], token)

@@ -1,0 +1,258 @@
+"""What a run consists of: for each step its units of work, and what goes into each one's key.
+
+Light enough for `status`: nothing here reads a picture or imports torch. The work itself is in
+`steps/`, one file a step; a step's number goes up when its code would make something else of the
+same inputs.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import config, contract
+from pipeline.examples import Example
+from pipeline.store import content_key, fingerprint_files
+
+VERSIONS = {"collect": 1, "train": 1, "encode": 1, "score": 1, "publish": 1}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of work that is made whole or not at all.
+
+    Attributes:
+        key: names its result: equal keys, equal result.
+        weight: how much there is to do, in the step's measure.
+        spec: what the step's worker needs to know, beyond the config.
+    """
+
+    name: str
+    key: str
+    weight: int
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One step of one run.
+
+    Attributes:
+        measure: what a unit's weight counts.
+        reads: what the step depends on -> its hash, so that `status` can say what changed.
+    """
+
+    step: str
+    measure: str
+    units: tuple[Unit, ...]
+    reads: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        return content_key(self.step, [unit.key for unit in self.units])
+
+
+@dataclass(frozen=True)
+class Place:
+    """One dictionary at one hook point of one model, as the config names them."""
+
+    dictionary: str
+    model: str
+    hook: str
+
+    def __str__(self) -> str:
+        return contract.dictionary_id(self.model, self.hook, self.dictionary)
+
+
+def places(run: config.RunConfig, *, model: str | None = None) -> list[Place]:
+    """Every dictionary of the run at every hook point that it reads."""
+    return [
+        Place(name, at, hook)
+        for name, dictionary in run.dictionaries.items()
+        for at in dictionary.models or run.models
+        for hook in dictionary.hooks or run.models[at].hooks
+        if model in (None, at)
+    ]
+
+
+def file_name(run: config.RunConfig, place: Place) -> str:
+    """What a dictionary's files are called in the encoded parts of its model."""
+    return str(places(run, model=place.model).index(place))
+
+
+def control_name(run: config.RunConfig, place: Place) -> str:
+    """What the controls for an SAE at this place are called: SAEs that read alike share them."""
+    settings = run.dictionaries[place.dictionary]
+    return f"{place.hook}-{settings.tokens}-{settings.pooling}"
+
+
+def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
+    """Every step's plan, in the order in which they run."""
+    weights = {name: model_identity(m.id, m.revision) for name, m in run.models.items()}
+    judges = {name: model_identity(e.id, e.revision) for name, e in run.encoders.items()}
+    collect = _collect(run, found, weights, judges)
+    train = _train(run, collect)
+    encode = _encode(run, collect, train, weights)
+    score = _score(run, collect, encode)
+    return {
+        p.step: p for p in (collect, train, encode, score, _publish(run, collect, train, score))
+    }
+
+
+def model_identity(name: str, revision: str | None) -> str:
+    """A local folder by its content, a hub model by its id and revision."""
+    folder = Path(name)
+    if folder.is_dir():
+        return fingerprint_files(folder, patterns=("*.json", "*.safetensors", "*.bin"))
+    return f"{name}@{revision or 'main'}"
+
+
+def _collect(
+    run: config.RunConfig,
+    found: Sequence[Example],
+    weights: Mapping[str, str],
+    judges: Mapping[str, str],
+) -> Plan:
+    trained = [p for p in places(run) if _is_trained(run, p)]
+    reads = sorted({(p.model, p.hook, run.dictionaries[p.dictionary].tokens) for p in trained})
+    train_facts = {
+        "weights": {m: (weights[m], run.models[m].dtype) for m, _, _ in reads},
+        "reads": reads,
+        "tokens": run.examples.training_tokens,
+    }
+    val_facts = {"encoders": dict(judges), "thumbnail": run.examples.thumbnail}
+    units = []
+    for split, facts in (("train", train_facts), ("val", val_facts)):
+        for number, shard in enumerate(_shards(found, split, run.examples.shard_size)):
+            key = content_key("collect", VERSIONS["collect"], facts, [asdict(e) for e in shard])
+            spec = {"split": split, "examples": shard, "reads": reads if split == "train" else []}
+            units.append(Unit(f"{split}/{number:05d}", key, len(shard), spec))
+    return Plan(
+        "collect",
+        "images",
+        tuple(units),
+        {
+            "examples": content_key([asdict(e) for e in found], run.examples.shard_size),
+            "models": content_key(train_facts),
+            "encoders": content_key(val_facts),
+        },
+    )
+
+
+def _train(run: config.RunConfig, collect: Plan) -> Plan:
+    acts = [unit.key for unit in collect.units if unit.spec["split"] == "train"]
+    units = []
+    for place in places(run):
+        settings = run.dictionaries[place.dictionary]
+        if isinstance(settings, config.TrainedSAE):
+            how = settings.model_dump(exclude={"hooks", "models", "pooling"})
+            key = content_key("train", VERSIONS["train"], how, str(place), acts)
+            spec = {"place": place, "acts": acts}
+            units.append(Unit(str(place), key, settings.training.samples, spec))
+    return Plan(
+        "train",
+        "vectors",
+        tuple(units),
+        {"activations": content_key(acts), "dictionaries": _dictionaries(run)},
+    )
+
+
+def _encode(run: config.RunConfig, collect: Plan, train: Plan, weights: Mapping[str, str]) -> Plan:
+    saes = {str(unit.spec["place"]): unit.key for unit in train.units}
+    units = []
+    for model, settings in run.models.items():
+        here = places(run, model=model)
+        facts = {
+            "weights": (weights[model], settings.dtype),
+            "dictionaries": [
+                (str(p), saes.get(str(p)), _reading(run.dictionaries[p.dictionary])) for p in here
+            ],
+            "seed": run.scores.seed,
+        }
+        for unit in _val(collect):
+            shard = [asdict(e) for e in unit.spec["examples"]]
+            key = content_key("encode", VERSIONS["encode"], facts, shard)
+            spec = {
+                "model": model,
+                "examples": unit.spec["examples"],
+                "dictionaries": [(p, saes.get(str(p))) for p in here],
+                "weights": weights[model],
+            }
+            units.append(Unit(f"{model}/{unit.name}", key, unit.weight, spec))
+    return Plan(
+        "encode",
+        "images",
+        tuple(units),
+        {
+            "examples": collect.reads["examples"],
+            "models": content_key(dict(weights)),
+            "dictionaries": content_key(saes, _dictionaries(run)),
+        },
+    )
+
+
+def _score(run: config.RunConfig, collect: Plan, encode: Plan) -> Plan:
+    images = [unit.key for unit in _val(collect)]
+    units = []
+    for place in places(run):
+        parts = [unit.key for unit in encode.units if unit.spec["model"] == place.model]
+        key = content_key(
+            "score",
+            VERSIONS["score"],
+            str(place),
+            images,
+            parts,
+            run.default_encoder,
+            run.scores.seed,
+        )
+        spec = {"place": place, "images": images, "encoded": parts, "file": file_name(run, place)}
+        units.append(Unit(str(place), key, 1, spec))
+    return Plan(
+        "score",
+        "dictionaries",
+        tuple(units),
+        {
+            "examples and encoders": content_key(images),
+            "feature activations": encode.key,
+            "scores": content_key(run.scores.model_dump(), run.default_encoder),
+        },
+    )
+
+
+def _publish(run: config.RunConfig, collect: Plan, train: Plan, score: Plan) -> Plan:
+    reads = {
+        "examples and encoders": collect.key,
+        "scores": score.key,
+        "title": content_key(run.name, run.title),
+        "contract": contract.VERSION,
+    }
+    key = content_key("publish", VERSIONS["publish"], reads)
+    spec = {
+        "collected": [unit.key for unit in collect.units],
+        "images": [unit.key for unit in _val(collect)],
+        "trained": {str(unit.spec["place"]): unit.key for unit in train.units},
+        "scored": [(unit.spec["place"], unit.key) for unit in score.units],
+    }
+    return Plan("publish", "bundle", (Unit("bundle", key, 1, spec),), reads)
+
+
+def _shards(found: Sequence[Example], split: str, size: int) -> Iterator[tuple[Example, ...]]:
+    of_split = [e for e in found if e.split == split]
+    for start in range(0, len(of_split), size):
+        yield tuple(of_split[start : start + size])
+
+
+def _val(collect: Plan) -> list[Unit]:
+    return [unit for unit in collect.units if unit.spec["split"] == "val"]
+
+
+def _is_trained(run: config.RunConfig, place: Place) -> bool:
+    return isinstance(run.dictionaries[place.dictionary], config.TrainedSAE)
+
+
+def _reading(settings: config.Neurons | config.TrainedSAE) -> tuple[str, str]:
+    return settings.tokens, settings.pooling
+
+
+def _dictionaries(run: config.RunConfig) -> str:
+    return content_key({name: d.model_dump() for name, d in run.dictionaries.items()})

@@ -1,0 +1,97 @@
+"""Progress in the terminal: a bar a step with its rate and estimate, and a summary at the end."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from pipeline import store
+from pipeline.plan import Plan
+
+
+class _Rate(TextColumn):
+    def render(self, task: Task) -> Text:
+        if task.speed is None:
+            return Text("")
+        return Text(f"{task.speed:,.0f} {task.fields['measure']}/s", style="dim")
+
+
+class Bars:
+    """An engine's watcher that draws; where the output is no terminal it prints a line a step."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr)
+        self._progress = Progress(
+            TextColumn("{task.description:8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(""),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = TaskID(0)
+        self._began = 0.0
+        self._steps: list[tuple[Plan, int, float]] = []
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def start(self, plan: Plan, *, done: int) -> None:
+        total = sum(unit.weight for unit in plan.units)
+        self._began = time.monotonic()
+        self._task = self._progress.add_task(
+            plan.step, total=total, completed=done, measure=plan.measure
+        )
+
+    def advance(self, weight: int) -> None:
+        self._progress.advance(self._task, weight)
+
+    def finish(self, plan: Plan, *, made: int) -> None:
+        seconds = time.monotonic() - self._began
+        self._steps.append((plan, made, seconds))
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{plan.step}: {made} of {len(plan.units)} units made, {seconds:.1f} s"
+            )
+
+    def summary(self, workspace: store.Workspace) -> None:
+        """What each step did and where the bundle is."""
+        table = Table(box=None, pad_edge=False)
+        for name in ("step", "units", "made now", "skipped inputs", "seconds"):
+            table.add_column(name, justify="left" if name == "step" else "right")
+        for plan, made, seconds in self._steps:
+            manifest = workspace.manifest(plan.step) or {"skipped": {}}
+            table.add_row(
+                plan.step,
+                str(len(plan.units)),
+                str(made),
+                str(len(manifest["skipped"])),
+                f"{seconds:.1f}",
+            )
+        self._console.print(table)
+        self._console.print(f"bundle: {workspace.root / 'bundle'}", highlight=False)

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: the class that runs, and training with sae-lens."""

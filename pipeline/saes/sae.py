@@ -1,0 +1,207 @@
+"""A sparse autoencoder as it runs: torch only, kept as a folder that sae-lens opens too."""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+_DENSE_LIMIT = 2**25
+"""Dense codes made at once while encoding sparsely: 2**25 float32 are 128 MiB."""
+
+Activation = Literal["relu", "topk", "jumprelu"]
+_LENS_NAME: dict[Activation, str] = {"relu": "standard", "topk": "topk", "jumprelu": "jumprelu"}
+_FROM_LENS = {name: activation for activation, name in _LENS_NAME.items()}
+
+
+class SAEError(ValueError):
+    """A folder is no SAE, or does not fit; the message names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class SparseCodes:
+    """The non-zero feature activations of n vectors, sorted by row then feature.
+
+    Attributes:
+        row: which vector, 0 to n - 1.
+        feature: which feature.
+        value: its activation, > 0.
+        shape: (n, d_sae).
+    """
+
+    row: Int[Tensor, " nnz"]
+    feature: Int[Tensor, " nnz"]
+    value: Float[Tensor, " nnz"]
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class SAE:
+    """`f = activation((x - b_dec) W_enc + b_enc)`, `x' = f W_dec + b_dec`.
+
+    `b_dec` is subtracted first only where `apply_b_dec_to_input` says so. JumpReLU keeps what is
+    above the feature's threshold and above 0; TopK keeps each vector's k largest.
+
+    Attributes:
+        architecture: as it was trained (`batchtopk`, `matryoshka`, ...).
+        group_sizes: features of each Matryoshka level, inner first; empty without levels.
+    """
+
+    W_enc: Float[Tensor, "d s"]
+    b_enc: Float[Tensor, " s"]
+    W_dec: Float[Tensor, "s d"]
+    b_dec: Float[Tensor, " d"]
+    activation: Activation
+    threshold: Float[Tensor, " s"] | None = None
+    k: int | None = None
+    apply_b_dec_to_input: bool = True
+    architecture: str = ""
+    group_sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        d, s = self.W_enc.shape
+        assert self.W_dec.shape == (s, d) and self.b_enc.shape == (s,) and self.b_dec.shape == (d,)
+        assert (self.threshold is None) == (self.activation != "jumprelu")
+        assert (self.k is None) == (self.activation != "topk")
+
+    @property
+    def d_in(self) -> int:
+        return self.W_enc.shape[0]
+
+    @property
+    def d_sae(self) -> int:
+        return self.W_enc.shape[1]
+
+    def encode(self, acts: Float[Tensor, "*b d"]) -> Float[Tensor, "*b s"]:
+        """Feature activations, >= 0, in float32 (half precision flips which features fire)."""
+        x = acts.float()
+        if self.apply_b_dec_to_input:
+            x = x - self.b_dec
+        codes = torch.relu(torch.nn.functional.linear(x, self.W_enc.T, self.b_enc))
+        if self.activation == "jumprelu":
+            return codes * (codes > self.threshold)
+        if self.activation == "topk":
+            assert self.k is not None
+            top = codes.topk(self.k, dim=-1)
+            return torch.zeros_like(codes).scatter_(-1, top.indices, top.values)
+        return codes
+
+    def encode_sparse(self, acts: Float[Tensor, "n d"]) -> SparseCodes:
+        """The same codes without holding them densely: at most 128 MiB at once."""
+        step = max(1, _DENSE_LIMIT // self.d_sae)
+        rows, features, values = [], [], []
+        for start in range(0, len(acts), step):
+            codes = self.encode(acts[start : start + step])
+            row, feature = codes.nonzero(as_tuple=True)
+            values.append(codes[row, feature])
+            rows.append(row + start)
+            features.append(feature)
+        joined = (
+            torch.cat(parts) if parts else acts.new_zeros(0) for parts in (rows, features, values)
+        )
+        row, feature, value = joined
+        return SparseCodes(row.long(), feature.long(), value, (len(acts), self.d_sae))
+
+    def decode(self, codes: Float[Tensor, "*b s"]) -> Float[Tensor, "*b d"]:
+        """The reconstruction of the activations from feature activations."""
+        return codes @ self.W_dec + self.b_dec
+
+    def decode_sparse(self, codes: SparseCodes) -> Float[Tensor, "n d"]:
+        """`decode` of sparse codes: touches only the decoder rows that fire."""
+        starts = torch.searchsorted(
+            codes.row, torch.arange(codes.shape[0], device=codes.row.device)
+        )
+        summed = torch.nn.functional.embedding_bag(
+            codes.feature, self.W_dec, starts, mode="sum", per_sample_weights=codes.value
+        )
+        return summed + self.b_dec
+
+    def to(self, device: str | torch.device) -> "SAE":
+        """The same on `device`."""
+        moved = {
+            f.name: value.to(device)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its weights by sae-lens's names, contiguous on the CPU."""
+        names = ("W_enc", "b_enc", "W_dec", "b_dec", "threshold")
+        found = {name: getattr(self, name) for name in names}
+        return {n: t.detach().cpu().contiguous() for n, t in found.items() if t is not None}
+
+    def fingerprint(self, *facts: str) -> str:
+        """16 hexadecimal digits of the weights and of `facts` (hook point, model)."""
+        digest = hashlib.sha256("\0".join((self.activation, str(self.k), *facts)).encode())
+        for name, tensor in sorted(self.tensors().items()):
+            digest.update(name.encode())
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def save(self, folder: Path, *, model: str, hook: str, facts: dict[str, Any]) -> None:
+        """Write `cfg.json` and `sae_weights.safetensors` as sae-lens 6 does.
+
+        Args:
+            folder: made if it is not there.
+            model: what it was trained on, for the metadata.
+            hook: where, for the metadata.
+            facts: further metadata (JSON).
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        settings: dict[str, Any] = {
+            "architecture": _LENS_NAME[self.activation],
+            "d_in": self.d_in,
+            "d_sae": self.d_sae,
+            "dtype": "float32",
+            "device": "cpu",
+            "apply_b_dec_to_input": self.apply_b_dec_to_input,
+            "normalize_activations": "none",
+            "reshape_activations": "none",
+            "metadata": {
+                "sae_lens_version": "6.0.0",
+                "model_name": model,
+                "hook_name": hook,
+                "trained_as": self.architecture,
+                "group_sizes": list(self.group_sizes),
+                **facts,
+            },
+        }
+        if self.activation == "topk":
+            settings |= {"k": self.k, "rescale_acts_by_decoder_norm": False}
+        save_file(self.tensors(), folder / "sae_weights.safetensors")
+        (folder / "cfg.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "SAE":
+        """The SAE in a sae-lens folder.
+
+        Raises:
+            SAEError: no such folder, or an architecture or normalisation that it does not run.
+        """
+        try:
+            settings = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
+            tensors = load_file(folder / "sae_weights.safetensors")
+        except OSError as error:
+            raise SAEError(f"{folder}: not a sae-lens folder ({error})") from None
+        name = settings.get("architecture", "standard")
+        normalised = settings.get("normalize_activations", "none") or "none"
+        if name not in _FROM_LENS or normalised != "none":
+            raise SAEError(
+                f"{folder}: architecture {name!r} with normalize_activations={normalised!r} is not "
+                f"supported; save it as one of {list(_FROM_LENS)} with its normalisation folded in"
+            )
+        metadata = settings.get("metadata") or {}
+        return cls(
+            **{key: value.float() for key, value in tensors.items()},
+            activation=_FROM_LENS[name],
+            k=settings.get("k") if name == "topk" else None,
+            apply_b_dec_to_input=settings.get("apply_b_dec_to_input", True),
+            architecture=metadata.get("trained_as") or name,
+            group_sizes=tuple(metadata.get("group_sizes") or ()),
+        )

@@ -1,0 +1,204 @@
+"""Training sparse autoencoders with sae-lens; importing sae-lens takes seconds and a gigabyte, so
+it happens inside `train`."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import safe_open
+from torch import Tensor
+
+from pipeline import config
+from pipeline.saes.sae import SAE
+
+_CALIBRATION = 32_768
+"""Vectors that set the centre, the scale and the final threshold."""
+_BUFFER = 262_144
+"""Vectors that are shuffled together; more would cost memory and mix hardly better."""
+
+
+class ActsFiles:
+    """Activation vectors kept in safetensors files, read in shuffled batches without end.
+
+    Never holds more than about `_BUFFER` vectors plus one file.
+    """
+
+    def __init__(self, files: Sequence[Path], tensor: str, *, seed: int) -> None:
+        self.files, self.tensor = list(files), tensor
+        self._rng = np.random.default_rng(seed)
+        self.d_in = self._read(self.files[0]).shape[1]
+
+    def sample(self, count: int) -> Float[Tensor, "n d"]:
+        """The first `count` vectors in the files' order, or all where there are fewer."""
+        taken: list[Tensor] = []
+        for file in self.files:
+            taken.append(self._read(file))
+            if sum(map(len, taken)) >= count:
+                break
+        return torch.cat(taken)[:count]
+
+    def batches(self, size: int) -> Iterator[Float[Tensor, "b d"]]:
+        """Batches of `size` vectors, for ever; every pass in another order."""
+        held: list[Tensor] = []
+        while True:
+            for at in self._rng.permutation(len(self.files)):
+                held.append(self._read(self.files[at]))
+                if sum(map(len, held)) >= _BUFFER:
+                    held = yield from self._drain(held, size)
+            if held:
+                held = yield from self._drain(held, size)
+
+    def _drain(self, held: list[Tensor], size: int) -> Iterator[Tensor]:
+        """Yield the held vectors in random order; return what does not fill a batch."""
+        pool = torch.cat(held)
+        if len(pool) < size:  # fewer vectors than a batch: repeat them
+            pool = pool.repeat(-(-size // len(pool)), 1)
+        order = torch.from_numpy(self._rng.permutation(len(pool)))
+        whole = len(pool) // size * size
+        for start in range(0, whole, size):
+            yield pool[order[start : start + size]]
+        rest = pool[order[whole:]]
+        return [rest] if len(rest) else []
+
+    def _read(self, file: Path) -> Tensor:
+        with safe_open(file, framework="pt") as opened:
+            return opened.get_tensor(self.tensor).float()
+
+
+def train(
+    settings: config.TrainedSAE,
+    acts: ActsFiles,
+    *,
+    device: str,
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[SAE, list[dict[str, float]]]:
+    """Train a BatchTopK or Matryoshka BatchTopK SAE (Bussmann et al. 2024, 2025) with sae-lens.
+
+    The vectors are scaled to a mean norm of sqrt(d_in), `b_dec` starts at their median, and
+    afterwards the scale and the decoder's norms are folded into the weights and the threshold is set
+    so that k features fire on average: the running estimate of a short training is far off.
+
+    Args:
+        settings: kind, k, size, levels, samples, seed.
+        acts: where the training vectors come from.
+        device: torch device.
+        advance: told the number of vectors after each step.
+
+    Returns:
+        The SAE (JumpReLU, decoder rows of unit length) on the CPU, and the loss curve: records of
+        `samples`, `loss`, `mse`.
+    """
+    from sae_lens import LoggingConfig
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    sample = acts.sample(_CALIBRATION)
+    scale = acts.d_in**0.5 / sample.norm(dim=1).mean().clamp_min(1e-12).item()
+    how = settings.training
+    steps = max(1, how.samples // how.batch)
+    curve: list[dict[str, float]] = []
+    with torch.random.fork_rng():
+        torch.manual_seed(how.seed)
+        model, groups = _untrained(settings, acts.d_in)
+        model.b_dec.data = (sample * scale).median(0).values
+        trainer = SAETrainer(
+            cfg=SAETrainerConfig(
+                total_training_samples=steps * how.batch,
+                train_batch_size_samples=how.batch,
+                lr=how.lr,
+                lr_end=how.lr / 10,
+                lr_warm_up_steps=steps // 20,
+                lr_decay_steps=steps // 3,
+                # Its default of 1,000 steps would call no feature dead in a short training.
+                dead_feature_window=max(10, steps // 10),
+                device=device,
+                logger=LoggingConfig(log_to_wandb=False),
+            ),
+            sae=model.to(device),
+            data_provider=iter(()),
+        )
+        for step, batch in zip(range(steps), acts.batches(how.batch), strict=False):
+            output = trainer.step(batch * scale)
+            trainer.n_training_steps += 1
+            advance(len(batch))
+            if step % max(1, steps // 100) == 0 or step == steps - 1:
+                curve.append(_point(trainer.n_training_samples, output))
+    return _as_run(model.cpu(), settings, groups=groups, scale=scale, sample=sample), curve
+
+
+def level_sizes(d_sae: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """How many features each level has; they sum to d_sae, each at least 1."""
+    ends = [max(i + 1, round(d_sae * total)) for i, total in enumerate(np.cumsum(shares))]
+    ends[-1] = d_sae
+    return tuple(int(n) for n in np.diff([0, *ends]))
+
+
+def write_curve(path: Path, curve: list[dict[str, float]]) -> None:
+    """Write the loss curve as JSON, one record a line."""
+    path.write_text("\n".join(json.dumps(point) for point in curve) + "\n", encoding="utf-8")
+
+
+def _untrained(settings: config.TrainedSAE, d_in: int) -> tuple["torch.nn.Module", tuple[int, ...]]:
+    """sae-lens's training SAE, and the sizes of its levels."""
+    from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+    from sae_lens.saes.matryoshka_batchtopk_sae import (
+        MatryoshkaBatchTopKTrainingSAE,
+        MatryoshkaBatchTopKTrainingSAEConfig,
+    )
+
+    d_sae = round(d_in * settings.expansion)
+    common = {
+        "d_in": d_in,
+        "d_sae": d_sae,
+        "k": settings.k,
+        "aux_loss_coefficient": settings.training.auxiliary,
+        "apply_b_dec_to_input": True,
+    }
+    if settings.kind == "batchtopk":
+        return BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**common)), ()
+    groups = level_sizes(d_sae, settings.levels)
+    widths = [int(n) for n in np.cumsum(groups)]
+    lens = MatryoshkaBatchTopKTrainingSAEConfig(**common, matryoshka_widths=widths)
+    return MatryoshkaBatchTopKTrainingSAE(lens), groups
+
+
+def _as_run(
+    model: "torch.nn.Module",
+    settings: config.TrainedSAE,
+    *,
+    groups: tuple[int, ...],
+    scale: float,
+    sample: Float[Tensor, "n d"],
+) -> SAE:
+    """The trained weights in the activations' own units, with unit decoder rows."""
+    w = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
+    norm = w["W_dec"].norm(dim=1).clamp_min(1e-12)
+    # Training saw x * scale and weighed codes by the decoder's norm; dividing by the scale gives
+    # codes in units of x.
+    sae = SAE(
+        W_enc=(w["W_enc"] * norm).contiguous(),
+        b_enc=w["b_enc"] * norm / scale,
+        W_dec=(w["W_dec"] / norm[:, None]).contiguous(),
+        b_dec=w["b_dec"] / scale,
+        activation="relu",
+        architecture=settings.kind,
+        group_sizes=groups,
+    )
+    pooled = torch.cat([sae.encode_sparse(part).value for part in sample.split(4096)])
+    kept = min(len(pooled), settings.k * len(sample))
+    threshold = pooled.kthvalue(len(pooled) - kept + 1).values if kept else pooled.new_zeros(())
+    return SAE(
+        **{name: getattr(sae, name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
+        activation="jumprelu",
+        threshold=threshold.expand(sae.d_sae).clone(),
+        architecture=settings.kind,
+        group_sizes=groups,
+    )
+
+
+def _point(samples: int, output: object) -> dict[str, float]:
+    losses = {name: float(value) for name, value in output.losses.items()}  # type: ignore[attr-defined]
+    return {"samples": samples, "loss": float(output.loss), "mse": losses["mse_loss"]}  # type: ignore[attr-defined]

@@ -1,0 +1,153 @@
+"""Joins the parts into the bundle: the contract's tables, their DuckDB file, the SAEs, a manifest."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file
+
+from pipeline import config, contract, database, engine, plan, store
+from pipeline.contract import Table
+from pipeline.saes.sae import SAE
+
+_PER_DICTIONARY = (
+    contract.FEATURES,
+    contract.MONOSEMANTICITY,
+    contract.TOP_EXAMPLES,
+    contract.HISTOGRAMS,
+    contract.ACTIVATIONS,
+    contract.RECONSTRUCTION,
+)
+
+
+class Worker:
+    """Does publish's one unit."""
+
+    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+        self.run, self.workspace = run, workspace
+
+    def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+        self._examples(unit, folder)
+        self._encoders(unit, folder)
+        rows = self._dictionaries(unit, folder)
+        for table in _PER_DICTIONARY:
+            with store.TableWriter(table, folder) as writer:
+                for _, key in self._in_order(unit, rows):
+                    writer.write(self._read("score", key, table))
+        database.build(folder)
+        self._manifest(unit, folder)
+        advance(1)
+        return {"dictionaries": len(rows)}
+
+    def _examples(self, unit: plan.Unit, folder: Path) -> None:
+        skipped: dict[str, str] = {}
+        for key in unit.spec["collected"]:
+            skipped |= self.workspace.facts("collect", key)["skipped"]
+        parts = [self._read("collect", key, contract.EXAMPLES) for key in unit.spec["collected"]]
+        store.write_table(contract.EXAMPLES, pa.concat_tables(parts), folder)
+        parts = [self._read("collect", key, contract.THUMBNAILS) for key in unit.spec["images"]]
+        store.write_table(contract.THUMBNAILS, pa.concat_tables(parts), folder)
+        rows = [{"uri": uri, "reason": reason} for uri, reason in skipped.items()]
+        table = pa.Table.from_pylist(rows, schema=contract.SKIPPED.schema)
+        store.write_table(contract.SKIPPED, table, folder)
+
+    def _encoders(self, unit: plan.Unit, folder: Path) -> None:
+        names = sorted(self.run.encoders)
+        width: dict[str, int] = {}
+        with store.TableWriter(contract.EMBEDDINGS, folder) as writer:
+            for name in names:
+                parts = list(self._embeddings(unit.spec["images"], name))
+                width[name] = parts[0]["vector"].type.list_size if parts else 0
+                joined = pa.concat_tables(parts).sort_by("example_id")
+                writer.write(joined.add_column(0, "encoder", pa.array([name] * len(joined))))
+        rows = [
+            {
+                "encoder": name,
+                "source": _source(self.run.encoders[name]),
+                "fingerprint": plan.model_identity(
+                    self.run.encoders[name].id, self.run.encoders[name].revision
+                ),
+                "d": width[name],
+                "default": name == self.run.default_encoder,
+            }
+            for name in names
+        ]
+        store.write_table(contract.ENCODERS, pa.Table.from_pylist(rows), folder)
+
+    def _embeddings(self, keys: Sequence[str], encoder: str) -> Iterator[pa.Table]:
+        for key in keys:
+            ids = self._read("collect", key, contract.EXAMPLES)["example_id"]
+            file = self.workspace.part("collect", key) / "embeddings.safetensors"
+            vectors = load_file(file).get(encoder)
+            if vectors is not None:
+                column = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
+                yield pa.table({"example_id": ids, "vector": column})
+
+    def _dictionaries(self, unit: plan.Unit, folder: Path) -> dict[str, dict[str, Any]]:
+        """Write `dictionaries` and the SAEs' folders; the rows by place."""
+        rows = {}
+        for place, key in unit.spec["scored"]:
+            row = self.workspace.facts("score", key)["dictionary"]
+            trained = unit.spec["trained"].get(str(place))
+            facts = (row["hook"], self._weights[place.model])
+            if trained is None:
+                made = store.content_key("neurons", *facts)
+                row |= {"fingerprint": made, "source": "the model's own", "tokens_seen": 0}
+            else:
+                source = self.workspace.part("train", trained)
+                target = folder / "saes" / Path(row["dictionary_id"])
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("part.json"))
+                row |= {
+                    "fingerprint": SAE.load(source).fingerprint(*facts),
+                    "source": f"trained by this run: saes/{row['dictionary_id']}",
+                    "tokens_seen": self.workspace.facts("train", trained)["tokens_seen"],
+                }
+            rows[str(place)] = row
+        table = pa.Table.from_pylist(list(rows.values()), schema=contract.DICTIONARIES.schema)
+        store.write_table(contract.DICTIONARIES, table, folder)
+        return rows
+
+    @cached_property
+    def _weights(self) -> dict[str, str]:
+        return {n: plan.model_identity(m.id, m.revision) for n, m in self.run.models.items()}
+
+    def _in_order(
+        self, unit: plan.Unit, rows: dict[str, dict[str, Any]]
+    ) -> list[tuple[plan.Place, str]]:
+        """The scored parts in the order of their dictionaries' ids, which is the tables'."""
+        scored: list[tuple[plan.Place, str]] = unit.spec["scored"]
+        return sorted(scored, key=lambda entry: rows[str(entry[0])]["dictionary_id"])
+
+    def _manifest(self, unit: plan.Unit, folder: Path) -> None:
+        models = {
+            name: {**m.model_dump(exclude={"hooks"}), "fingerprint": self._weights[name]}
+            for name, m in self.run.models.items()
+        }
+        counts = {
+            t.name: pq.read_metadata(folder / t.file).num_rows for t in contract.TABLES.values()
+        }
+        manifest = {
+            "contract": contract.VERSION,
+            "key": unit.key,
+            "name": self.run.name,
+            "title": self.run.title or self.run.name,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "config": self.run.model_dump(mode="json"),
+            "models": models,
+            "rows": counts,
+            "versions": engine.versions(),
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    def _read(self, step: str, key: str, table: Table) -> pa.Table:
+        return pq.read_table(self.workspace.part(step, key) / table.file)
+
+
+def _source(settings: config.Encoder) -> str:
+    return f"{settings.id}@{settings.revision}" if settings.revision else settings.id

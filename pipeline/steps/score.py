@@ -1,0 +1,402 @@
+"""Merges what encode found of one dictionary into its tables: features, monosemanticity, top
+examples, histograms, activations, reconstruction, and its row of `dictionaries`.
+
+Parts are read one at a time, in the order of the plan, so that sums are the same to the bit
+whatever the order in which they were made.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from scipy import sparse
+
+from pipeline import config, contract, plan, store
+from pipeline.contract import DENSE_ACTIVATIONS_KEPT, HISTOGRAM_BINS, TOP_K
+from pipeline.metrics import labels
+from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
+from pipeline.metrics.reconstruction import ReconstructionSums
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Part:
+    """One part of encode and the same images' part of collect."""
+
+    ids: NDArray[np.int64]
+    acts: sparse.csr_matrix | NDArray[np.float32]
+    arrays: Arrays
+    embeddings: Arrays
+
+
+@dataclass
+class Totals:
+    """What one pass over the parts gathers of a dictionary.
+
+    Attributes:
+        n_active: [s], examples above 0.
+        total: [s], sum over them.
+        low, high: [s], extremes over all examples.
+        ms: encoder -> sums.
+    """
+
+    n_active: NDArray[np.int64]
+    total: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    ms: dict[str, MonosemanticitySums]
+
+
+class Worker:
+    """Does score's units."""
+
+    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+        self.run, self.workspace = run, workspace
+
+    def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+        dictionary = Dictionary(self.run, self.workspace, unit)
+        totals = dictionary.gather()
+        dictionary.write(totals, folder)
+        advance(1)
+        return {"dictionary": dictionary.row(totals)}
+
+
+class Dictionary:
+    """One dictionary's parts, and the tables made of them."""
+
+    def __init__(self, run: config.RunConfig, workspace: store.Workspace, unit: plan.Unit) -> None:
+        self.run, self.workspace, self.unit = run, workspace, unit
+        self.place: plan.Place = unit.spec["place"]
+        self.settings = run.dictionaries[self.place.dictionary]
+        first = workspace.facts("encode", unit.spec["encoded"][0])
+        self.facts = first["readings"][unit.spec["file"]]
+        self.id = contract.dictionary_id(
+            self.place.model, self.facts["hook"], self.place.dictionary
+        )
+        self.size: int = self.facts["d_sae"]
+        self.sparse = self.facts["basis"] == "sae"
+
+    def parts(self) -> Iterator[Part]:
+        """The parts, one at a time."""
+        for image, encoded in zip(self.unit.spec["images"], self.unit.spec["encoded"], strict=True):
+            arrays = self._load("encode", encoded, self.unit.spec["file"])
+            ids = arrays["ids"]
+            acts = (
+                sparse.csr_matrix(
+                    (arrays["value"], (arrays["row"], arrays["feature"])),
+                    shape=(len(ids), self.size),
+                )
+                if self.sparse
+                else arrays["dense"]
+            )
+            if len(ids):
+                yield Part(ids, acts, arrays, self._load("collect", image, "embeddings"))
+
+    def gather(self) -> Totals:
+        """One pass over the parts."""
+        size = self.size
+        totals = Totals(
+            np.zeros(size, np.int64),
+            np.zeros(size),
+            np.full(size, np.inf),
+            np.full(size, -np.inf),
+            {},
+        )
+        for part in self.parts():
+            above = part.acts > 0
+            totals.n_active += np.asarray(above.sum(0)).ravel()
+            positive = part.acts.multiply(above) if self.sparse else part.acts * above
+            totals.total += np.asarray(positive.sum(0, dtype=np.float64)).ravel()
+            totals.low = np.minimum(totals.low, _column(part.acts.min(0)))
+            totals.high = np.maximum(totals.high, _column(part.acts.max(0)))
+            for encoder, e in part.embeddings.items():
+                if encoder not in totals.ms:
+                    totals.ms[encoder] = MonosemanticitySums.empty(size, e.shape[1])
+                totals.ms[encoder].add(part.acts, e)
+        return totals
+
+    def write(self, totals: Totals, folder: Path) -> None:
+        """Write the dictionary's part of each table."""
+        top = self._top()
+        scores = {encoder: sums.score() for encoder, sums in totals.ms.items()}
+        default = scores[self.run.default_encoder][0]
+        tables = {
+            contract.FEATURES: self._features(totals, default, top),
+            contract.MONOSEMANTICITY: self._monosemanticity(totals, scores),
+            contract.TOP_EXAMPLES: self._top_table(top),
+            contract.HISTOGRAMS: self._histograms(totals),
+            contract.ACTIVATIONS: self._activations(),
+            contract.RECONSTRUCTION: self._reconstruction_table(),
+        }
+        for table, columns in tables.items():
+            rows = len(next(iter(columns.values())))
+            columns = {"dictionary_id": [self.id] * rows, **columns}
+            store.write_table(table, pa.table(columns), folder)
+
+    def row(self, totals: Totals) -> dict[str, Any]:
+        """The dictionary's row of `dictionaries`, but for its fingerprint and source."""
+        own = [kind for kind in self._reconstruction if kind in self._own_kinds]
+        pooled = ReconstructionSums()
+        for kind in own:
+            pooled.merge(self._reconstruction[kind])
+        figures = pooled.figures()
+        grid = self.facts["grid"] or (None, None)
+        return {
+            "dictionary_id": self.id,
+            "model": self.place.model,
+            "name": self.place.dictionary,
+            **{k: self.facts[k] for k in ("hook", "tower", "layer", "point", "depth")},
+            **{k: self.facts[k] for k in ("basis", "architecture", "d_in", "d_sae", "group_sizes")},
+            "tokens": self.settings.tokens,
+            "pooling": self.settings.pooling,
+            "grid_height": grid[0],
+            "grid_width": grid[1],
+            "l0": figures["l0"] if self.sparse else float(self.facts["d_in"]),
+            "fvu": figures["fvu"] if self.sparse else 0.0,
+            "dead": int((totals.n_active == 0).sum()),
+            "n_examples": self._n,
+            "default_encoder": self.run.default_encoder,
+        }
+
+    def _features(self, totals: Totals, ms: NDArray[np.float64], top: Arrays) -> dict[str, Any]:
+        groups = np.repeat(np.arange(len(self.facts["group_sizes"])), self.facts["group_sizes"])
+        matrix, names = self._tags
+        ranked = np.full((self.size, TOP_K), -1)
+        ranked[top["feature"], top["rank"] - 1] = np.searchsorted(self._ids, top["example_id"])
+        column, score = labels.mark_out(ranked, matrix)
+        active = np.maximum(totals.n_active, 1)
+        return {
+            "feature_id": np.arange(self.size),
+            "group": pa.array(groups) if len(groups) else pa.nulls(self.size),
+            "n_active": totals.n_active,
+            "density": totals.n_active / self._n,
+            "max": np.where(np.isfinite(totals.high), totals.high, 0),
+            "mean": totals.total / active,
+            "ms": _nullable(ms),
+            "ms_percentile": _nullable(_percentile(ms)),
+            "label": pa.array([names[c] if c >= 0 else None for c in column], pa.string()),
+            "label_score": _nullable(score),
+        }
+
+    def _monosemanticity(self, totals: Totals, scores: dict[str, Any]) -> dict[str, Any]:
+        parts: list[dict[str, Any]] = []
+        for encoder, (ms, active) in sorted(scores.items()):
+            neuron, direction = self._controls(encoder, totals.n_active)
+            parts.append(
+                {
+                    "encoder": np.full(self.size, encoder),
+                    "feature_id": np.arange(self.size),
+                    "ms": ms,
+                    "n_active": active,
+                    "control_neuron": neuron,
+                    "control_direction": direction,
+                }
+            )
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        for name in ("ms", "control_neuron", "control_direction"):
+            joined[name] = _nullable(joined[name])
+        return joined
+
+    def _controls(
+        self, encoder: str, n_active: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """For each feature the score of a seeded neuron and of a seeded random direction, made as
+        sparse as the feature; NaN for neurons, which are what SAEs are compared with."""
+        made = [np.full(self.size, np.nan), np.full(self.size, np.nan)]
+        if not self.sparse:
+            return made[0], made[1]
+        name = plan.control_name(self.run, self.place)
+        parts = [self._load("encode", key, name) for key in self.unit.spec["encoded"]]
+        embeddings = np.concatenate([part.embeddings[encoder] for part in self.parts()])
+        rng = np.random.default_rng(self.run.scores.seed)
+        for scores, kind in zip(made, ("neurons", "directions"), strict=True):
+            acts = np.concatenate([part[kind] for part in parts])
+            chosen = rng.integers(acts.shape[1], size=self.size)
+            for neuron in np.unique(chosen):
+                features = np.flatnonzero(chosen == neuron)
+                scores[features] = density_matched(
+                    acts[:, neuron], embeddings, counts=n_active[features]
+                )
+        return made[0], made[1]
+
+    def _top(self) -> Arrays:
+        """The strongest examples over all parts, by feature then rank."""
+        fields: dict[str, list[NDArray[Any]]] = {
+            name: [] for name in ("feature", "value", "token", "example_id")
+        }
+        patches: list[NDArray[Any]] = []
+        for part in self.parts():
+            a = part.arrays
+            fields["feature"].append(a["top_feature"])
+            fields["value"].append(a["top_value"])
+            fields["token"].append(a["top_token"])
+            fields["example_id"].append(part.ids[a["top_row"]])
+            patches += _ragged(a)
+        joined = {name: np.concatenate(made) for name, made in fields.items()}
+        order = np.lexsort((joined["example_id"], -joined["value"], joined["feature"]))
+        feature = joined["feature"][order]
+        rank = np.arange(len(order)) - np.searchsorted(feature, feature) + 1
+        kept = order[rank <= TOP_K]
+        top: Arrays = {name: values[kept] for name, values in joined.items()}
+        top["rank"] = rank[rank <= TOP_K]
+        self._patches = [patches[at] for at in kept]
+        return top
+
+    def _top_table(self, top: Arrays) -> dict[str, Any]:
+        has_grid = self.facts["grid"] is not None
+        token = pa.array(top["token"], mask=(top["token"] < 0) | (not has_grid))
+        return {
+            "modality": ["image"] * len(token),
+            "feature_id": top["feature"],
+            "rank": top["rank"],
+            "example_id": top["example_id"],
+            "activation": top["value"],
+            "token": token,
+            "patches": _lists([p[0].astype(np.uint16) for p in self._patches], pa.uint16()),
+            "patch_acts": _lists([p[1] for p in self._patches], pa.float32()),
+        }
+
+    def _histograms(self, totals: Totals) -> dict[str, Any]:
+        """SAE features: from 0 over the examples that activate them; neurons: over all."""
+        live = np.flatnonzero(totals.n_active > 0)
+        low = np.zeros(self.size) if self.sparse else totals.low
+        span = np.where(totals.high > low, totals.high - low, 1)
+        counts = np.zeros((self.size, HISTOGRAM_BINS), np.int64)
+        for part in self.parts():
+            coo = sparse.coo_matrix(part.acts) if self.sparse else None
+            column = coo.col if coo is not None else np.tile(np.arange(self.size), len(part.ids))
+            value = coo.data if coo is not None else part.acts.ravel()
+            at = ((value - low[column]) / span[column] * HISTOGRAM_BINS).astype(np.int64)
+            np.add.at(counts, (column, at.clip(0, HISTOGRAM_BINS - 1)), 1)
+        edges = np.linspace(low[live], (low + span)[live], HISTOGRAM_BINS + 1, axis=1)
+        return {
+            "modality": ["image"] * len(live),
+            "feature_id": live,
+            "edges": _lists(list(edges), pa.float32()),
+            "counts": _lists(list(counts[live]), pa.int64()),
+        }
+
+    def _activations(self) -> dict[str, Any]:
+        """Every pooled activation that is not 0; of neurons the strongest."""
+        feature, example, value = (
+            np.zeros(0, np.int32),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.float32),
+        )
+        for part in self.parts():
+            if self.sparse:
+                a = part.arrays
+                new = a["feature"], part.ids[a["row"]], a["value"]
+            else:
+                new = (
+                    np.tile(np.arange(self.size, dtype=np.int32), len(part.ids)),
+                    np.repeat(part.ids, self.size),
+                    part.acts.ravel(),
+                )
+            feature, example, value = (
+                np.concatenate(pair) for pair in zip((feature, example, value), new, strict=True)
+            )
+            if not self.sparse:
+                order = np.lexsort((example, -value, feature))
+                rank = np.arange(len(order)) - np.searchsorted(feature[order], feature[order])
+                kept = order[rank < DENSE_ACTIVATIONS_KEPT]
+                feature, example, value = feature[kept], example[kept], value[kept]
+        return {
+            "modality": np.full(len(value), "image"),
+            "feature_id": feature,
+            "example_id": example,
+            "activation": value,
+        }
+
+    @cached_property
+    def _reconstruction(self) -> dict[str, ReconstructionSums]:
+        merged: dict[str, ReconstructionSums] = {}
+        for key in self.unit.spec["encoded"] if self.sparse else ():
+            facts = self.workspace.facts("encode", key)["readings"][self.unit.spec["file"]]
+            arrays = self._load("encode", key, self.unit.spec["file"])
+            for kind, sums in facts["reconstruction"].items():
+                part = ReconstructionSums(**sums, sum_x=arrays[f"sum_x_{kind}"])
+                merged.setdefault(kind, ReconstructionSums()).merge(part)
+        return merged
+
+    def _reconstruction_table(self) -> dict[str, Any]:
+        kinds = sorted(self._reconstruction)
+        figures = [self._reconstruction[kind].figures() for kind in kinds]
+        return {
+            "token_type": pa.array(kinds, pa.string()),
+            "tokens": pa.array([self._reconstruction[kind].tokens for kind in kinds], pa.int64()),
+            **{
+                name: pa.array([f[name] for f in figures], pa.float64())
+                for name in ("mse", "fvu", "cosine", "l0")
+            },
+        }
+
+    @property
+    def _own_kinds(self) -> set[str]:
+        """The kinds of token that the dictionary reads."""
+        of = {"patches": {"patch"}, "cls": {"cls"}, "all": {"patch", "cls"}}
+        return of[self.settings.tokens] | {"image"}
+
+    @cached_property
+    def _ids(self) -> NDArray[np.int64]:
+        """All example ids, rising."""
+        return np.sort(np.concatenate([part.ids for part in self.parts()]))
+
+    @property
+    def _n(self) -> int:
+        return len(self._ids)
+
+    @cached_property
+    def _tags(self) -> tuple[NDArray[np.float32], list[str]]:
+        """The tags of the examples, in the order of `_ids`."""
+        files = [
+            self.workspace.part("collect", key) / contract.EXAMPLES.file
+            for key in self.unit.spec["images"]
+        ]
+        rows = pa.concat_tables([pq.read_table(f, columns=["example_id", "tags"]) for f in files])
+        return labels.tag_matrix(rows.sort_by("example_id")["tags"].to_pylist())
+
+    def _load(self, step: str, key: str, name: str) -> Arrays:
+        return load_file(self.workspace.part(step, key) / f"{name}.safetensors")
+
+
+def _percentile(ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the scored features with a lower or equal score; NaN stays NaN."""
+    scored = np.sort(ms[~np.isnan(ms)])
+    share = np.searchsorted(scored, ms, side="right") / max(1, len(scored))
+    return np.where(np.isnan(ms), np.nan, share)
+
+
+def _nullable(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _column(extreme: Any) -> NDArray[np.float64]:
+    """scipy gives a sparse row for the extremes of sparse columns."""
+    return np.asarray(extreme.todense() if sparse.issparse(extreme) else extreme).ravel()
+
+
+def _ragged(arrays: Arrays) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """(patches, activations) of each of a part's strongest examples."""
+    cuts = arrays["top_ends"][:-1]
+    return list(
+        zip(np.split(arrays["top_patch"], cuts), np.split(arrays["top_act"], cuts), strict=True)
+    )
+
+
+def _lists(rows: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    values = np.concatenate(rows) if rows else np.zeros(0)
+    return pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()),
+        pa.array(values).cast(kind),
+        type=pa.list_(pa.field("element", kind, nullable=False)),
+    )

@@ -1,0 +1,37 @@
+"""Trains the run's SAEs on the collected activations; a part is a sae-lens folder with its curve."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline import config, store
+from pipeline.models.adapter import pick_device
+from pipeline.plan import Unit
+from pipeline.saes.train import ActsFiles, train, write_curve
+
+
+class Worker:
+    """Does train's units."""
+
+    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+        self.run, self.workspace = run, workspace
+        self.device = pick_device(run.machine.device)
+
+    def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+        place = unit.spec["place"]
+        settings = self.run.dictionaries[place.dictionary]
+        assert isinstance(settings, config.TrainedSAE)
+        files = [
+            self.workspace.part("collect", key) / "acts.safetensors" for key in unit.spec["acts"]
+        ]
+        tensor = f"{place.model}/{place.hook}/{settings.tokens}"
+        acts = ActsFiles(files, tensor, seed=settings.training.seed)
+        sae, curve = train(settings, acts, device=self.device, advance=advance)
+        sae.save(
+            folder,
+            model=self.run.models[place.model].id,
+            hook=place.hook,
+            facts={"training": settings.training.model_dump(), "k": settings.k},
+        )
+        write_curve(folder / "curve.jsonl", curve)
+        return {"tokens_seen": curve[-1]["samples"], "loss": curve[-1]["loss"]}

@@ -1,0 +1,107 @@
+"""Checks a bundle against the contract: columns, keys, order, references, and its DuckDB file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+
+from pipeline import contract, database, store
+from pipeline.contract import Table
+
+
+def faults(path: Path) -> Iterator[str]:
+    """What is wrong with the bundle at `path`, a line each; nothing for a sound one.
+
+    Raises:
+        StoreError: there is no bundle, or it is of another major version.
+    """
+    bundle = store.open_bundle(path)
+    present = []
+    for table in contract.TABLES.values():
+        if not bundle.table(table.name).is_file():
+            yield f"{table.name}: the file {table.file} is missing"
+            continue
+        wrong = list(_schema_faults(table, bundle.table(table.name)))
+        yield from wrong
+        if not wrong:
+            present.append(table)
+    with duckdb.connect() as connection:
+        for table in present:
+            source = str(bundle.table(table.name)).replace("'", "''")
+            connection.execute(
+                f"CREATE VIEW {table.name} AS FROM read_parquet('{source}', file_row_number = true)"
+            )
+        for table in present:
+            yield from _row_faults(table, connection, {t.name for t in present})
+    yield from _database_faults(bundle, present)
+
+
+def _schema_faults(table: Table, file: Path) -> Iterator[str]:
+    schema = pq.read_schema(file)
+    for field in table.schema:
+        if field.name not in schema.names:
+            if not field.nullable:
+                yield f"{table.name}.{field.name}: the column is missing"
+        elif schema.field(field.name).type != field.type:
+            found = schema.field(field.name).type
+            yield f"{table.name}.{field.name}: is {found}, should be {field.type}"
+
+
+def _row_faults(
+    table: Table, connection: duckdb.DuckDBPyConnection, present: set[str]
+) -> Iterator[str]:
+    key = ", ".join(table.key)
+    required = [f.name for f in table.schema if not f.nullable]
+    nulls = " OR ".join(f"{name} IS NULL" for name in required)
+    if count := _count(connection, f"SELECT count(*) FROM {table.name} WHERE {nulls}"):
+        yield f"{table.name}: {count} rows with a null where none may be"
+    twice = f"SELECT count(*) FROM (SELECT 1 FROM {table.name} GROUP BY {key} HAVING count(*) > 1)"
+    if count := _count(connection, twice):
+        yield f"{table.name}: {count} keys ({key}) occur more than once"
+    if count := _count(connection, _disorder(table)):
+        yield f"{table.name}: {count} rows out of order ({', '.join(table.sort)})"
+    for columns, target in table.references:
+        if target not in present:
+            continue
+        to = contract.TABLES[target].key
+        on = " AND ".join(f"a.{a} = b.{b}" for a, b in zip(columns, to, strict=True))
+        lost = f"SELECT count(*) FROM {table.name} a ANTI JOIN {target} b ON {on}"
+        if count := _count(connection, lost):
+            yield f"{table.name}: {count} rows whose ({', '.join(columns)}) is not in {target}"
+
+
+def _disorder(table: Table) -> str:
+    """Counts rows that come before their predecessor; compares column by column."""
+    before, equal = [], "TRUE"
+    for name in table.sort:
+        column, sign = name.removeprefix("-"), ">" if name.startswith("-") else "<"
+        previous = f"lag({column}) OVER (ORDER BY file_row_number)"
+        before.append(f"({equal} AND {column} {sign} {previous})")
+        equal += f" AND {column} = {previous}"
+    return f"SELECT count(*) FROM (SELECT {' OR '.join(before)} AS bad FROM {table.name}) WHERE bad"
+
+
+def _database_faults(bundle: store.Bundle, present: list[Table]) -> Iterator[str]:
+    if not bundle.database.is_file():
+        yield f"{store.DATABASE} is missing"
+        return
+    with duckdb.connect(str(bundle.database), read_only=True) as connection:
+        names = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
+        for table in present:
+            if table.name in database.NOT_INDEXED:
+                continue
+            if table.name not in names:
+                yield f"{store.DATABASE}: the table {table.name} is missing"
+                continue
+            rows = pq.read_metadata(bundle.table(table.name)).num_rows
+            indexed = _count(connection, f"SELECT count(*) FROM {table.name}")
+            if rows != indexed:
+                yield f"{store.DATABASE}: {table.name} has {indexed} rows, its Parquet file {rows}"
+        if "cards" not in names:
+            yield f"{store.DATABASE}: the table cards is missing"
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,176 @@
+"""What several test files share: the folders of real data, a browser, a running dashboard."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:  # Playwright takes half a second to import, which few runs need
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+
+ROOT = Path(__file__).parents[1]
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_ARGS = [
+    "--no-sandbox",  # Chromium refuses to start as root with it
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    # Other names lead nowhere, so that a request to one fails at once and is seen below.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+]
+START_SECONDS = 60
+
+
+def missing(what: str) -> None:
+    """Skip the test, with the reason; in CI fail it, since there everything is to be had."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def folder_from(variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} names no folder: set it to {what}")
+    path = Path(value)
+    assert path.is_dir(), f"{variable}={value} is no folder"
+    return path
+
+
+@pytest.fixture(scope="session")
+def photos_dir() -> Path:
+    """A folder of real photographs."""
+    return folder_from("LOUPE_TEST_PHOTOS", "a folder of photographs with a CSV of captions")
+
+
+@pytest.fixture(scope="session")
+def clip_dir() -> Path:
+    """A real CLIP in Hugging Face's format."""
+    return folder_from("LOUPE_TEST_CLIP", "a folder that holds a Hugging Face CLIPModel")
+
+
+@dataclass
+class PageLog:
+    """What a page did that a good page does not: asserted to be empty."""
+
+    outside: list[str] = field(default_factory=list)
+    """Addresses asked for that are not on this machine."""
+    errors: list[str] = field(default_factory=list)
+    """Errors in the console, and exceptions that nothing caught."""
+
+    def note_address(self, url: str) -> None:
+        host = urlsplit(url).hostname  # none in data: and blob:
+        if host and host not in LOCAL_HOSTS:
+            self.outside.append(url)
+
+    def note_message(self, message: "ConsoleMessage") -> None:
+        if message.type == "error" and not self.is_probe(message):
+            self.errors.append(f"{message.text} ({message.location.get('url')})")
+
+    @staticmethod
+    def is_probe(message: "ConsoleMessage") -> bool:
+        """Streamlit looks for its server below a deep link's path first, and gets a 404."""
+        path = urlsplit(message.location.get("url", "")).path
+        return "404" in message.text and path.endswith(("/_stcore/health", "/_stcore/host-config"))
+
+
+@pytest.fixture(scope="module")  # not longer: while it lives, asyncio.run() fails in this thread
+def browser() -> Iterator["Browser"]:
+    """The system's Chromium, headless."""
+    found = filter(None, map(shutil.which, CHROMIUM_NAMES))
+    executable = next(found, None)
+    if executable is None:
+        missing(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page_log() -> PageLog:
+    """What `page` records; ask for both to assert on it."""
+    return PageLog()
+
+
+@pytest.fixture
+def page(browser: "Browser", page_log: PageLog) -> Iterator["Page"]:
+    """A fresh page with its own cookies, 1440 x 900, which records into `page_log`."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.on("request", lambda request: page_log.note_address(request.url))
+    opened = context.new_page()
+    opened.on("websocket", lambda socket: page_log.note_address(socket.url))
+    opened.on("console", page_log.note_message)
+    opened.on("pageerror", lambda error: page_log.errors.append(str(error)))
+    yield opened
+    context.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def serve(run: Path, log: Path, env: dict[str, str]) -> Iterator[str]:
+    """The dashboard over `run` in a process of its own; its address, once it answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py"]
+    command += ["--server.port", str(port), "--", str(run)]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            url = f"http://localhost:{port}"
+            deadline = time.monotonic() + START_SECONDS
+            while not answers(f"{url}/_stcore/health"):
+                said = log.read_text(encoding="utf-8", errors="replace")
+                assert process.poll() is None, f"the dashboard stopped:\n{said}"
+                assert time.monotonic() < deadline, f"the dashboard does not answer:\n{said}"
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def dashboard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """dashboard_server(RUN, NAME=VALUE...) -> address: the dashboard over a run or bundle.
+
+    Names and values go to its environment. It runs until the test file ends.
+    """
+    with ExitStack() as servers:
+
+        def start(run: Path | str, **env: str) -> str:
+            log = tmp_path_factory.mktemp("dashboard") / "log"
+            return servers.enter_context(serve(Path(run).absolute(), log, env))
+
+        yield start

@@ -1,0 +1,383 @@
+"""A made-up bundle of any size: pictures, features and scores that look real, in seconds.
+
+Everything is drawn and counted with arrays, so that a benchmark can ask for millions of rows. The
+small default also carries what a page must survive: markup in captions and labels, dead features,
+a feature that one image activates, images without captions, a hook point without a grid.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image, ImageDraw
+
+from pipeline import contract, database, store
+
+COLOURS = {
+    "red": "#d1495b", "orange": "#e8871e", "yellow": "#edc531", "green": "#3f8f5b",
+    "cyan": "#2fa4b5", "blue": "#3562b5", "purple": "#7b4fa3", "pink": "#e58fb1",
+}  # fmt: skip
+SHAPES = ("circle", "square", "triangle", "cross")
+MARKUP = "<script>document.title='owned'</script> ![x](http://evil.invalid/x.png)"
+DEAD, SINGLE = 3, 5
+"""Feature ids that no image, and that exactly one image, activates (in every SAE)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How big the bundle is."""
+
+    n_examples: int = 72
+    d_in: int = 24
+    d_sae: int = 48
+    layers: int = 2
+    side: int = 64
+    grid: int = 8
+    most_active: int = 2000
+    """At most so many images activate a feature."""
+    patches: int = 5
+    """Patches above 0 in each top image."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    ids: np.ndarray
+    tags: np.ndarray
+    """Index of each val image's colour and shape together; images are in the order of it."""
+
+
+def make_bundle(folder: Path, **sizes: int) -> Path:
+    """Publish a made-up bundle in the run's folder `folder`; `sizes` are the fields of `Plan`.
+
+    Returns `folder`, which `store.open_bundle` and the dashboard open.
+    """
+    plan = Plan(**sizes)
+    rng = np.random.default_rng(plan.seed)
+    key = store.content_key("synthetic", sizes, contract.VERSION)
+    with store.Workspace(folder).publishing(key) as bundle:
+        pictures = _examples(plan, bundle)
+        _encoders(plan, pictures, rng, bundle)
+        _features(plan, pictures, rng, bundle)
+        database.build(bundle)
+        manifest = {
+            "contract": contract.VERSION,
+            "key": key,
+            "name": folder.name,
+            "title": f"Synthetic run {MARKUP}",
+            "config_file": "pipeline/configs/synthetic.toml",
+        }
+        store._write_json(bundle / "manifest.json", manifest)
+    return folder
+
+
+def draw(colour: str, shape: str, *, side: int, rng: np.random.Generator) -> Image.Image:
+    """One shape of one colour on a quiet ground, somewhere."""
+    ground = tuple(int(v) for v in rng.integers(205, 250, 3))
+    image = Image.new("RGB", (side, side), ground)
+    pen = ImageDraw.Draw(image)
+    r = side * rng.uniform(0.16, 0.32)
+    x, y = rng.uniform(r, side - r, 2)
+    box, fill = (x - r, y - r, x + r, y + r), COLOURS[colour]
+    if shape == "circle":
+        pen.ellipse(box, fill=fill)
+    elif shape == "square":
+        pen.rectangle(box, fill=fill)
+    elif shape == "triangle":
+        pen.polygon([(x, y - r), (x - r, y + r), (x + r, y + r)], fill=fill)
+    else:
+        pen.rectangle((x - r, y - r / 3, x + r, y + r / 3), fill=fill)
+        pen.rectangle((x - r / 3, y - r, x + r / 3, y + r), fill=fill)
+    return image
+
+
+def _webp(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=80, method=2)
+    return buffer.getvalue()
+
+
+def _examples(plan: Plan, folder: Path) -> _Pictures:
+    rng = np.random.default_rng([plan.seed, 1])
+    n = plan.n_examples
+    ids = np.sort(rng.choice(2**50, n, replace=False))
+    kinds = rng.integers(len(COLOURS) * len(SHAPES), size=n)
+    val = np.arange(n) % 4 != 0
+    names = [(c, s) for c in COLOURS for s in SHAPES]
+    rows = [names[k] for k in kinds]
+    pictures = [draw(c, s, side=plan.side, rng=rng) for c, s in rows]
+    captions = [[f"a {c} {s}", MARKUP] if i % 5 else [] for i, (c, s) in enumerate(rows)]
+    store.write_table(
+        contract.EXAMPLES,
+        pa.table(
+            {
+                "example_id": ids,
+                "uri": [f"scene {i}" for i in range(n)],
+                "captions": pa.array(captions, pa.list_(pa.string())),
+                "label": [s for _, s in rows],
+                "taxonomy": pa.array([["shape", s] for _, s in rows]),
+                "tags": pa.array([sorted((c, s)) for c, s in rows]),
+                "split": np.where(val, "val", "train"),
+                "width": np.full(n, plan.side),
+                "height": np.full(n, plan.side),
+                "sha256": [f"{i:064x}" for i in ids],
+            }
+        ),
+        folder,
+    )
+    shown = np.flatnonzero(val)
+    thumbnails = {"example_id": ids[shown], "image": [_webp(pictures[i]) for i in shown]}
+    store.write_table(contract.THUMBNAILS, pa.table(thumbnails), folder)
+    skipped = {"uri": ["broken.jpg", "big.png"], "reason": ["truncated file", MARKUP]}
+    store.write_table(contract.SKIPPED, pa.table(skipped), folder)
+    order = shown[np.argsort(kinds[shown], kind="stable")]
+    return _Pictures(ids[order], kinds[order])
+
+
+def _encoders(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder: Path) -> None:
+    rows = {
+        "encoder": ["judge", "second"],
+        "source": ["data/demo/judge", "data/demo/second"],
+        "fingerprint": ["0" * 16, "1" * 16],
+        "d": [8, 8],
+        "default": [True, False],
+    }
+    store.write_table(contract.ENCODERS, pa.table(rows), folder)
+    n = len(pictures.ids)
+    vectors = rng.standard_normal((2 * n, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    table = {
+        "encoder": np.repeat(["judge", "second"], n),
+        "example_id": np.tile(pictures.ids, 2),
+        "vector": _lists(np.full(2 * n, 8), vectors.ravel()),
+    }
+    store.write_table(contract.EMBEDDINGS, pa.table(table), folder)
+
+
+def _dictionaries(plan: Plan) -> list[dict[str, object]]:
+    """The rows of `dictionaries`, but for the figures measured: hooks in depth order, by name."""
+    hooks = [(f"vision.{i}.resid_post", i, "resid_post", True) for i in range(plan.layers)]
+    hooks.append(("vision.projection", None, "projection", False))
+    rows = []
+    for depth, (hook, layer, point, grid) in enumerate(hooks):
+        for name in ("batchtopk", "matryoshka", "neurons"):
+            sae = name != "neurons"
+            rows.append(
+                {
+                    "dictionary_id": contract.dictionary_id("clip-demo", hook, name),
+                    "fingerprint": store.content_key(hook, name),
+                    "model": "clip-demo", "hook": hook, "name": name, "tower": "vision",
+                    "layer": layer, "point": point, "depth": depth,
+                    "basis": "sae" if sae else "neurons",
+                    "architecture": name if sae else "identity",
+                    "d_in": plan.d_in, "d_sae": plan.d_sae if sae else plan.d_in,
+                    "group_sizes": [plan.d_sae // 2, plan.d_sae - plan.d_sae // 2]
+                    if name == "matryoshka" else [],
+                    "source": "trained by this run" if sae else "the model",
+                    "tokens": "patches" if grid else "all", "pooling": "max",
+                    "grid_height": plan.grid if grid else None,
+                    "grid_width": plan.grid if grid else None,
+                    "l0": 8.0 + depth if sae else float(plan.d_in),
+                    "fvu": 0.3 / (1 + depth) + 0.03 * (name == "matryoshka") if sae else 0.0,
+                    "tokens_seen": 500_000 if sae else 0, "default_encoder": "judge",
+                }
+            )  # fmt: skip
+    return sorted(rows, key=lambda row: str(row["dictionary_id"]))
+
+
+def _lists(lengths: np.ndarray, values: np.ndarray) -> pa.ListArray:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder: Path) -> None:
+    dictionaries = _dictionaries(plan)
+    tables = [contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES]
+    tables += [contract.HISTOGRAMS, contract.ACTIVATIONS]
+    writers = {table.name: store.TableWriter(table, folder) for table in tables}
+    for row in dictionaries:
+        made = _one_dictionary(plan, row, pictures, rng)
+        for name, data in made.items():
+            data["dictionary_id"] = np.full(len(data["feature_id"]), row["dictionary_id"])
+            if name in ("top_examples", "histograms", "activations"):
+                data["modality"] = np.full(len(data["feature_id"]), "image")
+            writers[name].write(pa.table(data))
+        row["dead"] = int((made["features"]["n_active"] == 0).sum())
+        row["n_examples"] = len(pictures.ids)
+    for writer in writers.values():
+        writer.close() if hasattr(writer, "close") else writer.__exit__()
+    columns = {
+        f.name: pa.array([r[f.name] for r in dictionaries]) for f in contract.DICTIONARIES.schema
+    }
+    store.write_table(contract.DICTIONARIES, pa.table(columns), folder)
+    sae = [row for row in dictionaries if row["basis"] == "sae"]
+    measured = {
+        "dictionary_id": [r["dictionary_id"] for r in sae],
+        "token_type": ["image" if r["grid_height"] is None else "patch" for r in sae],
+        "tokens": [10_000] * len(sae), "mse": [0.5] * len(sae), "fvu": [r["fvu"] for r in sae],
+        "cosine": [0.9] * len(sae), "l0": [r["l0"] for r in sae],
+    }  # fmt: skip
+    store.write_table(contract.RECONSTRUCTION, pa.table(measured), folder)
+
+
+def _one_dictionary(
+    plan: Plan, row: dict, pictures: _Pictures, rng: np.random.Generator
+) -> dict[str, dict]:
+    """The columns of the five feature tables for one dictionary."""
+    d, n, sae = int(row["d_sae"]), len(pictures.ids), row["basis"] == "sae"
+    most = min(n, plan.most_active)
+    n_active = np.exp(rng.uniform(np.log(2), np.log(most + 1), d)).astype(np.int64)
+    if not sae:
+        n_active = rng.integers(most // 2, most + 1, d)
+    n_active = np.clip(n_active, 2, most)
+    if sae:
+        n_active[rng.random(d) < 0.03] = 0
+        n_active[[DEAD, SINGLE]] = 0, 1
+    clean = rng.random(d) if sae else rng.random(d) * 0.4
+    top = rng.lognormal(1.0, 0.5, d)
+    feature, j = _ragged(n_active)
+    example = _examples_of(rng, n, clean, feature, j)
+    size = top[feature] * np.exp(-3.0 * j / np.maximum(n_active[feature], 1))
+    size = size.astype(np.float32)
+    density = (n_active / n).astype(np.float32)
+    ms = 0.35 + 0.5 * clean - 0.2 * density + rng.normal(0, 0.03, d)
+    ms = _masked(np.clip(ms, -1, 1), n_active < 2)
+    sums = np.bincount(feature, size, minlength=d)
+    label, score = _labels(pictures, feature, example, j, n_active)
+    made = {
+        "features": {
+            "feature_id": np.arange(d), "n_active": n_active, "density": density,
+            "group": _group(row, d), "max": np.where(n_active > 0, top, 0),
+            "mean": sums / np.maximum(n_active, 1), "ms": ms, "ms_percentile": _percentile(ms),
+            "label": label, "label_score": score,
+        },
+        "monosemanticity": _scores(ms, n_active, rng),
+        "top_examples": _tops(plan, row, rng, pictures, feature, example, j, size),
+        "histograms": _histograms(feature, size, n_active, d),
+    }  # fmt: skip
+    kept = j < contract.DENSE_ACTIVATIONS_KEPT if not sae else np.ones(len(j), bool)
+    made["activations"] = {
+        "feature_id": feature[kept],
+        "example_id": pictures.ids[example[kept]],
+        "activation": size[kept],
+    }
+    return made
+
+
+def _ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For rows of `lengths`: the row of each element, and its place in the row."""
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    start = np.cumsum(lengths) - lengths
+    return row, np.arange(len(row)) - start[row]
+
+
+def _examples_of(
+    rng: np.random.Generator, n: int, clean: np.ndarray, feature: np.ndarray, j: np.ndarray
+) -> np.ndarray:
+    """Distinct images of each feature: neighbours (of one kind) where it is clean, else scattered."""
+    strides = np.array([s for s in range(1, n) if np.gcd(s, n) == 1])
+    stride = np.where(clean > 0.5, 1, rng.choice(strides, len(clean)))
+    start = rng.integers(n, size=len(clean))
+    return (start[feature] + stride[feature] * j) % n
+
+
+def _masked(values: np.ndarray, mask: np.ndarray) -> pa.Array:
+    return pa.array(values.astype(np.float32), mask=mask)
+
+
+def _percentile(ms: pa.Array) -> pa.Array:
+    values = ms.to_numpy(zero_copy_only=False)
+    known = np.sort(values[~np.isnan(values)])
+    share = np.searchsorted(known, values, side="right") / len(known)
+    return _masked(share, np.isnan(values))
+
+
+def _group(row: dict, d: int) -> pa.Array:
+    if not row["group_sizes"]:
+        return pa.nulls(d, pa.int16())
+    return pa.array(np.repeat(np.arange(len(row["group_sizes"])), row["group_sizes"]), pa.int16())
+
+
+def _scores(ms: pa.Array, n_active: np.ndarray, rng: np.random.Generator) -> dict:
+    d = len(n_active)
+    values = ms.to_numpy(zero_copy_only=False)
+    both = np.concatenate([values, values - 0.05 + rng.normal(0, 0.02, d)])
+    control = 0.4 + rng.normal(0, 0.04, 2 * d)
+    none = np.isnan(both)
+    return {
+        "encoder": np.repeat(["judge", "second"], d), "feature_id": np.tile(np.arange(d), 2),
+        "ms": _masked(both, none), "n_active": np.tile(n_active, 2),
+        "control_neuron": _masked(control, none), "control_direction": _masked(control - 0.03, none),
+    }  # fmt: skip
+
+
+def _labels(
+    pictures: _Pictures,
+    feature: np.ndarray,
+    example: np.ndarray,
+    j: np.ndarray,
+    n_active: np.ndarray,
+) -> tuple[pa.Array, pa.Array]:
+    """The commonest colour among the top images and its share above chance; markup for one."""
+    d, colours = len(n_active), list(COLOURS)
+    top = j < contract.TOP_K
+    counts = np.zeros((d, len(colours)))
+    np.add.at(counts, (feature[top], pictures.tags[example[top]] // len(SHAPES)), 1)
+    best = counts.argmax(1)
+    share = counts.max(1) / np.maximum(counts.sum(1), 1)
+    names = np.array(colours, dtype=object)[best]
+    names[np.minimum(7, d - 1)] = MARKUP
+    dead = n_active == 0
+    names[dead] = None
+    score = np.clip((share - 1 / len(colours)) / (1 - 1 / len(colours)), 0, 1)
+    return pa.array(names, pa.string()), _masked(score, dead)
+
+
+def _tops(
+    plan: Plan,
+    row: dict,
+    rng: np.random.Generator,
+    pictures: _Pictures,
+    feature: np.ndarray,
+    example: np.ndarray,
+    j: np.ndarray,
+    size: np.ndarray,
+) -> dict:
+    top = j < contract.TOP_K
+    m, cells, k = int(top.sum()), plan.grid * plan.grid, plan.patches
+    common = {
+        "feature_id": feature[top], "rank": j[top] + 1,
+        "example_id": pictures.ids[example[top]], "activation": size[top],
+    }  # fmt: skip
+    if row["grid_height"] is None:
+        empty = np.zeros(m, int)
+        nothing = {"token": pa.nulls(m, pa.int32())}
+        nothing["patches"] = _lists(empty, np.zeros(0, np.uint16))
+        return common | nothing | {"patch_acts": _lists(empty, np.zeros(0, np.float32))}
+    first = rng.integers(cells - k * 2, size=m)
+    patches = first[:, None] + np.cumsum(rng.integers(1, 3, (m, k)), axis=1) - 1
+    acts = rng.uniform(0.1, 0.95, (m, k))
+    acts[:, k // 2] = 1
+    acts *= size[top][:, None]
+    return common | {
+        "token": patches[:, k // 2],
+        "patches": _lists(np.full(m, k), patches.ravel().astype(np.uint16)),
+        "patch_acts": _lists(np.full(m, k), acts.ravel().astype(np.float32)),
+    }
+
+
+def _histograms(feature: np.ndarray, size: np.ndarray, n_active: np.ndarray, d: int) -> dict:
+    bins = contract.HISTOGRAM_BINS
+    high = np.zeros(d)
+    np.maximum.at(high, feature, size)
+    place = np.minimum(size / high[feature] * bins, bins - 1).astype(np.int64)
+    counts = np.bincount(feature * bins + place, minlength=d * bins).reshape(d, bins)
+    live = np.flatnonzero(n_active > 0)
+    edges = np.linspace(0, 1, bins + 1)[None, :] * high[live][:, None]
+    return {
+        "feature_id": live,
+        "edges": _lists(np.full(len(live), bins + 1), edges.ravel().astype(np.float32)),
+        "counts": _lists(np.full(len(live), bins), counts[live].ravel()),
+    }

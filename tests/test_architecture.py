@@ -1,0 +1,477 @@
+"""The house's rules: who may import whom, and what only one place may do.
+
+ALLOWED repeats the table of docs/design.md. All checks read the source, so that they hold for
+imports inside functions too; the last ones start a fresh interpreter and look at what it loaded.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+GROUND = {"contract", "config", "hooks", "metrics"}
+LIBRARY = GROUND | {
+    "annotations",
+    "database",
+    "demo",
+    "engine",
+    "examples",
+    "interventions",
+    "models",
+    "plan",
+    "progress",
+    "saes",
+    "store",
+    "study",
+    "verify",
+}
+
+# Room of the pipeline -> the rooms that it may import. A room always may import itself, but for
+# the steps: no step imports another.
+ALLOWED: dict[str, set[str]] = {
+    "contract": set(),
+    "config": set(),
+    "hooks": set(),
+    "metrics": set(),
+    "demo": {"contract", "config"},
+    "store": {"contract", "config"},
+    "annotations": {"contract", "config"},
+    "database": {"contract", "store"},
+    "verify": {"contract", "store", "database"},
+    "examples": {"contract", "config", "demo"},
+    "models": {"config", "hooks"},
+    "saes": {"config", "hooks", "metrics"},
+    "study": {"annotations", "store", "metrics", "contract", "config"},
+    "interventions": {"saes", "config"},
+    "plan": {"contract", "config", "examples", "store"},
+    "progress": {"store", "plan"},
+    "engine": {"store", "config", "plan"},
+    "steps": LIBRARY,
+    "__main__": LIBRARY | {"steps"},
+}
+
+# The dashboard's rooms: what each may import of the pipeline.
+DASHBOARD = {"contract", "annotations", "study", "metrics"}
+DASHBOARD_ALSO = {
+    "connection": {"store"},
+    "live": {"models", "saes", "interventions", "hooks", "examples", "config"},
+}
+
+# Libraries that a module, or a package's modules, do not name, not even in a function.
+WITHOUT = {
+    "pipeline": {"streamlit"},
+    "pipeline.contract": {"torch"},
+    "pipeline.config": {"torch"},
+    "pipeline.store": {"torch"},
+    "pipeline.annotations": {"torch"},
+    "pipeline.study": {"torch"},
+    "dashboard.queries": {"streamlit", "torch"},
+    "dashboard.charts": {"streamlit", "torch"},
+    "dashboard.views": {"duckdb", "os", "pandas", "pathlib", "torch"},
+}
+# Of these, the ones that do not load them by way of other modules either.
+LIGHT = sorted(WITHOUT.keys() - {"pipeline", "dashboard.views"})
+
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+HOOKS = re.compile(r"register_(module_)?(full_)?(forward|backward)(_pre)?_hook")
+SQL = re.compile(r"\bSELECT\s")
+
+# Not loaded by `python -m pipeline --help`.
+HEAVY = {
+    "datasets",
+    "duckdb",
+    "numba",
+    "numpy",
+    "open_clip",
+    "pandas",
+    "pyarrow",
+    "sae_lens",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "streamlit",
+    "torch",
+    "torchvision",
+    "transformers",
+    "umap",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file of the project."""
+
+    path: str  # from the root, with /
+    name: str  # dotted; a package is named without __init__
+    is_package: bool
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        """The part of the house that the rules speak of, `store` or `steps`; "" for the root."""
+        return [*self.name.split("."), ""][1]
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of a project module, at `line`; `lazy` when loading the source does not run it."""
+
+    source: Source
+    target: str
+    line: int
+    lazy: bool
+
+    def __str__(self) -> str:
+        return f"{self.source.path}:{self.line} imports {self.target}"
+
+
+def read_sources(root: Path) -> list[Source]:
+    """All Python files under pipeline/ and dashboard/ of the checkout at `root`."""
+    sources = []
+    for path in sorted([*root.glob("pipeline/**/*.py"), *root.glob("dashboard/**/*.py")]):
+        relative = path.relative_to(root)
+        parts = relative.with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(relative))
+        sources.append(Source(relative.as_posix(), name, is_package, tree))
+    return sources
+
+
+def walk(tree: ast.AST, *, lazy: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """Every node below `tree`, each with whether it lies in a function or is for type checks only."""
+    for node in ast.iter_child_nodes(tree):
+        yield node, lazy
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside |= isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        yield from walk(node, lazy=lazy or inside)
+
+
+def named_by(node: ast.AST, source: Source) -> list[str]:
+    """The dotted names that an import statement or a call of import_module asks for."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            package = source.name.split(".")[: None if source.is_package else -1]
+            package = package[: len(package) - node.level + 1]
+            base = ".".join([*package, *([base] if base else [])])
+        return [f"{base}.{alias.name}" for alias in node.names]
+    if isinstance(node, ast.Call):
+        function = node.func
+        name = getattr(function, "attr", getattr(function, "id", ""))
+        if name in {"import_module", "__import__"} and node.args:
+            first = node.args[0]
+            if isinstance(first, ast.JoinedStr) and first.values:
+                first = first.values[0]
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                return [first.value]
+    return []
+
+
+def project_imports(sources: list[Source]) -> list[Import]:
+    """Every import of one project module by another.
+
+    `from pipeline.store import open_bundle` names a function: its target is the module above it.
+    """
+    modules = {source.name for source in sources}
+    found = []
+    for source in sources:
+        for node, lazy in walk(source.tree):
+            for name in named_by(node, source):
+                if name.split(".")[0] not in {"pipeline", "dashboard"}:
+                    continue
+                target = name
+                while target not in modules and not is_room(target):
+                    target = target.rpartition(".")[0]
+                if target != source.name:
+                    found.append(Import(source, target, node.lineno, lazy))
+    return found
+
+
+def is_room(name: str) -> bool:
+    """Whether a name that is no module stops here: a house, or a room that is not built yet."""
+    house, _, room = name.partition(".")
+    return not room or (house == "pipeline" and room in ALLOWED)
+
+
+def without_rule(sources: list[Source]) -> list[str]:
+    return sorted(
+        {
+            source.path
+            for source in sources
+            if source.name.startswith("pipeline.") and source.room not in ALLOWED
+        }
+    )
+
+
+def forbidden_imports(sources: list[Source]) -> list[str]:
+    return [str(each) for each in project_imports(sources) if not is_allowed(each)]
+
+
+def is_allowed(each: Import) -> bool:
+    source, (house, _, rest) = each.source, each.target.partition(".")
+    room = rest.split(".")[0]
+    if not rest:  # the root package, which imports nothing
+        return source.name.split(".")[0] == house or house == "pipeline"
+    if source.name.startswith("dashboard"):
+        also = DASHBOARD_ALSO.get(source.room, set())
+        return house == "dashboard" or room in DASHBOARD | also
+    if house != "pipeline":
+        return False
+    if source.room == "steps" == room:
+        return each.target == "pipeline.steps"
+    return room == source.room or room in ALLOWED.get(source.room, set())
+
+
+def eager_command_line(sources: list[Source]) -> list[str]:
+    return [
+        str(each)
+        for each in project_imports(sources)
+        if each.source.name == "pipeline.__main__" and each.target != "pipeline" and not each.lazy
+    ]
+
+
+def circles(sources: list[Source]) -> list[str]:
+    """Circles between modules; a package that gathers its own submodules is none."""
+    graph: dict[str, set[str]] = {source.name: set() for source in sources}
+    for each in project_imports(sources):
+        if each.target in graph and not each.target.startswith(each.source.name + "."):
+            graph[each.source.name].add(each.target)
+    found: list[str] = []
+    done: set[str] = set()
+
+    def visit(name: str, trail: list[str]) -> None:
+        if name in trail:
+            found.append(" -> ".join([*trail[trail.index(name) :], name]))
+            return
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, [*trail, name])
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, [])
+    return found
+
+
+def banned_libraries(sources: list[Source]) -> list[str]:
+    return [
+        f"{source.path}:{node.lineno} imports {library}"
+        for source in sources
+        for node, _ in walk(source.tree)
+        for library in sorted({name.split(".")[0] for name in named_by(node, source)})
+        if any(
+            library in libraries and f"{source.name}.".startswith(f"{place}.")
+            for place, libraries in WITHOUT.items()
+        )
+    ]
+
+
+def registered_hooks(sources: list[Source]) -> list[str]:
+    return [
+        f"{source.path}:{node.lineno} {name}"
+        for source in sources
+        if source.name != "pipeline.hooks"
+        for node, _ in walk(source.tree)
+        for name in [getattr(node, "attr", getattr(node, "id", getattr(node, "value", None)))]
+        if isinstance(name, str) and HOOKS.fullmatch(name)
+    ]
+
+
+def prints(sources: list[Source]) -> list[str]:
+    return [
+        f"{source.path}:{node.lineno} print"
+        for source in sources
+        if source.name.startswith("pipeline") and source.room != "__main__"
+        for node, _ in walk(source.tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+    ]
+
+
+def unpickled(sources: list[Source]) -> list[str]:
+    """What could run code that a file carries."""
+    found = []
+    for source in sources:
+        for node, _ in walk(source.tree):
+            names = named_by(node, source)
+            bad = {name for name in names if name.split(".")[0] in UNPICKLERS}
+            bad |= {"torch.load"} & set(names)  # `from torch import load` hides from the next check
+            if isinstance(node, ast.Call):
+                called, options = ast.unparse(node.func), {k.arg: k.value for k in node.keywords}
+                if called == "torch.load" and not is_true(options.get("weights_only")):
+                    bad.add("torch.load without weights_only=True")
+                if is_true(options.get("allow_pickle")):
+                    bad.add("allow_pickle=True")
+                if called.endswith(".read_pickle"):
+                    bad.add(called)
+            found += [f"{source.path}:{node.lineno} {each}" for each in sorted(bad)]
+    return found
+
+
+def is_true(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is True
+
+
+def sql_outside_queries(sources: list[Source]) -> list[str]:
+    return [
+        f"{source.path}:{node.lineno} SQL"
+        for source in sources
+        if source.name.startswith("dashboard") and source.name != "dashboard.queries"
+        for node, _ in walk(source.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value)
+    ]
+
+
+CHECKS = [
+    without_rule,
+    forbidden_imports,
+    eager_command_line,
+    circles,
+    banned_libraries,
+    registered_hooks,
+    prints,
+    unpickled,
+    sql_outside_queries,
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_house(check) -> None:
+    found = check(read_sources(ROOT))
+    assert not found, "\n".join([check.__name__.replace("_", " "), *found])
+
+
+# Every check fails where it should: files of a small house, the check, and how often it finds.
+FAULTS = [
+    (without_rule, 1, {"pipeline/utils.py": ""}),
+    (forbidden_imports, 1, {"pipeline/store.py": "import pipeline.models"}),
+    (forbidden_imports, 1, {"pipeline/store.py": "from pipeline import engine"}),
+    (forbidden_imports, 1, {"pipeline/store.py": "def f():\n    from . import engine"}),
+    (forbidden_imports, 1, {"pipeline/saes/a.py": "from ..engine import run"}),
+    (forbidden_imports, 1, {"pipeline/engine.py": "import_module(f'pipeline.steps.{name}')"}),
+    (forbidden_imports, 1, {"pipeline/store.py": "import dashboard.state"}),
+    (
+        forbidden_imports,
+        2,
+        {
+            "pipeline/steps/__init__.py": "",
+            "pipeline/steps/a.py": "from . import b\nfrom pipeline.steps.b import run",
+            "pipeline/steps/b.py": "from pipeline import engine\nfrom pipeline.steps import Step",
+        },
+    ),
+    (forbidden_imports, 1, {"dashboard/views/a.py": "from pipeline import store"}),
+    (forbidden_imports, 1, {"dashboard/connection.py": "from pipeline import store, saes"}),
+    (forbidden_imports, 0, {"dashboard/live.py": "from pipeline import contract, saes, hooks"}),
+    (
+        forbidden_imports,
+        0,
+        {"pipeline/__init__.py": "", "pipeline/store.py": "from pipeline import contract"},
+    ),
+    (
+        eager_command_line,
+        0,
+        {"pipeline/__main__.py": "if TYPE_CHECKING:\n    from pipeline import config"},
+    ),
+    (
+        eager_command_line,
+        1,
+        {"pipeline/__main__.py": "from pipeline import store\ndef f():\n    import pipeline.saes"},
+    ),
+    (
+        circles,
+        1,
+        {"pipeline/saes/a.py": "from . import b", "pipeline/saes/b.py": "from .a import c"},
+    ),
+    (
+        circles,
+        0,
+        {
+            "pipeline/saes/__init__.py": "from pipeline.saes.a import A",
+            "pipeline/saes/a.py": "from pipeline.saes.b import B",
+            "pipeline/saes/b.py": "",
+        },
+    ),
+    (banned_libraries, 1, {"pipeline/contract.py": "def f():\n    from torch import nn"}),
+    (banned_libraries, 1, {"pipeline/study/pairs.py": "import torch.nn"}),
+    (banned_libraries, 1, {"pipeline/models/clip.py": "import torch, streamlit"}),
+    (banned_libraries, 2, {"dashboard/views/a.py": "import pandas\nfrom pathlib import Path"}),
+    (banned_libraries, 1, {"dashboard/charts.py": "import streamlit as st"}),
+    (registered_hooks, 1, {"pipeline/models/a.py": "m.register_forward_pre_hook(f)"}),
+    (registered_hooks, 1, {"dashboard/live.py": "getattr(m, 'register_forward_hook')(f)"}),
+    (registered_hooks, 0, {"pipeline/hooks.py": "m.register_forward_hook(f)"}),
+    (prints, 1, {"pipeline/steps/a.py": "print(1)", "pipeline/__main__.py": "print(1)"}),
+    (unpickled, 3, {"pipeline/saes/a.py": "import pickle\nfrom joblib import load\nimport dill"}),
+    (unpickled, 2, {"pipeline/saes/a.py": "torch.load(p)\ntorch.load(p, weights_only=False)"}),
+    (unpickled, 0, {"pipeline/saes/a.py": "torch.load(p, weights_only=True)\nnp.load(p)"}),
+    (unpickled, 1, {"pipeline/saes/a.py": "np.load(p, allow_pickle=True)"}),
+    (unpickled, 1, {"pipeline/saes/a.py": "from torch import load"}),
+    (sql_outside_queries, 1, {"dashboard/views/a.py": "c.execute(f'SELECT {x} FROM features')"}),
+    (sql_outside_queries, 0, {"dashboard/queries.py": "TOP = 'SELECT 1'"}),
+]
+
+
+@pytest.mark.parametrize(("check", "count", "files"), FAULTS)
+def test_each_check_can_fail(check, count: int, files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    found = check(read_sources(tmp_path))
+    assert len(found) == count, found
+
+
+def test_allowed_rooms_make_no_circle() -> None:
+    rooms = dict(ALLOWED)
+    while rooms:
+        floor = {room for room, below in rooms.items() if not below & rooms.keys()}
+        assert floor, f"a circle among {sorted(rooms)}"
+        rooms = {room: below for room, below in rooms.items() if room not in floor}
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after `code`."""
+    tail = "\nimport sys; print('LOADED', *{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code + tail], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def exists(module: str) -> bool:
+    path = ROOT.joinpath(*module.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_import_is_light(module: str) -> None:
+    if not exists(module):
+        pytest.skip(f"{module} is not built yet")
+    assert not loaded_by(f"import {module}") & WITHOUT[module]
+
+
+def test_help_is_light() -> None:
+    if not exists("pipeline.__main__"):
+        pytest.skip("pipeline.__main__ is not built yet")
+    loaded = loaded_by(
+        "import runpy, sys\n"
+        "sys.argv = ['pipeline', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('pipeline', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code"
+    )
+    assert not loaded & HEAVY
+
+
+def test_loaded_by_sees() -> None:
+    assert "json" in loaded_by("import json.decoder")
