@@ -4,17 +4,19 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import connection, state, widgets
+from dashboard import connection, widgets
 
 HERE = Path(__file__).parent
 
 st.set_page_config(page_title="Loupe", page_icon=str(HERE / "icon.png"), layout="wide")
-st.html(HERE / "style.css")
+widgets.style(HERE / "style.css")
 pages = [
     st.Page("views/overview.py", title="Overview", url_path="overview", default=True),
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
 ]
+with st.sidebar:
+    st.html("<i></i>")
 chosen = st.navigation(pages, position="top")
 try:
     names = list(connection.runs())
@@ -24,5 +26,4 @@ try:
 except connection.Refused as problem:
     widgets.refused(str(problem))
     st.stop()
-state.follow()
 chosen.run()

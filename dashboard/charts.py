@@ -83,7 +83,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, accent: str) -> 
         .encode(
             x=alt.X("low:Q", bin="binned", title="activation", axis=alt.Axis(tickCount=6)),
             x2="high:Q",
-            y=alt.Y("images:Q", title="images (square-root scale)",
+            y=alt.Y("images:Q", title="images, √ scale",
                     scale=alt.Scale(type="sqrt"), axis=alt.Axis(tickCount=4, format="d")),
             tooltip=[
                 alt.Tooltip("low:Q", title="from", format=".3f"),

@@ -13,7 +13,7 @@ CAPACITY = 48 * 2**20
 """Bytes of encoded sheets kept."""
 LARGEST = 1024
 """No thumbnail has a longer side; a larger picture is not decoded."""
-GROUND = (128, 128, 128)
+TOO_LARGE = (128, 128, 128)
 
 Key = tuple[str, str, int, int]
 """Bundle, dictionary, feature, tile size."""
@@ -33,13 +33,15 @@ class Sheets:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sheets")
 
-    def get(self, wanted: Mapping[Key, Sequence[int]], fetch: Fetch, *, columns: int) -> list[str]:
+    def get(
+        self, wanted: Mapping[Key, Sequence[int]], fetch: Fetch, *, tiles: tuple[int, int]
+    ) -> list[str]:
         """A data URI for each entry of `wanted` (key -> example ids), in its order.
 
         Args:
             wanted: what each sheet shows; the last part of its key is the side of a tile in pixels.
             fetch: WebP bytes of the examples that it is given, called once for all that is missing.
-            columns: tiles in a row.
+            tiles: columns and rows of a sheet; places without an image stay clear.
         """
         with self._lock:
             ready = {key: self._kept[key] for key in wanted if key in self._kept}
@@ -49,7 +51,7 @@ class Sheets:
         if missing:
             pictures = fetch(sorted({i for key in missing for i in wanted[key]}))
             made = self._pool.map(
-                lambda key: _sheet([pictures.get(i) for i in wanted[key]], key[-1], columns), missing
+                lambda key: _sheet([pictures.get(i) for i in wanted[key]], key[-1], tiles), missing
             )
             for key, uri in zip(missing, made, strict=True):
                 ready[key] = uri
@@ -72,10 +74,11 @@ def data_uri(webp: bytes) -> str:
     return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
 
 
-def _sheet(pictures: Sequence[bytes | None], tile: int, columns: int) -> str:
-    rows = max(1, -(-len(pictures) // columns))
-    sheet = Image.new("RGB", (columns * tile, rows * tile), GROUND)
-    for place, webp in enumerate(pictures):
+def _sheet(pictures: Sequence[bytes | None], tile: int, tiles: tuple[int, int]) -> str:
+    columns, rows = tiles
+    full = len(pictures) >= columns * rows and None not in pictures
+    sheet = Image.new("RGB" if full else "RGBA", (columns * tile, rows * tile))
+    for place, webp in enumerate(pictures[: columns * rows]):
         if webp is not None:
             row, column = divmod(place, columns)
             sheet.paste(_tile(webp, tile), (column * tile, row * tile))
@@ -87,6 +90,6 @@ def _sheet(pictures: Sequence[bytes | None], tile: int, columns: int) -> str:
 def _tile(webp: bytes, tile: int) -> Image.Image:
     with Image.open(io.BytesIO(webp), formats=("WEBP",)) as image:
         if max(image.size) > LARGEST:
-            return Image.new("RGB", (tile, tile), GROUND)
+            return Image.new("RGB", (tile, tile), TOO_LARGE)
         rgb = image.convert("RGB")
     return rgb if rgb.size == (tile, tile) else rgb.resize((tile, tile), Image.Resampling.BILINEAR)

@@ -3,6 +3,7 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -12,7 +13,9 @@ from dashboard.queries import Card, Dictionary, Example, Score, Top
 from dashboard.sheets import data_uri
 
 CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
-MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>()#+-.!|~:$&"})
+MOST_IN_SIGHT = 8
+MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|~:$&"})
+"""What could start an image, a link, an icon, a formula or markup; names have none of it."""
 
 
 def plain(text: str) -> str:
@@ -37,10 +40,10 @@ def percent(share: float | None) -> str:
 
 def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
     """The feature card's data, the same wherever a card is shown."""
-    href, go = state.to_feature(one.dictionary_id, one.feature_id)
+    href = state.to_feature(one.dictionary_id, one.feature_id)
     said = f"{dictionary.short} #{one.feature_id}, {one.label or 'no label'}"
     return {
-        "id": one.feature_id, "href": href, "go": go, "where": dictionary.short,
+        "id": one.feature_id, "href": href, "where": dictionary.short,
         "name": f"{said}, MS {number(one.ms)}, density {percent(one.density)}",
         "label": one.label, "ms": one.ms, "msText": number(one.ms),
         "density": percent(one.density), "sheet": sheet, "help": CARD_HELP,
@@ -49,7 +52,8 @@ def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]
 
 def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
     """The head of Feature as the component `featurebar` takes it."""
-    href, go = state.to_browse(f"{dictionary.model}/{dictionary.hook}", dictionary.name)
+    href = state.to_browse(dictionary)
+    here = state.to_feature(one.dictionary_id, one.feature_id)
     of = f"of {dictionary.n_examples:,} val images"
     facts = [
         ("density", percent(one.density), words.DENSITY),
@@ -59,10 +63,10 @@ def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
     ]
     if one.group is not None:
         facts.append(("level", str(one.group + 1), "Matryoshka level, from 1, the innermost."))
-    rank = None if one.ms_percentile is None else f"above {one.ms_percentile * 100:.0f} % here"
+    rank = None if one.ms_percentile is None else f"percentile {one.ms_percentile * 100:.0f}"
     return {
         "id": one.feature_id, "count": dictionary.d_sae, "where": dictionary.short, "href": href,
-        "go": go, "label": one.label, "labelScore": one.label and number(one.label_score),
+        "here": here, "label": one.label, "labelScore": one.label and number(one.label_score),
         "ms": one.ms, "msText": number(one.ms), "percentile": rank,
         "facts": [{"name": n, "text": t, "help": h} for n, t, h in facts],
         "help": {"ms": words.MS, "label": words.LABEL, "percentile": words.PERCENTILE},
@@ -132,6 +136,11 @@ def sparkline(every: Sequence[int], passed: Sequence[int], *, name: str) -> None
     st.html(f'<div class="spark" role="img" aria-label="{html.escape(name)}">{columns}</div>')
 
 
+def section(title: str, about: str) -> None:
+    """The heading of a part of a page, explained on hover."""
+    st.html(f'<h2 class="section" title="{html.escape(about)}">{html.escape(title)}</h2>')
+
+
 def heading(title: str, about: str = "") -> None:
     """A page's heading with a quiet line below; both are shown as plain text."""
     line = f"<p>{html.escape(about)}</p>" if about else ""
@@ -147,6 +156,13 @@ def figures(facts: Sequence[tuple[str, str, str]]) -> None:
     st.html(f'<dl class="figures">{items}</dl>')
 
 
+def style(path: Path) -> None:
+    """The style sheet at `path`, with the accent of `palette`."""
+    accent = f"light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']})"
+    css = path.read_text(encoding="utf-8")
+    st.html(f"<style>:root {{ --loupe-accent: {accent}; }}\n{css}</style>")
+
+
 def run_picker(names: Sequence[str]) -> None:
     """Which of several runs is shown."""
     with st.container(horizontal=True, horizontal_alignment="right"):
@@ -156,6 +172,20 @@ def run_picker(names: Sequence[str]) -> None:
 def refused(message: str) -> None:
     """One clear message in place of the pages."""
     st.error(plain(message))
+
+
+def choice(label: str, options: Sequence[str], *, default: str, key: str, help: str) -> str:
+    """One of `options`, kept in the address under `key`: all in sight, or a list if they are many."""
+    if len(options) > MOST_IN_SIGHT:
+        at = list(options).index(default)
+        return st.selectbox(
+            label, options, at, format_func=plain, key=key, bind="query-params", help=help,
+            on_change=state.first_page,
+        )  # fmt: skip
+    return st.segmented_control(
+        label, options, default=default, format_func=plain, key=key, bind="query-params",
+        required=True, help=help, on_change=state.first_page,
+    )  # fmt: skip
 
 
 def empty(message: str) -> None:

@@ -4,6 +4,8 @@ FEATURE = (
     "A feature is one direction in the model's activations: a number that is high for some images "
     "and zero or low for the rest."
 )
+HOOK = "Where in the model the activations are read."
+DICTIONARY = "A set of features: a sparse autoencoder, or the raw neurons as the baseline."
 MS = (
     "Monosemanticity score: how alike the images are that activate the feature, by the judgement "
     "of an independent image encoder. 1 means all alike; unrelated images give a low score."

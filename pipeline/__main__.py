@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline.config import RunConfig
+    from pipeline.engine import Worker
     from pipeline.plan import Plan
+    from pipeline.store import Workspace
 
 app = typer.Typer(
     help="Loupe's pipeline: from a model, images and dictionaries to a bundle to browse.",
@@ -43,7 +47,9 @@ def run(
         settings, plans = _planned(config)
         workspace = Workspace(out or _home(settings))
         with Bars() as bars:
-            engine.execute(settings, plans, workspace=workspace, watcher=bars)
+            engine.execute(
+                plans, partial(_worker, settings, workspace), workspace=workspace, watcher=bars
+            )
         bars.summary(workspace)
 
 
@@ -115,6 +121,11 @@ def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan]]:
     settings = config.load(path)
     reader = examples.reader(settings.examples.source)
     return settings, plan.plans(settings, examples.listing(settings.examples, source=reader))
+
+
+def _worker(settings: RunConfig, workspace: Workspace, step: str) -> Worker:
+    made: Worker = importlib.import_module(f"pipeline.steps.{step}").Worker(settings, workspace)
+    return made
 
 
 def _home(settings: RunConfig) -> Path:

@@ -122,7 +122,7 @@ ENCODERS = Table(
             _field("source", TEXT, "folder or hub id, and revision"),
             _field("fingerprint", TEXT, "hash of its weights"),
             _field("d", I32, "width of its embedding"),
-            _field("default", pa.bool_(), "whether `features.ms` is by this encoder"),
+            _field("is_default", pa.bool_(), "whether `features.ms` is by this encoder"),
         ]
     ),
     key=("encoder",),

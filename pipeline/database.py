@@ -7,7 +7,6 @@ import duckdb
 from pipeline import contract
 from pipeline.store import DATABASE
 
-
 NOT_INDEXED = ("embeddings",)
 """Read by programs from Parquet, by no page."""
 

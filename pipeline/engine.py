@@ -1,14 +1,12 @@
 """Runs a plan's units of work, in this process; what is there already is not made again."""
 
-import importlib
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline import config
 from pipeline.plan import Plan, Unit
 from pipeline.store import Workspace
 
@@ -33,33 +31,35 @@ class Watcher(Protocol):
 
 
 class Worker(Protocol):
-    """Does one step's units; made once, so that it keeps the model that it loads.
+    """Does one step's units; made once a step, so that it keeps the model that it loads.
 
-    Every `steps/` module has a class `Worker(run, workspace)` like this.
+    Every module in `steps/` has a class `Worker(run, workspace)` like this.
     """
 
-    def make(self, unit: Unit, folder: Path, advance: Any) -> Mapping[str, Any]:
+    def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> Mapping[str, Any]:
         """Fill `folder`; call `advance(n)` as n more of the unit's weight is done; return facts."""
         ...
 
 
 def execute(
-    run: config.RunConfig,
     plans: Mapping[str, Plan],
+    worker: Callable[[str], Worker],
     *,
     workspace: Workspace,
     watcher: Watcher,
 ) -> None:
     """Run every step in order; its manifest is written when all of its units are there.
 
-    A unit that fails raises; what was finished stays, and a later run goes on from there.
+    `worker` gives a step's worker; it is asked only for steps that have units to make. A unit that
+    fails raises; what was finished stays, and a later run goes on from there.
     """
     with workspace.locked():
         for plan in plans.values():
             missing = [unit for unit in plan.units if not workspace.has(plan.step, unit.key)]
             weight = sum(unit.weight for unit in plan.units)
             watcher.start(plan, done=weight - sum(unit.weight for unit in missing))
-            _make(run, plan, missing, workspace=workspace, watcher=watcher)
+            if missing:
+                _make(plan.step, missing, worker(plan.step), workspace=workspace, watcher=watcher)
             if missing or _is_stale(plan, workspace):
                 workspace.write_manifest(plan.step, _manifest(plan, workspace))
                 if plan.step == PUBLISHED:
@@ -84,20 +84,17 @@ def state(plan: Plan, workspace: Workspace) -> tuple[str, str]:
 
 
 def _make(
-    run: config.RunConfig,
-    plan: Plan,
+    step: str,
     missing: Sequence[Unit],
+    worker: Worker,
     *,
     workspace: Workspace,
     watcher: Watcher,
 ) -> None:
-    if not missing:
-        return
-    worker: Worker = importlib.import_module(f"pipeline.steps.{plan.step}").Worker(run, workspace)
     for unit in missing:
-        with workspace.making(plan.step, unit.key) as (folder, facts):
+        with workspace.making(step, unit.key) as (folder, facts):
             facts |= {"unit": unit.name, **worker.make(unit, folder, watcher.advance)}
-        log.info("%s: made %s", plan.step, unit.name)
+        log.info("%s: made %s", step, unit.name)
 
 
 def _is_stale(plan: Plan, workspace: Workspace) -> bool:

@@ -59,7 +59,7 @@ def edit(module: nn.Module, change: Edit) -> Iterator[None]:
 
     Args:
         module: the module whose output is edited.
-        change: acts [b, t, d] -> acts of the same shape; cast back to the output's dtype and device.
+        change: acts [b, t, d] -> acts of that shape; cast back to the output's dtype and device.
 
     Raises:
         ValueError: `change` returned another shape.

@@ -78,7 +78,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def making(self, step: str, key: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """A folder to fill and a dict of facts; both appear under their names only if all went well."""
+        """A folder to fill and a dict of facts; both get their names only if all went well."""
         final = self.part(step, key)
         with _aside(final) as folder:
             facts: dict[str, Any] = {}
@@ -171,9 +171,9 @@ class TableWriter:
             table.schema,
             compression="zstd",
             use_dictionary=_leaves(table.schema, pa.types.is_string),
-            column_encoding={
-                leaf: "BYTE_STREAM_SPLIT" for leaf in _leaves(table.schema, pa.types.is_floating)
-            },
+            column_encoding=dict.fromkeys(
+                _leaves(table.schema, pa.types.is_floating), "BYTE_STREAM_SPLIT"
+            ),
         )
 
     def write(self, data: pa.Table) -> None:
@@ -209,7 +209,7 @@ def sort_rows(table: contract.Table, data: pa.Table) -> pa.Table:
 
 
 def conform(table: contract.Table, data: pa.Table) -> pa.Table:
-    """`data` with the columns, order and types of `table`; raises StoreError as TableWriter does."""
+    """`data` with the columns, order and types of `table`; raises StoreError as TableWriter."""
     absent = [f.name for f in table.schema if f.name not in data.column_names and not f.nullable]
     unknown = [name for name in data.column_names if name not in table.schema.names]
     if absent or unknown:

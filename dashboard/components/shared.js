@@ -6,14 +6,23 @@ function el(tag, className, text) {
   return node;
 }
 
-// A link that opens in this tab through Streamlit, and in a new one by the browser's own means.
-function link(className, href, open) {
+// Go to an address of this app without loading the page anew: the address is set, and the event of
+// the browser's own Back tells Streamlit to show it. Sends one message, and one entry of history.
+function visit(href, { replace = false } = {}) {
+  const to = new URL(href, location.href);
+  if (replace) history.replaceState({}, "", to);
+  else history.pushState({}, "", to);
+  window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
+}
+
+// A link of the app; with a modifier key the browser opens it in its own way.
+function link(className, href) {
   const node = el("a", className);
   node.setAttribute("href", href);
   node.addEventListener("click", (event) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    open();
+    visit(href);
   });
   return node;
 }

@@ -36,7 +36,7 @@ def show(run: connection.Run, dictionary: queries.Dictionary, one: queries.Featu
     topimages(widgets.top_images(one.top, known, pictures), grid=patches, key="top")
     left, middle, right = st.columns(3, gap="large")
     with left:
-        st.subheader("Activations", anchor=False)
+        widgets.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
         st.altair_chart(charts.histogram(one.edges, one.counts, accent=accent), width="stretch")
     with middle:
@@ -57,12 +57,7 @@ feature = queries.feature(run.connection, dictionary.dictionary_id, feature_id)
 if feature is None:
     widgets.empty(f"{dictionary.short} #{feature_id} is not in this bundle. Choose one in Browse.")
     st.stop()
-featurebar(
-    widgets.feature_head(feature.card, dictionary),
-    key="head",
-    on_go=state.show_feature("head"),
-    on_open=state.opener("head"),
-)
+featurebar(widgets.feature_head(feature.card, dictionary), key="head")
 if feature.top:
     show(run, dictionary, feature)
 else:

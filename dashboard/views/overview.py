@@ -33,13 +33,13 @@ def rows(
     neurons = {(d.model, d.hook): d.ms for d in dictionaries if d.basis == "neurons"}
     made, before = [], ""
     for d in dictionaries:
-        href, go = state.to_browse(f"{d.model}/{d.hook}", d.name)
+        href = state.to_browse(d)
         base = neurons.get((d.model, d.hook))
         sae = d.basis == "sae"
         over = d.ms - base if sae and d.ms is not None and base is not None else None
         made.append(
             {
-                "short": d.short, "href": href, "go": go, "colour": colours[d.name],
+                "short": d.short, "href": href, "colour": colours[d.name],
                 "first": d.hook != before, "features": f"{d.d_sae:,}", "dead": f"{d.dead:,}",
                 "l0": widgets.number(d.l0, 1), "fvu": widgets.number(d.fvu, 3),
                 "ms": {"value": d.ms, "text": widgets.number(d.ms, 3)},
@@ -70,17 +70,17 @@ widgets.figures(
 )
 wide, narrow = st.columns([2, 1], gap="medium")
 with wide:
-    st.subheader("MS of features, by hook point", help=words.MS, anchor=False)
+    widgets.section("MS of features, by hook point", words.MS)
     st.altair_chart(charts.ms_by_hook(dictionaries, summaries), width="stretch")
     st.caption(
         "Bar: half of the features; line: 90 %; dot: the mean, with its 95 % interval. "
         "Amber: the mean of the density-matched control, a random neuron kept as sparse."
     )
 with narrow:
-    st.subheader("Sparsity against error", help=f"{words.L0} {words.FVU}", anchor=False)
+    widgets.section("Sparsity against error", f"l0: {words.L0} fvu: {words.FVU}")
     st.altair_chart(charts.l0_fvu(dictionaries), width="stretch")
-st.subheader("Dictionaries", anchor=False)
-table(COLUMNS, rows(dictionaries, summaries), key="dictionaries", on_open=state.opener("dictionaries"))
+widgets.section("Dictionaries", "A dictionary is a set of features at one hook point.")
+table(COLUMNS, rows(dictionaries, summaries), key="dictionaries")
 if held.skipped:
     with st.expander(f"{held.skipped:,} inputs skipped, and why"):
         for uri, reason in queries.skipped(run.connection):

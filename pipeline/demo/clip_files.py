@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     BaseImageProcessor,
     CLIPConfig,
@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.models.clip.modeling_clip import CLIPAttention
 
 from pipeline.demo.scenes import POSITIONS, VOCABULARY
 
@@ -134,7 +135,7 @@ def embed_texts(
         return model.get_text_features(**words).pooler_output.numpy()
 
 
-def imitate_trained(attention: nn.Module) -> None:
+def imitate_trained(attention: CLIPAttention) -> None:
     """Start an attention layer as trained ones tend to be (Trockman & Kolter 2023, "Mimetic").
 
     Per head, queries times keys are near a multiple of the identity, so that patches first look at

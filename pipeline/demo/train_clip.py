@@ -96,7 +96,9 @@ def optimisers(model: CLIPModel, settings: Settings) -> list[torch.optim.Optimiz
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    made = [torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))]
+    made: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98))
+    ]
     if matrices:
         made.append(Muon(matrices, lr=settings.muon_lr, weight_decay=settings.weight_decay))
     return made

@@ -108,8 +108,13 @@ class Run:
         log.info("continuing at step %d", self.step)
 
     def _keep(self) -> None:
-        state = {"whole": self.whole.state_dict(), "optimiser": self.optimiser.state_dict()}
-        state |= {"step": self.step, "seconds": self.seconds, "rows": self.rows}
+        state = {
+            "whole": self.whole.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "rows": self.rows,
+        }
         partial = self.checkpoint.with_suffix(".part")
         torch.save(state, partial)
         partial.replace(self.checkpoint)

@@ -15,6 +15,7 @@ examples sum e. Sums are float64: the differences cancel.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -75,7 +76,7 @@ class MonosemanticitySums:
                 f"embeddings must be of unit length; found {length.min():g} to {length.max():g}"
             )
         e = e / length[:, None]
-        a = acts_bs.astype(np.float64)
+        a: Any = acts_bs.astype(np.float64)
         low, at_low = _lowest(a)
         squares = a.multiply(a) if sparse.issparse(a) else a * a
         self.merge(
@@ -151,7 +152,7 @@ def density_matched(
     return scores
 
 
-def _lowest(a: Doubles | sparse.csr_matrix) -> tuple[Doubles, NDArray[np.int64]]:
+def _lowest(a: Any) -> tuple[Doubles, NDArray[np.int64]]:
     """Each column's minimum and how many rows have it."""
     if not sparse.issparse(a):
         low = a.min(0) if len(a) else np.full(a.shape[1], np.inf)

@@ -32,25 +32,25 @@ def pool_sparse(
     *,
     value: Float[Tensor, " nnz"],
     tokens: int,
+    shape: tuple[int, int],
     how: Pooling,
 ) -> Pooled:
-    """Pool sparse codes of `tokens` rows an example (row = example * tokens + token).
+    """Pool sparse codes above 0 of `tokens` rows an example (row = example * tokens + token).
 
-    Absent codes are 0: `max` needs codes above 0, `mean` divides by all tokens.
+    Linear in the codes, and holds one dense [examples, features] array of `shape`. Absent codes are
+    0: they count in the mean.
     """
-    width = int(feature.max()) + 1 if len(feature) else 1
-    example = row // tokens
-    key = example * width + feature
-    # Strongest first within a pair of example and feature, so that a pair's first row is its maximum.
-    order = value.argsort(descending=True, stable=True)
-    order = order[key[order].argsort(stable=True)]
-    pair, inverse = key[order].unique_consecutive(return_inverse=True)
-    first = torch.searchsorted(key[order], pair)
-    if how == "max":
-        pooled = value[order][first]
-    else:
-        pooled = value.new_zeros(len(pair)).index_add_(0, inverse, value[order]) / tokens
-    return Pooled(pair // width, pair % width, pooled, row[order][first] % tokens)
+    width = shape[1]
+    key = row // tokens * width + feature
+    highest = value.new_zeros(shape[0] * width).scatter_reduce_(0, key, value, "amax")
+    token = torch.full_like(highest, tokens, dtype=torch.int64)
+    at_highest = value == highest[key]
+    token.scatter_reduce_(0, key[at_highest], row[at_highest] % tokens, "amin")
+    pair = highest.nonzero()[:, 0]
+    pooled = highest
+    if how == "mean":
+        pooled = torch.zeros_like(highest).index_add_(0, key, value) / tokens
+    return Pooled(pair // width, pair % width, pooled[pair], token[pair])
 
 
 def pool_dense(
@@ -102,7 +102,9 @@ class DenseTop:
         """Add b examples, the first of which is number `first`."""
         d, count = self.value.shape
         numbers = torch.arange(first, first + len(pooled_bd)).expand(d, -1)
-        value, at = torch.cat([self.value, pooled_bd.T], 1).sort(dim=1, descending=True, stable=True)
+        value, at = torch.cat([self.value, pooled_bd.T], 1).sort(
+            dim=1, descending=True, stable=True
+        )
         self.value, at = value[:, :count], at[:, :count]
         self.example = torch.cat([self.example, numbers], 1).gather(1, at)
         old: Bool[Tensor, "d k"] = at < count

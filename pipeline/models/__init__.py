@@ -14,7 +14,7 @@ def load(settings: config.Model, *, device: str) -> Adapter:
     """The model of `settings` on `device`, in eval mode, behind its family's adapter.
 
     Raises:
-        ModelError: it cannot be had, or is of another family; one line that names it and the remedy.
+        ModelError: it cannot be had, or is of another family; one line that names the remedy.
     """
     from pipeline.models import clip
 

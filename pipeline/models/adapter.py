@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from transformers.utils import logging as transformers_logging
 
 from pipeline import hooks
 
@@ -119,10 +120,14 @@ def pretrained(loader: Any, name: str, *, revision: str | None = None, **options
         raise ModelError(
             f"model {name}: no such folder; name a folder that holds config.json, or a hub id"
         )
+    loud = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # it lists every weight of the towers not wanted
     try:
         return loader.from_pretrained(name, revision=revision, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(_why(name, error)) from error
+    finally:
+        transformers_logging.set_verbosity(loud)
 
 
 def looks_local(name: str) -> bool:

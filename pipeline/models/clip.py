@@ -17,7 +17,7 @@ class ClipAdapter(Adapter):
 
     def __init__(self, settings: config.Model, *, device: str) -> None:
         self.device = torch.device(device)
-        self.model = pretrained(
+        self.model: CLIPVisionModelWithProjection = pretrained(
             CLIPVisionModelWithProjection,
             settings.id,
             revision=settings.revision,

@@ -83,10 +83,9 @@ class SAE:
         if self.apply_b_dec_to_input:
             x = x - self.b_dec
         codes = torch.relu(torch.nn.functional.linear(x, self.W_enc.T, self.b_enc))
-        if self.activation == "jumprelu":
+        if self.threshold is not None:
             return codes * (codes > self.threshold)
-        if self.activation == "topk":
-            assert self.k is not None
+        if self.k is not None:
             top = codes.topk(self.k, dim=-1)
             return torch.zeros_like(codes).scatter_(-1, top.indices, top.values)
         return codes
@@ -123,7 +122,7 @@ class SAE:
 
     def to(self, device: str | torch.device) -> "SAE":
         """The same on `device`."""
-        moved = {
+        moved: dict[str, Any] = {
             f.name: value.to(device)
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), Tensor)

@@ -2,7 +2,7 @@
 it happens inside `train`."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ class ActsFiles:
             if held:
                 held = yield from self._drain(held, size)
 
-    def _drain(self, held: list[Tensor], size: int) -> Iterator[Tensor]:
+    def _drain(self, held: list[Tensor], size: int) -> Generator[Tensor, None, list[Tensor]]:
         """Yield the held vectors in random order; return what does not fill a batch."""
         pool = torch.cat(held)
         if len(pool) < size:  # fewer vectors than a batch: repeat them
@@ -78,8 +78,8 @@ def train(
     """Train a BatchTopK or Matryoshka BatchTopK SAE (Bussmann et al. 2024, 2025) with sae-lens.
 
     The vectors are scaled to a mean norm of sqrt(d_in), `b_dec` starts at their median, and
-    afterwards the scale and the decoder's norms are folded into the weights and the threshold is set
-    so that k features fire on average: the running estimate of a short training is far off.
+    afterwards the scale and the decoder's norms are folded into the weights and the threshold is
+    set so that k features fire on average: the running estimate of a short training is far off.
 
     Args:
         settings: kind, k, size, levels, samples, seed.

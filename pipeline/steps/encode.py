@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -104,32 +104,33 @@ class SparseReading:
         self._positions = layout.positions(settings.tokens)
         # Patches are encoded for the heat map also where only CLS is pooled.
         self._read = tuple(sorted({*self._positions, *layout.patches}))
-        self._patch_of = torch.full((layout.tokens,), -1)
-        self._patch_of[list(layout.patches)] = torch.arange(len(layout.patches))
+        self._position = torch.tensor(self._read)
+        self._patch_of = _index(layout.patches, layout.tokens)
+        self._slot_of = _index(self._positions, layout.tokens)
 
     def add(self, acts_btd: Float[Tensor, "b t d"], *, first: int) -> None:
         x = acts_btd[:, list(self._read)].float()
         codes = self.sae.encode_sparse(x.flatten(0, 1))
         self._reconstruct(x.flatten(0, 1), codes)
         row, feature, value = (t.cpu() for t in (codes.row, codes.feature, codes.value))
-        position = torch.tensor(self._read)[row % len(self._read)]
-        example = row // len(self._read) + first
-        patch = self._patch_of[position]
-        seen = patch >= 0
-        self._patches.append((example[seen], feature[seen], patch[seen], value[seen]))
-        slot = torch.full((self.point.layout.tokens,), -1)
-        slot[list(self._positions)] = torch.arange(len(self._positions))
-        mine = slot[position] >= 0
+        position = self._position[row % len(self._read)]
+        example = row // len(self._read)
+        patch, slot = self._patch_of[position], self._slot_of[position]
+        seen, pooled_too = patch >= 0, slot >= 0
+        self._patches.append((example[seen] + first, feature[seen], patch[seen], value[seen]))
         tokens = len(self._positions)
         pooled = pooling.pool_sparse(
-            example[mine] * tokens + slot[position][mine],
-            feature[mine],
-            value=value[mine],
+            (example * tokens + slot)[pooled_too],
+            feature[pooled_too],
+            value=value[pooled_too],
             tokens=tokens,
+            shape=(len(acts_btd), self.sae.d_sae),
             how=self.settings.pooling,
         )
         token = self._patch_of[torch.tensor(self._positions)[pooled.token]]
-        self._pooled.append(pooling.Pooled(pooled.example, pooled.feature, pooled.value, token))
+        self._pooled.append(
+            pooling.Pooled(pooled.example + first, pooled.feature, pooled.value, token)
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         row, feature, value, token = (
@@ -261,6 +262,13 @@ def token_kinds(point: HookPoint, positions: Sequence[int]) -> list[str]:
     if point.layout.tokens == 1:
         return ["image"]
     return ["patch" if at in set(point.layout.patches) else "cls" for at in positions]
+
+
+def _index(positions: Sequence[int], tokens: int) -> Int[Tensor, " t"]:
+    """Of each token its place in `positions`, or -1."""
+    index = torch.full((tokens,), -1)
+    index[list(positions)] = torch.arange(len(positions))
+    return index
 
 
 def _stack(parts: Sequence[Tensor], d: int) -> Float[Tensor, "n d"]:

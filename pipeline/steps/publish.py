@@ -1,4 +1,4 @@
-"""Joins the parts into the bundle: the contract's tables, their DuckDB file, the SAEs, a manifest."""
+"""Joins the parts into the bundle: tables, their DuckDB file, the SAEs, and a manifest."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ class Worker:
                     self.run.encoders[name].id, self.run.encoders[name].revision
                 ),
                 "d": width[name],
-                "default": name == self.run.default_encoder,
+                "is_default": name == self.run.default_encoder,
             }
             for name in names
         ]

@@ -32,7 +32,7 @@ class Part:
     """One part of encode and the same images' part of collect."""
 
     ids: NDArray[np.int64]
-    acts: sparse.csr_matrix | NDArray[np.float32]
+    acts: Any  # scipy's csr_matrix of an SAE, an array of neurons: [n, s]
     arrays: Arrays
     embeddings: Arrays
 
@@ -232,7 +232,7 @@ class Dictionary:
         fields: dict[str, list[NDArray[Any]]] = {
             name: [] for name in ("feature", "value", "token", "example_id")
         }
-        patches: list[NDArray[Any]] = []
+        patches: list[tuple[NDArray[Any], NDArray[Any]]] = []
         for part in self.parts():
             a = part.arrays
             fields["feature"].append(a["top_feature"])
@@ -301,9 +301,9 @@ class Dictionary:
                     np.repeat(part.ids, self.size),
                     part.acts.ravel(),
                 )
-            feature, example, value = (
-                np.concatenate(pair) for pair in zip((feature, example, value), new, strict=True)
-            )
+            feature = np.concatenate([feature, new[0]])
+            example = np.concatenate([example, new[1]])
+            value = np.concatenate([value, new[2]])
             if not self.sparse:
                 order = np.lexsort((example, -value, feature))
                 rank = np.arange(len(order)) - np.searchsorted(feature[order], feature[order])

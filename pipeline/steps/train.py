@@ -1,4 +1,4 @@
-"""Trains the run's SAEs on the collected activations; a part is a sae-lens folder with its curve."""
+"""Trains the run's SAEs on the collected activations; a part is a sae-lens folder with a curve."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,5 @@
 const EVERY_MS = 90; // a held key sends no more often than this; the last target always goes
+const BURST_MS = 1200; // steps closer together than this are one entry of the history
 const GIVE_UP_MS = 4000; // an answer that never came no longer blocks what the page says
 const bars = new WeakMap();
 
@@ -9,9 +10,12 @@ function typing(event) {
 }
 
 function send(bar) {
+  const now = performance.now();
+  const to = new URL(bar.here, location.href);
+  to.searchParams.set("feature", bar.want);
+  visit(to, { replace: now - bar.sent < BURST_MS });
   bar.timer = null;
-  bar.sent = performance.now();
-  bar.go(bar.want);
+  bar.sent = now;
 }
 
 // Ask for a feature: the number changes at once, the page follows.
@@ -30,7 +34,7 @@ function want(bar, target) {
 function step(bar, by) { want(bar, (bar.want ?? bar.id) + by); }
 
 function start(root) {
-  const bar = { id: 0, count: 1, want: null, sent: 0, timer: null, go: () => {}, show: () => {} };
+  const bar = { id: 0, count: 1, want: null, sent: -Infinity, timer: null, show: () => {} };
   bar.onKey = (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -73,23 +77,23 @@ function mover(text, name, act) {
   return node;
 }
 
-function copier() {
+function copier(here) {
   const node = el("button", "copy", "Copy link");
   node.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(location.href);
+      await navigator.clipboard.writeText(new URL(here, location.href).href);
       node.textContent = "Copied";
     } catch {
-      node.textContent = "Copy from the address bar";
+      node.textContent = "No access";
     }
     setTimeout(() => { node.textContent = "Copy link"; }, 1600);
   });
   return node;
 }
 
-function head(data, bar, open) {
+function head(data, bar) {
   const top = el("div", "top");
-  const where = link("where", data.href, () => open(data.go));
+  const where = link("where", data.href);
   where.textContent = data.where;
   where.title = "Browse this dictionary";
   const title = el("h1");
@@ -99,7 +103,7 @@ function head(data, bar, open) {
   const previous = mover("←", "previous feature (left arrow key)", () => step(bar, -1));
   const next = mover("→", "next feature (right arrow key)", () => step(bar, 1));
   const box = jump(bar);
-  move.append(previous, box, next, copier());
+  move.append(previous, box, next, copier(data.here));
   top.append(title, move);
   bar.show = (now) => {
     id.textContent = `#${now}`;
@@ -111,12 +115,11 @@ function head(data, bar, open) {
   return top;
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const bar = bars.get(root) ?? start(root);
   if (bar.want === data.id) { bar.want = null; clearTimeout(bar.giveUp); }
-  Object.assign(bar, { root, id: data.id, count: data.count });
-  bar.go = (target) => setTriggerValue("go", target);
+  Object.assign(bar, { root, id: data.id, count: data.count, here: data.here });
   const focused = root.getRootNode().activeElement?.className;
   const facts = el("dl", "facts");
   const label = el("span", data.label ? "chip" : "muted", data.label || "no label");
@@ -130,7 +133,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   fact(facts, "MS", ms, data.help.ms);
   for (const one of data.facts) fact(facts, one.name, one.text, one.help);
-  root.replaceChildren(head(data, bar, (go) => setTriggerValue("open", go)), facts);
+  root.replaceChildren(head(data, bar), facts);
   if (focused) root.querySelector(`.${focused.split(" ")[0]}`)?.focus();
   bar.show(bar.want ?? bar.id);
   return () => {

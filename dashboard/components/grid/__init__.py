@@ -1,6 +1,6 @@
 """The gallery: feature cards, each a link with its contact sheet in one picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dashboard.components import component
@@ -8,9 +8,10 @@ from dashboard.components import component
 mount = component("grid")
 
 
-def grid(cards: Sequence[dict[str, Any]], *, tiles: tuple[int, int], key: str, on_open: Callable[[], None]) -> None:  # fmt: skip  # noqa: E501
-    """Show `cards` (see `widgets.card`); `tiles` is a contact sheet's columns and rows.
+def grid(cards: Sequence[dict[str, Any]], *, tiles: tuple[int, int], said: str, page: int, pages: int, key: str) -> None:
+    """Show `cards` (see `widgets.card`) below what is `said` of them and links to the `pages`.
 
-    A click or Enter on a card sets the trigger `open` to the card's `go`, then calls `on_open`.
+    `tiles` is a contact sheet's columns and rows; pages count from 1.
     """
-    mount(key=key, data={"cards": list(cards), "tiles": list(tiles)}, on_open_change=on_open)
+    data = {"cards": list(cards), "tiles": list(tiles), "said": said, "page": page, "pages": pages}
+    mount(key=key, data=data)

@@ -1,5 +1,5 @@
-function card(data, tiles, open) {
-  const node = link("card", data.href, open);
+function card(data, tiles) {
+  const node = link("card", data.href);
   node.setAttribute("aria-label", data.name);
   const sheet = el("img", "sheet");
   sheet.alt = "";
@@ -18,15 +18,58 @@ function card(data, tiles, open) {
   return node;
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+function at(page) {
+  const to = new URL(location.href);
+  if (page > 1) to.searchParams.set("page", page);
+  else to.searchParams.delete("page");
+  return to;
+}
+
+// First, last and the pages around this one; 0 stands for a gap.
+function places(page, pages) {
+  const near = [1, page - 1, page, page + 1, pages].filter((n) => n >= 1 && n <= pages);
+  const shown = [...new Set(near)];
+  return shown.flatMap((n, i) => (i && n - shown[i - 1] > 1 ? [0, n] : [n]));
+}
+
+function step(text, page, name, pages) {
+  if (page < 1 || page > pages) return el("span", "step off", text);
+  const node = link("step", at(page));
+  node.textContent = text;
+  node.setAttribute("aria-label", name);
+  return node;
+}
+
+function pager({ page, pages }) {
+  const node = el("nav", "pager num");
+  node.setAttribute("aria-label", "pages");
+  node.append(step("←", page - 1, "previous page", pages));
+  for (const n of places(page, pages)) {
+    const place = n ? step(String(n), n, `page ${n}`, pages) : el("span", "step off", "…");
+    if (n === page) place.setAttribute("aria-current", "page");
+    node.append(place);
+  }
+  node.append(step("→", page + 1, "next page", pages));
+  return node;
+}
+
+const shown = new WeakMap();
+
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
+  const before = shown.get(root);
+  shown.set(root, data.page);
+  if (before && before !== data.page) root.scrollIntoView({ block: "center" });
   const list = el("div", "cards");
   list.setAttribute("role", "list");
   for (const one of data.cards) {
     const item = el("div");
     item.setAttribute("role", "listitem");
-    item.append(card(one, data.tiles, () => setTriggerValue("open", one.go)));
+    item.append(card(one, data.tiles));
     list.append(item);
   }
-  root.replaceChildren(list);
+  const head = el("div", "head");
+  head.append(el("span", "num", data.said), pager(data));
+  root.replaceChildren(head, list);
+  if (data.pages > 1 && data.cards.length > 8) root.append(pager(data));
 }

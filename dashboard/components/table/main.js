@@ -1,9 +1,9 @@
-function cell(column, row, open) {
+function cell(column, row) {
   const value = row[column.key];
-  const node = el(column.kind === "link" ? "th" : "td", column.kind);
+  const node = el(column.kind === "link" ? "th" : "td", `is-${column.kind}`);
   if (column.kind === "link") {
     node.scope = "row";
-    const go = link("go", row.href, () => open(row.go));
+    const go = link("go", row.href);
     if (row.colour) {
       const dot = el("span", "dot");
       dot.style.background = row.colour;
@@ -16,12 +16,12 @@ function cell(column, row, open) {
   return node;
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const node = el("table");
   const head = el("tr");
   for (const column of data.columns) {
-    const title = el("th", column.kind, column.title);
+    const title = el("th", `is-${column.kind}`, column.title);
     title.scope = "col";
     if (column.help) title.title = column.help;
     head.append(title);
@@ -31,8 +31,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const body = el("tbody");
   for (const row of data.rows) {
     const line = el("tr", row.first ? "first" : "");
-    for (const column of data.columns)
-      line.append(cell(column, row, (go) => setTriggerValue("open", go)));
+    line.append(...data.columns.map((column) => cell(column, row)));
     body.append(line);
   }
   node.append(top, body);
