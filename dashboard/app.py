@@ -15,8 +15,6 @@ pages = [
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
 ]
-with st.sidebar:
-    st.html("<i></i>")
 chosen = st.navigation(pages, position="top")
 try:
     names = list(connection.runs())

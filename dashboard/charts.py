@@ -45,7 +45,7 @@ def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary])
         base.mark_circle(size=44, opacity=1, stroke="#1f2326", strokeWidth=1).encode(
             y="mean:Q", color=alt.value("#ffffff")
         ),
-    ).properties(height=300)
+    )
 
 
 def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
@@ -68,7 +68,7 @@ def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
     names = base.mark_text(align="left", dx=8, fontSize=11).encode(
         text="place:N", color=alt.value("#8b919c")
     )
-    return alt.layer(base.mark_circle(size=90, opacity=1), names).properties(height=300)
+    return alt.layer(base.mark_circle(size=90, opacity=1), names)
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int], *, accent: str) -> alt.Chart:
@@ -91,7 +91,6 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, accent: str) -> 
                 alt.Tooltip("images:Q", format=","),
             ],
         )
-        .properties(height=200)
     )  # fmt: skip
 
 

@@ -45,12 +45,16 @@ class Dictionary:
     dead: int
     n_examples: int
     default_encoder: str
+    models: int
+    """How many models the bundle holds."""
     ms: float | None
 
     @property
     def place(self) -> str:
-        """The hook point, shortened: `vision.3` for `vision.3.resid_post`."""
-        return self.hook.removesuffix(".resid_post")
+        """The hook point, shortened: `vision.3` for `vision.3.resid_post`; with its model, where
+        the bundle holds several."""
+        short = self.hook.removesuffix(".resid_post")
+        return short if self.models == 1 else f"{self.model} {short}"
 
     @property
     def short(self) -> str:
@@ -166,7 +170,7 @@ def dictionaries(connection: Connection) -> list[Dictionary]:
     return _records(
         connection,
         Dictionary,
-        """SELECT d.*, f.ms FROM dictionaries d
+        """SELECT d.*, f.ms, (SELECT count(DISTINCT model) FROM dictionaries) AS models FROM dictionaries d
         LEFT JOIN (SELECT dictionary_id, avg(ms) AS ms FROM features GROUP BY ALL) f
         USING (dictionary_id)
         ORDER BY model, depth, basis = 'neurons', name LIMIT 1000""",

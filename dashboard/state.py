@@ -17,17 +17,12 @@ RUN = "run"
 
 def to_browse(dictionary: Dictionary) -> str:
     """The address of Browse on one dictionary."""
-    return _address("browse", hook=hook_name(dictionary), name=dictionary.name)
+    return _address("browse", hook=dictionary.place, name=dictionary.name)
 
 
 def to_feature(dictionary_id: str, feature_id: int) -> str:
     """The address of one feature."""
     return _address("feature", dictionary=dictionary_id, feature=feature_id)
-
-
-def hook_name(dictionary: Dictionary) -> str:
-    """What Browse calls the hook point: `clip-b32 vision.3`."""
-    return f"{dictionary.model} {dictionary.place}"
 
 
 def asked_feature() -> tuple[str | None, int | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import palette, state, words
 from dashboard.queries import Card, Dictionary, Example, Score, Top
@@ -186,6 +187,16 @@ def choice(label: str, options: Sequence[str], *, default: str, key: str, help: 
         label, options, default=default, format_func=plain, key=key, bind="query-params",
         required=True, help=help, on_change=state.first_page,
     )  # fmt: skip
+
+
+def panelled(key: str, title: str) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """A narrow panel for choices, folded away on a phone, and the room beside it."""
+    phone = "Mobi" in st.context.headers.get("User-Agent", "")
+    with st.container(key=f"{key}-split", horizontal=True, wrap=False, gap="medium"):
+        with st.container(key=f"{key}-panel", width=250):
+            panel = st.expander(title, expanded=not phone)
+        room = st.container(key=f"{key}-room")
+    return panel, room
 
 
 def empty(message: str) -> None:

@@ -15,13 +15,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline import contract
 
@@ -229,6 +231,22 @@ def conform(table: contract.Table, data: pa.Table) -> pa.Table:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise StoreError(f"table {table.name}, column {field.name}: {error}") from error
     return pa.table(columns, schema=table.schema)
+
+
+def nullable(values: NDArray[np.float64]) -> pa.Array:
+    """Numbers as a column in which NaN is null."""
+    return pa.array(values, mask=np.isnan(values))
+
+
+def lists(rows: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
+    """Arrays of any lengths as a column of lists of `kind`."""
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    values = np.concatenate(rows) if rows else np.zeros(0)
+    return pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()),
+        pa.array(values).cast(kind),
+        type=pa.list_(pa.field("element", kind, nullable=False)),
+    )
 
 
 def _leaves(schema: pa.Schema, wanted: Any) -> list[str]:

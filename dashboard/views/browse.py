@@ -16,21 +16,21 @@ DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 def choose_dictionary(every: list[queries.Dictionary]) -> queries.Dictionary:
     """Hook point and dictionary; at first the SAE of the highest mean MS."""
     best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
-    hooks = list(dict.fromkeys(state.hook_name(d) for d in every))
+    hooks = list(dict.fromkeys(d.place for d in every))
     names = list(dict.fromkeys(d.name for d in every))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         hook = widgets.choice(
-            "Hook point", hooks, default=state.hook_name(best), key="hook", help=words.HOOK
+            "Hook point", hooks, default=best.place, key="hook", help=words.HOOK
         )
         name = widgets.choice(
             "Dictionary", names, default=best.name, key="name", help=words.DICTIONARY
         )
-    here = [d for d in every if state.hook_name(d) == hook]
+    here = [d for d in every if d.place == hook]
     return next((d for d in here if d.name == name), here[0])
 
 
 def choose_filter(labels: list[str]) -> queries.Filter:
-    """The filters of the sidebar; an end of a range that is not moved lets all pass."""
+    """The filters; an end of a range that is not moved lets all pass."""
     low, high = st.slider(
         "MS", 0.0, 1.0, (0.0, 1.0), 0.01, key="ms", bind="query-params",
         on_change=state.first_page, help=words.MS
@@ -72,11 +72,12 @@ def choose_order() -> tuple[str, bool]:
 
 
 run = connection.current()
-with st.sidebar:  # first, so that the page's width is known when the rest comes
+dictionary = choose_dictionary(connection.dictionaries(run.connection, run.key))
+panel, gallery = widgets.panelled("browse", "Filter and sort")
+with panel:
     spark = st.container()
     chosen = choose_filter(queries.labels(run.connection))
     sort, descending = choose_order()
-dictionary = choose_dictionary(connection.dictionaries(run.connection, run.key))
 total = queries.count(run.connection, dictionary.dictionary_id, chosen)
 every, passed = queries.ms_histogram(run.connection, dictionary.dictionary_id, chosen)
 with spark:
@@ -87,11 +88,14 @@ cards = queries.page(
     run.connection, dictionary.dictionary_id, chosen, sort=sort, descending=descending,
     limit=PER_PAGE, offset=(page - 1) * PER_PAGE, examples=TILES[0] * TILES[1],
 )  # fmt: skip
-if cards:
-    wanted = {(run.key, c.dictionary_id, c.feature_id, TILE): c.examples for c in cards}
-    sheets = run.sheets.get(wanted, lambda ids: queries.pictures(run.connection, ids), tiles=TILES)
-    shown = [widgets.card(c, dictionary, s) for c, s in zip(cards, sheets, strict=True)]
-    said = f"{total:,} of {dictionary.d_sae:,} features"
-    grid(shown, tiles=TILES, said=said, page=page, pages=pages, key="cards")
-else:
-    widgets.empty("No feature passes these filters. Widen MS or density, or take labels out.")
+with gallery:
+    if cards:
+        wanted = {(run.key, c.dictionary_id, c.feature_id, TILE): c.examples for c in cards}
+        sheets = run.sheets.get(
+            wanted, lambda ids: queries.pictures(run.connection, ids), tiles=TILES
+        )
+        shown = [widgets.card(c, dictionary, s) for c, s in zip(cards, sheets, strict=True)]
+        said = f"{total:,} of {dictionary.d_sae:,} features"
+        grid(shown, tiles=TILES, said=said, page=page, pages=pages, key="cards")
+    else:
+        widgets.empty("No feature passes these filters. Widen MS or density, or take labels out.")

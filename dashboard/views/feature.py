@@ -38,7 +38,7 @@ def show(run: connection.Run, dictionary: queries.Dictionary, one: queries.Featu
     with left:
         widgets.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
-        st.altair_chart(charts.histogram(one.edges, one.counts, accent=accent), width="stretch")
+        st.altair_chart(charts.histogram(one.edges, one.counts, accent=accent), width="stretch", height=230)
     with middle:
         rows = widgets.score_bars(
             queries.scores(run.connection, one.card.dictionary_id, one.card.feature_id)

@@ -86,7 +86,9 @@ def paint_scenes(scenes: list[Scene], *, resized: bool) -> NDArray[np.uint8]:
     if not resized:
         return np.stack([render(scene, size=SIZE) for scene in scenes])
     large = (Image.fromarray(render(scene, size=2 * SIZE)) for scene in scenes)
-    return np.stack([np.asarray(image.resize((SIZE, SIZE), Image.BICUBIC)) for image in large])
+    return np.stack(
+        [np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for image in large]
+    )
 
 
 def _pick(values: tuple[str, ...], rng: np.random.Generator) -> str:
@@ -119,15 +121,23 @@ def _share(scenes: list[Scene], rng: np.random.Generator) -> list[Scene]:
     names = ("background", *(name for name in ITEM_ATTRIBUTES if name != "size"))
     chosen = rng.choice(len(names), size=1 + int(rng.random() < 0.5), replace=False)
     values = {names[k]: _pick(VOCABULARY[names[k]], rng) for k in chosen}
-    ground = values.pop("background", None)
     return [
         replace(
             scene,
-            background=ground or scene.background,
-            items=tuple(replace(item, **values) for item in scene.items),
+            background=values.get("background", scene.background),
+            items=tuple(_with(item, values) for item in scene.items),
         )
         for scene in scenes
     ]
+
+
+def _with(item: Item, values: Mapping[str, str]) -> Item:
+    return replace(
+        item,
+        shape=values.get("shape", item.shape),
+        colour=values.get("colour", item.colour),
+        texture=values.get("texture", item.texture),
+    )
 
 
 def _shorten(text: str, rng: np.random.Generator) -> str:

@@ -89,8 +89,13 @@ def build_model(*, seed: int) -> CLIPModel:
     """
     torch.manual_seed(seed)
     vocabulary = len(SPECIAL) + len(words())
-    tower = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": 4}
-    tower |= {"hidden_act": "gelu", "projection_dim": WIDTH}
+    tower = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_attention_heads": 4,
+        "hidden_act": "gelu",
+        "projection_dim": WIDTH,
+    }
     text = {"num_hidden_layers": 2, "vocab_size": vocabulary, "pad_token_id": 0}
     text |= {"max_position_embeddings": TEXT_LENGTH, "bos_token_id": 1, "eos_token_id": 3}
     vision = {"num_hidden_layers": 4, "image_size": IMAGE_SIZE, "patch_size": PATCH}

@@ -74,7 +74,7 @@ def probe_multi(
         attribute -> {"accuracy", "balanced", "baseline"}: means over the attribute's values of the
         accuracy, the mean of the hit rates on yes and on no, and the share of the commoner answer.
     """
-    result = {}
+    result: dict[str, dict[str, float]] = {}
     for attribute in (*ITEM_ATTRIBUTES, "background"):
         rows = []
         for value in VOCABULARY[attribute]:

@@ -6,7 +6,7 @@ A signed distance is negative inside a shape. Colours are RGB in 0..255.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -35,6 +35,10 @@ COLOURS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
         "white": (246, 246, 242),
     }
 )
+
+
+def _floats(values: Sequence[float]) -> Floats:
+    return np.array(values, np.float32)
 
 
 def _circle(u: Floats, v: Floats, radius: float) -> Floats:
@@ -135,14 +139,14 @@ def _noise(x: Floats, y: Floats, cell: float, seed: int) -> Floats:
     return (top * (1 - b) + bottom * b).astype(np.float32)
 
 
-def _tint(base: tuple[int, int, int], light: Floats) -> Floats:
+def _tint(base: tuple[int, int, int], light: NDArray[np.floating]) -> Floats:
     """A base colour made lighter and darker: base + light, light in colour steps."""
-    return np.float32(base) + light[..., None]
+    return _floats(base) + light[..., None].astype(np.float32)
 
 
 def _grass(x: Floats, y: Floats) -> Floats:
     blades = _noise(x * 3.2, y * 0.55 + 0.6 * _noise(x, y, 5, 1), 3, 2)
-    return _tint((104, 128, 78), 15 * blades + 8 * _noise(x, y, 11, 3)) * np.float32([1, 1, 0.96])
+    return _tint((104, 128, 78), 15 * blades + 8 * _noise(x, y, 11, 3)) * _floats([1, 1, 0.96])
 
 
 def _sand(x: Floats, y: Floats) -> Floats:
@@ -165,7 +169,7 @@ def _night(x: Floats, y: Floats) -> Floats:
         columns = slice(*np.searchsorted(x[0], (star_x - 4 * radius, star_x + 4 * radius)))
         away = (x[rows, columns] - star_x) ** 2 + (y[rows, columns] - star_y) ** 2
         glow = 150 * np.exp(-away / radius**2)
-        sky[rows, columns] += glow[..., None] * np.float32([1, 0.97, 0.85])
+        sky[rows, columns] += glow[..., None] * _floats([1, 0.97, 0.85])
     return sky
 
 
@@ -180,7 +184,7 @@ def _brick(x: Floats, y: Floats) -> Floats:
     )
     tone = 11 * np.sin(12.9 * row + 78.2 * column) + 7 * _noise(x, y, 1.6, 10)
     mortar = np.clip((0.75 - to_edge) * 2 + 0.5, 0, 1)[..., None]
-    return _tint((148, 104, 92), tone) * (1 - mortar) + np.float32([176, 166, 156]) * mortar
+    return _tint((148, 104, 92), tone) * (1 - mortar) + _floats([176, 166, 156]) * mortar
 
 
 BACKGROUNDS: Mapping[str, Callable[[Floats, Floats], Floats]] = MappingProxyType(
@@ -213,7 +217,7 @@ def background(name: str, *, size: int) -> NDArray[np.uint8]:
 @lru_cache(maxsize=64)
 def palette(colour: str) -> Floats:
     """The inks of one item: outline, light tone, dark tone. float32 [3, 3], RGB in 0..255."""
-    light = np.float32(COLOURS[colour])
-    inks = np.stack([np.float32(OUTLINE_RGB), light, light * np.float32(DARK_TONE)])
+    light = _floats(COLOURS[colour])
+    inks = np.stack([_floats(OUTLINE_RGB), light, light * np.float32(DARK_TONE)])
     inks.setflags(write=False)
     return inks

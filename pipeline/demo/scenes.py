@@ -126,8 +126,8 @@ def sample(index: int, *, seed: int, count: int | None = None) -> Scene:
         names["size"] = ["large" if k == first_large else "small" for k in range(3)]
     xs, ys, radii = place(names["size"], rng)
     items = [
-        Item(*attributes, x=x, y=y, radius=radius)
-        for *attributes, x, y, radius in zip(*names.values(), xs, ys, radii, strict=True)
+        Item(**{name: names[name][k] for name in names}, x=xs[k], y=ys[k], radius=radii[k])
+        for k in range(number)
     ]
     items.sort(key=lambda item: -item.radius)
     (ground,) = _draw("background", rng, 1)

@@ -5,7 +5,7 @@ Parts are read one at a time, in the order of the plan, so that sums are the sam
 whatever the order in which they were made.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from scipy import sparse
 
 from pipeline import config, contract, plan, store
 from pipeline.contract import DENSE_ACTIVATIONS_KEPT, HISTOGRAM_BINS, TOP_K
-from pipeline.metrics import labels
+from pipeline.metrics import labels, ranking
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
 from pipeline.metrics.reconstruction import ReconstructionSums
 
@@ -180,10 +180,10 @@ class Dictionary:
             "density": totals.n_active / self._n,
             "max": np.where(np.isfinite(totals.high), totals.high, 0),
             "mean": totals.total / active,
-            "ms": _nullable(ms),
-            "ms_percentile": _nullable(_percentile(ms)),
+            "ms": store.nullable(ms),
+            "ms_percentile": store.nullable(ranking.percentile(ms)),
             "label": pa.array([names[c] if c >= 0 else None for c in column], pa.string()),
-            "label_score": _nullable(score),
+            "label_score": store.nullable(score),
         }
 
     def _monosemanticity(self, totals: Totals, scores: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Dictionary:
             )
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         for name in ("ms", "control_neuron", "control_direction"):
-            joined[name] = _nullable(joined[name])
+            joined[name] = store.nullable(joined[name])
         return joined
 
     def _controls(
@@ -241,12 +241,11 @@ class Dictionary:
             fields["example_id"].append(part.ids[a["top_row"]])
             patches += _ragged(a)
         joined = {name: np.concatenate(made) for name, made in fields.items()}
-        order = np.lexsort((joined["example_id"], -joined["value"], joined["feature"]))
-        feature = joined["feature"][order]
-        rank = np.arange(len(order)) - np.searchsorted(feature, feature) + 1
-        kept = order[rank <= TOP_K]
+        kept, rank = ranking.strongest(
+            joined["feature"], joined["value"], tie=joined["example_id"], count=TOP_K
+        )
         top: Arrays = {name: values[kept] for name, values in joined.items()}
-        top["rank"] = rank[rank <= TOP_K]
+        top["rank"] = rank
         self._patches = [patches[at] for at in kept]
         return top
 
@@ -260,8 +259,8 @@ class Dictionary:
             "example_id": top["example_id"],
             "activation": top["value"],
             "token": token,
-            "patches": _lists([p[0].astype(np.uint16) for p in self._patches], pa.uint16()),
-            "patch_acts": _lists([p[1] for p in self._patches], pa.float32()),
+            "patches": store.lists([p[0].astype(np.uint16) for p in self._patches], pa.uint16()),
+            "patch_acts": store.lists([p[1] for p in self._patches], pa.float32()),
         }
 
     def _histograms(self, totals: Totals) -> dict[str, Any]:
@@ -274,14 +273,13 @@ class Dictionary:
             coo = sparse.coo_matrix(part.acts) if self.sparse else None
             column = coo.col if coo is not None else np.tile(np.arange(self.size), len(part.ids))
             value = coo.data if coo is not None else part.acts.ravel()
-            at = ((value - low[column]) / span[column] * HISTOGRAM_BINS).astype(np.int64)
-            np.add.at(counts, (column, at.clip(0, HISTOGRAM_BINS - 1)), 1)
+            ranking.add_to_histogram(counts, column, value, low_s=low, span_s=span)
         edges = np.linspace(low[live], (low + span)[live], HISTOGRAM_BINS + 1, axis=1)
         return {
             "modality": ["image"] * len(live),
             "feature_id": live,
-            "edges": _lists(list(edges), pa.float32()),
-            "counts": _lists(list(counts[live]), pa.int64()),
+            "edges": store.lists(list(edges), pa.float32()),
+            "counts": store.lists(list(counts[live]), pa.int64()),
         }
 
     def _activations(self) -> dict[str, Any]:
@@ -305,9 +303,9 @@ class Dictionary:
             example = np.concatenate([example, new[1]])
             value = np.concatenate([value, new[2]])
             if not self.sparse:
-                order = np.lexsort((example, -value, feature))
-                rank = np.arange(len(order)) - np.searchsorted(feature[order], feature[order])
-                kept = order[rank < DENSE_ACTIVATIONS_KEPT]
+                kept, _ = ranking.strongest(
+                    feature, value, tie=example, count=DENSE_ACTIVATIONS_KEPT
+                )
                 feature, example, value = feature[kept], example[kept], value[kept]
         return {
             "modality": np.full(len(value), "image"),
@@ -368,17 +366,6 @@ class Dictionary:
         return load_file(self.workspace.part(step, key) / f"{name}.safetensors")
 
 
-def _percentile(ms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the scored features with a lower or equal score; NaN stays NaN."""
-    scored = np.sort(ms[~np.isnan(ms)])
-    share = np.searchsorted(scored, ms, side="right") / max(1, len(scored))
-    return np.where(np.isnan(ms), np.nan, share)
-
-
-def _nullable(values: NDArray[np.float64]) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))
-
-
 def _column(extreme: Any) -> NDArray[np.float64]:
     """scipy gives a sparse row for the extremes of sparse columns."""
     return np.asarray(extreme.todense() if sparse.issparse(extreme) else extreme).ravel()
@@ -389,14 +376,4 @@ def _ragged(arrays: Arrays) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     cuts = arrays["top_ends"][:-1]
     return list(
         zip(np.split(arrays["top_patch"], cuts), np.split(arrays["top_act"], cuts), strict=True)
-    )
-
-
-def _lists(rows: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
-    ends = np.cumsum([0, *(len(row) for row in rows)])
-    values = np.concatenate(rows) if rows else np.zeros(0)
-    return pa.ListArray.from_arrays(
-        pa.array(ends, pa.int32()),
-        pa.array(values).cast(kind),
-        type=pa.list_(pa.field("element", kind, nullable=False)),
     )
