@@ -161,7 +161,8 @@ def style(path: Path) -> None:
     """The style sheet at `path`, with the accent of `palette`."""
     accent = f"light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']})"
     css = path.read_text(encoding="utf-8")
-    st.html(f"<style>:root {{ --loupe-accent: {accent}; }}\n{css}</style>")
+    with st.container(key="style"):
+        st.markdown(f"<style>:root {{ --loupe-accent: {accent}; }}\n{css}</style>", unsafe_allow_html=True)
 
 
 def run_picker(names: Sequence[str]) -> None:

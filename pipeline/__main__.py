@@ -6,14 +6,13 @@ import importlib
 import logging
 import sys
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pipeline.config import RunConfig
     from pipeline.engine import Worker
@@ -47,9 +46,7 @@ def run(
         settings, plans = _planned(config)
         workspace = Workspace(out or _home(settings))
         with Bars() as bars:
-            engine.execute(
-                plans, partial(_worker, settings, workspace), workspace=workspace, watcher=bars
-            )
+            engine.execute(plans, worker_of(settings, workspace), workspace=workspace, watcher=bars)
         bars.summary(workspace)
 
 
@@ -123,9 +120,14 @@ def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan]]:
     return settings, plan.plans(settings, examples.listing(settings.examples, source=reader))
 
 
-def _worker(settings: RunConfig, workspace: Workspace, step: str) -> Worker:
-    made: Worker = importlib.import_module(f"pipeline.steps.{step}").Worker(settings, workspace)
-    return made
+def worker_of(settings: RunConfig, workspace: Workspace) -> Callable[[str], Worker]:
+    """Gives the worker of a step of this run; imports the step when it is asked for."""
+
+    def worker(step: str) -> Worker:
+        made: Worker = importlib.import_module(f"pipeline.steps.{step}").Worker(settings, workspace)
+        return made
+
+    return worker
 
 
 def _home(settings: RunConfig) -> Path:

@@ -104,7 +104,7 @@ def recall(
     """
     unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (images, texts)]
     scores = unit[0] @ unit[1].T
-    result = {}
+    result: dict[str, float] = {}
     for name, table in (("image_to_caption", scores), ("caption_to_image", scores.T)):
         rank = (table > np.diag(table)[:, None]).sum(1)
         result |= {f"{name}@{k}": float((rank < k).mean()) for k in ks}

@@ -143,9 +143,8 @@ class Run:
             group["lr"] = self.lr * share
         pixels, truth = make_batch(self.step, seed=self.seed, size=self.batch)
         model, head = self.whole
-        with torch.autocast("cpu", torch.bfloat16):
-            pooled = model(clip_files.to_pixel_values(pixels)).pooler_output.flatten(1)
-        loss = functional.binary_cross_entropy_with_logits(head(pooled.float()), truth)
+        pooled = model(clip_files.to_pixel_values(pixels)).pooler_output.flatten(1)
+        loss = functional.binary_cross_entropy_with_logits(head(pooled), truth)
         loss.backward()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)

@@ -200,5 +200,5 @@ def _as_run(
 
 
 def _point(samples: int, output: object) -> dict[str, float]:
-    losses = {name: float(value) for name, value in output.losses.items()}  # type: ignore[attr-defined]
-    return {"samples": samples, "loss": float(output.loss), "mse": losses["mse_loss"]}  # type: ignore[attr-defined]
+    losses = {name: float(value.detach()) for name, value in output.losses.items()}  # type: ignore[attr-defined]
+    return {"samples": samples, "loss": float(output.loss.detach()), "mse": losses["mse_loss"]}  # type: ignore[attr-defined]
