@@ -28,13 +28,14 @@ def main(path: Path) -> None:
         "WHERE basis = 'sae' ORDER BY model, depth, name"
     ).fetchall()
     print(
-        "| dictionary | live of all | l0 | fvu | mean MS | minus neurons | minus sparse neurons | minus sparse directions |"
+        "| dictionary | live | l0 | fvu | mean MS | minus neurons | minus sparse neurons ", end=""
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("| minus sparse directions |\n|---|---|---|---|---|---|---|---|")
     for identity, model, hook, name, dead, size, l0, fvu in dictionaries:
         ms, neuron, direction = scores(connection, identity)
         (neurons,) = connection.execute(
-            "SELECT dictionary_id FROM dictionaries WHERE basis = 'neurons' AND model = ? AND hook = ?",
+            "SELECT dictionary_id FROM dictionaries "
+            "WHERE basis = 'neurons' AND model = ? AND hook = ?",
             [model, hook],
         ).fetchone() or (None,)
         baseline = scores(connection, neurons)[0] if neurons else np.array([np.nan])

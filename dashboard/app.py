@@ -5,17 +5,19 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import connection, widgets
+from dashboard.components.page import styled
 
 HERE = Path(__file__).parent
 
 st.set_page_config(page_title="Loupe", page_icon=str(HERE / "icon.png"), layout="wide")
-widgets.style(HERE / "style.css")
 pages = [
     st.Page("views/overview.py", title="Overview", url_path="overview", default=True),
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
 ]
 chosen = st.navigation(pages, position="top")
+if not styled():
+    st.stop()
 try:
     names = list(connection.runs())
     if len(names) > 1:

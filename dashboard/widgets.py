@@ -3,7 +3,6 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -155,14 +154,6 @@ def figures(facts: Sequence[tuple[str, str, str]]) -> None:
         for name, text, why in facts
     )
     st.html(f'<dl class="figures">{items}</dl>')
-
-
-def style(path: Path) -> None:
-    """The style sheet at `path`, with the accent of `palette`."""
-    accent = f"light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']})"
-    css = path.read_text(encoding="utf-8")
-    with st.container(key="style"):
-        st.markdown(f"<style>:root {{ --loupe-accent: {accent}; }}\n{css}</style>", unsafe_allow_html=True)
 
 
 def run_picker(names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names become parts of identities and file names: lower case, digits, dot, dash, underscore."""
@@ -71,6 +71,12 @@ class Examples(_Frozen):
     """At most so many positions of each train image are kept for training SAEs, at random."""
 
 
+def _distinct(hooks: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(hooks)) != len(hooks):
+        raise ValueError("a hook point is named twice; name each once")
+    return hooks
+
+
 class Model(_Frozen):
     """A model under study: a Hugging Face id or a local folder."""
 
@@ -78,7 +84,7 @@ class Model(_Frozen):
     family: Literal["clip"] = "clip"
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    hooks: tuple[str, ...] = Field(min_length=1)
+    hooks: Annotated[tuple[str, ...], AfterValidator(_distinct)] = Field(min_length=1)
     """Hook points, as `vision.3.resid_post` or `vision.projection`; -1 is the last layer."""
 
 
@@ -102,7 +108,7 @@ class Training(_Frozen):
 
 
 class _Reading(_Frozen):
-    hooks: tuple[str, ...] | None = None
+    hooks: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = None
     """Hook points to read; every one of its models when not given."""
     models: tuple[str, ...] | None = None
     tokens: Literal["patches", "cls", "all"] = "patches"
@@ -124,7 +130,9 @@ class TrainedSAE(_Reading):
     """Active features a token, on average over a batch."""
     expansion: float = Field(2, gt=0)
     """Features to a dimension of the activations."""
-    levels: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5625)
+    levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.0625, 0.125, 0.25, 0.5625), min_length=1
+    )
     """Matryoshka only: share of the features in each level, inner first (Pach et al.)."""
     training: Training = Training()
 
@@ -202,7 +210,7 @@ def parse(text: str, *, source: str = "config") -> RunConfig:
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(_line(source, fault) for fault in error.errors())) from None
+        raise ConfigError("\n".join(_line(source, fault, data) for fault in error.errors())) from None
 
 
 def load(path: Path) -> RunConfig:
@@ -216,8 +224,14 @@ def load(path: Path) -> RunConfig:
     return parse(text, source=str(path))
 
 
-def _line(source: str, fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
+def _line(source: str, fault: Any, data: Any) -> str:
+    path = []
+    for part in fault["loc"]:
+        if isinstance(data, dict) and part not in data and part == data.get("kind"):
+            continue  # pydantic names the kind that it chose, which is no key of the file
+        path.append(str(part))
+        data = data.get(part) if isinstance(data, dict) else None
+    where = ".".join(path)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = "unknown key; remove it or mend its spelling"

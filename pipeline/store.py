@@ -224,8 +224,8 @@ def conform(table: contract.Table, data: pa.Table) -> pa.Table:
             columns.append(pa.nulls(data.num_rows, field.type))
             continue
         column = data[field.name]
-        if column.null_count and not field.nullable:
-            raise StoreError(f"table {table.name}: {column.null_count} nulls in {field.name}")
+        if nulls := _nulls(column, field):
+            raise StoreError(f"table {table.name}: {nulls} nulls in {field.name}")
         try:
             columns.append(column.cast(field.type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -246,6 +246,18 @@ def lists(rows: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
         pa.array(ends, pa.int32()),
         pa.array(values).cast(kind),
         type=pa.list_(pa.field("element", kind, nullable=False)),
+    )
+
+
+def _nulls(column: pa.ChunkedArray, field: pa.Field) -> int:
+    """Nulls where the field allows none; lists never hold any."""
+    of_lists = column.combine_chunks().flatten().null_count if _holds_lists(column.type) else 0
+    return of_lists + (0 if field.nullable else column.null_count)
+
+
+def _holds_lists(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
 
 

@@ -10,13 +10,22 @@ HERE = Path(__file__).parent
 
 
 @cache
-def component(name: str) -> Any:
+def component(name: str, *, isolate_styles: bool = True, css: str = "") -> Any:
     """The mounting command of the component in the folder `name`, registered once.
 
-    `shared.js` and `shared.css` come before its own `main.js` and `style.css`.
+    Its script is `shared.js` and the folder's *.js, `main.js` last; its style the folder's
+    `style.css` after `css`, and after `shared.css` where styles are its own.
     """
-    js, css = (
-        "\n".join((HERE / path).read_text(encoding="utf-8") for path in (shared, f"{name}/{own}"))
-        for shared, own in (("shared.js", "main.js"), ("shared.css", "style.css"))
+    own = sorted((HERE / name).glob("*.js"), key=lambda path: (path.name == "main.js", path.name))
+    styles = [HERE / "shared.css"] if isolate_styles else []
+    return st.components.v2.component(
+        f"loupe_{name}",
+        html='<div class="root"></div>',
+        js=_joined([HERE / "shared.js", *own]),
+        css=css + _joined([*styles, HERE / name / "style.css"]),
+        isolate_styles=isolate_styles,
     )
-    return st.components.v2.component(f"loupe_{name}", html='<div class="root"></div>', js=js, css=css)
+
+
+def _joined(paths: list[Path]) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths)

@@ -32,6 +32,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "shape": "single items sharing all but shape, and half the time size and position",
         "shared": "scenes sharing one or two attributes; half the time single items",
         "open": "scenes as they come",
+        "texture": "as shape, but it is texture that differs",
     }
 )
 SIZE = 64
@@ -66,8 +67,8 @@ def make(index: int, *, seed: int, size: int, odds: Mapping[str, float]) -> Batc
     rng = np.random.default_rng((seed, index, 77))
     weights = np.array([odds[kind] for kind in KINDS], float)
     kind = list(KINDS)[int(rng.choice(len(weights), p=weights / weights.sum()))]
-    if kind == "shape":
-        scenes = _shape_scenes(size, rng)
+    if kind in ("shape", "texture"):
+        scenes = _scenes_that_differ_in(kind, size, rng)
     else:
         count = 1 if kind == "shared" and rng.random() < 0.5 else None
         scenes = [sample(index * size + k, seed=seed, count=count) for k in range(size)]
@@ -95,8 +96,10 @@ def _pick(values: tuple[str, ...], rng: np.random.Generator) -> str:
     return values[int(rng.integers(len(values)))]
 
 
-def _shape_scenes(size: int, rng: np.random.Generator) -> list[Scene]:
-    fixed = {name: _pick(VOCABULARY[name], rng) for name in ("colour", "texture", "background")}
+def _scenes_that_differ_in(attribute: str, size: int, rng: np.random.Generator) -> list[Scene]:
+    """Single items that take the values of shape or texture in turn and share the other one."""
+    other = "texture" if attribute == "shape" else "shape"
+    fixed = {name: _pick(VOCABULARY[name], rng) for name in ("colour", other, "background")}
     one_size = _pick(VOCABULARY["size"], rng) if rng.random() < 0.5 else None
     one_place = _pick(tuple(POSITIONS), rng) if rng.random() < 0.5 else None
     scenes = []
@@ -104,10 +107,11 @@ def _shape_scenes(size: int, rng: np.random.Generator) -> list[Scene]:
         item_size = one_size or _pick(VOCABULARY["size"], rng)
         radius = round(rng.uniform(*RADII[item_size]), 2)
         position = one_place or _pick(tuple(POSITIONS), rng)
+        named = fixed | {attribute: VOCABULARY[attribute][k % len(VOCABULARY[attribute])]}
         item = Item(
-            shape=VOCABULARY["shape"][k % len(VOCABULARY["shape"])],
-            colour=fixed["colour"],
-            texture=fixed["texture"],
+            shape=named["shape"],
+            colour=named["colour"],
+            texture=named["texture"],
             size=item_size,
             radius=radius,
             **dict(zip("xy", place_at(position, rng, radius=radius), strict=True)),

@@ -1,9 +1,10 @@
 """Train the demo CLIP from scratch on captions of rendered scenes, and nothing else.
 
-    python -m pipeline.demo.train_clip --out data/demo/clip --minutes 65
+    python -m pipeline.demo.train_clip --out data/demo/clip --work /tmp/clip --minutes 60
 
 No label reaches the model: the loss is CLIP's own, in which equal captions count as one caption.
-A checkpoint is kept in `--work`; the same command continues from it. The log goes to OUT/log.csv.
+A checkpoint is kept in `--work`: the same command continues from it, and another one may change the
+recipe on the way. The log goes to OUT/log.csv.
 """
 
 from __future__ import annotations
@@ -272,7 +273,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--muon-lr", type=float, default=0.0, help="0: AdamW for all weights")
     parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--odds", type=float, nargs=3, default=(0.45, 0.25, 0.3))
+    parser.add_argument("--odds", type=float, nargs=4, default=(0.2, 0.25, 0.3, 0.25))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = vars(parser.parse_args())

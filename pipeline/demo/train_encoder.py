@@ -1,6 +1,6 @@
 """Train the demo's second image encoder: a small ResNet that shares nothing with the demo CLIP.
 
-    python -m pipeline.demo.train_encoder --out data/demo/encoder --work WORK
+    python -m pipeline.demo.train_encoder --out data/demo/encoder --work /tmp/encoder
 
 The monosemanticity score needs embeddings from a model other than the one it judges. This one is
 convolutional, has another seed and sees other scenes, and is taught by labels: what is in a
@@ -70,7 +70,7 @@ def build_image_processor() -> ConvNextImageProcessor:
 def make_batch(
     index: int, *, seed: int, size: int
 ) -> tuple[NDArray[np.uint8], Float[Tensor, "b values"]]:
-    """Pictures uint8 [b, 64, 64, 3] and, which of `VALUES` each has, 0 or 1."""
+    """Pictures uint8 [b, 64, 64, 3] and which of `VALUES` each has, 0 or 1."""
     rng = np.random.default_rng((seed, index, 78))
     counts = [1 if rng.random() < SINGLES else None for _ in range(size)]
     scenes = [sample(index * size + k, seed=seed, count=c) for k, c in enumerate(counts)]

@@ -1,0 +1,20 @@
+"""The style of Streamlit's own page, and word from the browser that it is there.
+
+Streamlit's browser code loads piece by piece, and a page that comes before its style is laid out
+twice, before the reader's eyes. So a session's first run shows nothing but this.
+"""
+
+import streamlit as st
+
+from dashboard import palette
+from dashboard.components import component
+
+ACCENT = f":root {{ --loupe-accent: light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']}); }}"
+
+mount = component("page", isolate_styles=False, css=ACCENT)
+
+
+def styled() -> bool:
+    """Whether the browser has the style; always, where no browser looks on (in tests)."""
+    there = mount(key="page", default={"there": False}, on_there_change=lambda: None).there
+    return bool(there) or not st.context.headers

@@ -1,0 +1,236 @@
+"""Reading and editing activations: exact, early, and without a trace in the model."""
+
+from collections.abc import Iterator
+
+import pytest
+import tiny
+import torch
+from torch import Tensor, nn
+from transformers import CLIPModel, CLIPVisionModelWithProjection
+
+from pipeline import hooks
+
+
+@pytest.fixture(scope="module")
+def model() -> CLIPVisionModelWithProjection:
+    """The vision tower as the adapter loads it."""
+    return tiny.seeded(CLIPVisionModelWithProjection, tiny.clip_config().vision_config, 0)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(3, 3, tiny.SIDE, tiny.SIDE, generator=generator)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """After every test the model has no hook, and gives what it gave."""
+    yield
+    for name, module in model.named_modules():
+        assert not module._forward_hooks, f"a hook is left on {name}"
+        assert not module._forward_pre_hooks, f"a hook is left on {name}"
+
+
+def layers(model: CLIPVisionModelWithProjection) -> nn.ModuleList:
+    return model.vision_model.encoder.layers
+
+
+@torch.no_grad()
+def out(model: nn.Module, pixels: Tensor) -> Tensor:
+    return model(pixel_values=pixels).image_embeds
+
+
+@torch.no_grad()
+def test_records_are_the_hidden_states(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    modules = {str(i): layer for i, layer in enumerate(layers(model))}
+    modules["projection"] = model.visual_projection
+    with hooks.record(modules, stop=False) as acts:
+        output = model(pixel_values=pixels, output_hidden_states=True)
+    assert len(output.hidden_states) == tiny.LAYERS + 1
+    for i in range(tiny.LAYERS):
+        assert torch.equal(acts[str(i)], output.hidden_states[i + 1])
+        assert acts[str(i)].shape == (3, 17, tiny.WIDTH)
+    assert torch.equal(acts["projection"], output.image_embeds)
+
+
+def test_records_carry_no_graph(model: CLIPVisionModelWithProjection, pixels: Tensor) -> None:
+    with hooks.record({"x": layers(model)[0]}) as acts:
+        model(pixel_values=pixels)
+    assert not acts["x"].requires_grad
+
+
+@torch.no_grad()
+def test_the_forward_stops_after_the_last_that_is_wanted(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    ran: list[int] = []
+    counters = [
+        layer.register_forward_pre_hook(lambda *_, at=at: ran.append(at))
+        for at, layer in enumerate(layers(model))
+    ]
+    reached = False
+    # Asked for in another order than they run.
+    with hooks.record({"b": layers(model)[1], "a": layers(model)[0]}) as acts:
+        model(pixel_values=pixels)
+        reached = True
+    for counter in counters:
+        counter.remove()
+    assert ran == [0, 1]
+    assert not reached
+    assert set(acts) == {"a", "b"}
+
+
+@torch.no_grad()
+def test_recording_early_does_not_upset_transformers_own_capturing(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    """transformers patches forwards for hidden states; leaving by an exception must undo it."""
+    before = model(pixel_values=pixels, output_hidden_states=True)
+    with hooks.record({"x": layers(model)[0]}):
+        model(pixel_values=pixels, output_hidden_states=True)
+    after = model(pixel_values=pixels, output_hidden_states=True)
+    plain = model(pixel_values=pixels)
+    assert plain.hidden_states is None
+    assert len(after.hidden_states) == len(before.hidden_states)
+    for a, b in zip(after.hidden_states, before.hidden_states, strict=True):
+        assert torch.equal(a, b)
+
+
+@torch.no_grad()
+def test_recording_without_stopping_changes_nothing(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    before = out(model, pixels)
+    with hooks.record({"x": layers(model)[0]}, stop=False):
+        assert torch.equal(out(model, pixels), before)
+    assert torch.equal(out(model, pixels), before)
+
+
+@torch.no_grad()
+def test_an_edit_is_what_later_layers_see(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    direction = torch.randn(tiny.WIDTH, generator=torch.Generator().manual_seed(2))
+
+    def change(acts: Tensor) -> Tensor:
+        return acts * 0.5 + direction
+
+    states = model(pixel_values=pixels, output_hidden_states=True).hidden_states
+    by_hand = change(states[1])
+    for layer in layers(model)[1:]:
+        made = layer(by_hand, attention_mask=None)
+        by_hand = made[0] if isinstance(made, tuple) else made
+    by_hand = model.visual_projection(model.vision_model.post_layernorm(by_hand[:, 0]))
+    with hooks.edit(layers(model)[0], change):
+        edited = model(pixel_values=pixels, output_hidden_states=True)
+    assert torch.equal(edited.image_embeds, by_hand)
+    assert not torch.equal(edited.image_embeds, out(model, pixels))
+    assert torch.equal(edited.hidden_states[1], change(states[1])), "captured states are edited too"
+
+
+@torch.no_grad()
+def test_edits_nest_and_records_see_them(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    with (
+        hooks.edit(layers(model)[0], lambda acts: torch.zeros_like(acts)),
+        hooks.record({"1": layers(model)[1]}) as first,
+    ):
+        model(pixel_values=pixels)
+    zeros = torch.zeros(3, 17, tiny.WIDTH)
+    made = layers(model)[1](zeros, attention_mask=None)
+    assert torch.equal(first["1"], made[0] if isinstance(made, tuple) else made)
+
+
+@torch.no_grad()
+def test_an_edit_of_nothing_is_bit_identical(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    before = out(model, pixels)
+    with hooks.edit(layers(model)[1], lambda acts: acts + 0):
+        assert torch.equal(out(model, pixels), before)
+    assert torch.equal(out(model, pixels), before)
+
+
+@torch.no_grad()
+def test_an_exception_within_leaves_the_model_as_it_was(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    before = out(model, pixels)
+
+    def fail(_: Tensor) -> Tensor:
+        raise RuntimeError("within")
+
+    with pytest.raises(RuntimeError, match="within"), hooks.edit(layers(model)[1], fail):
+        model(pixel_values=pixels)
+    with pytest.raises(ZeroDivisionError), hooks.record({"x": layers(model)[2]}):
+        _ = 1 / 0
+    with pytest.raises(TypeError), hooks.record({"x": layers(model)[2]}):
+        model(pixel_values="not pixels")
+    assert torch.equal(out(model, pixels), before)
+
+
+@torch.no_grad()
+def test_an_edit_keeps_the_dtype(pixels: Tensor) -> None:
+    half = tiny.seeded(CLIPVisionModelWithProjection, tiny.clip_config().vision_config, 0)
+    half.to(torch.bfloat16)
+    seen: list[torch.dtype] = []
+
+    def change(acts: Tensor) -> Tensor:
+        seen.append(acts.dtype)
+        return acts.double() * 2
+
+    with hooks.edit(layers(half)[0], change), hooks.record({"1": layers(half)[1]}) as acts:
+        half(pixel_values=pixels.bfloat16())
+    assert seen == [torch.bfloat16]
+    assert acts["1"].dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_an_edit_to_another_shape_is_refused(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    with (
+        pytest.raises(ValueError, match=r"an edit made \(3, 16, 32\) of \(3, 17, 32\)"),
+        hooks.edit(layers(model)[0], lambda acts: acts[:, 1:]),
+    ):
+        model(pixel_values=pixels)
+
+
+@torch.no_grad()
+def test_outputs_that_are_tuples_are_read_and_edited() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, str]:
+            return x, "kept"
+
+    pair = Pair()
+    with hooks.record({"x": pair}, stop=False) as acts:
+        pair(torch.ones(1, 2, 3))
+    assert torch.equal(acts["x"], torch.ones(1, 2, 3))
+    with hooks.edit(pair, lambda x: x * 3):
+        made, rest = pair(torch.ones(1, 2, 3))
+    assert rest == "kept"
+    assert torch.equal(made, torch.full((1, 2, 3), 3.0))
+
+
+def test_an_output_that_is_no_tensor_is_refused(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    with (
+        pytest.raises(TypeError, match="not a tensor"),
+        hooks.record({"whole": model.vision_model}),
+    ):
+        model(pixel_values=pixels)
+
+
+@torch.no_grad()
+def test_the_whole_clip_reads_the_same_as_its_tower(pixels: Tensor) -> None:
+    """Hook points work on the class that people load for both towers, too."""
+    whole = tiny.seeded(CLIPModel, tiny.clip_config(), 0)
+    with hooks.record({"1": whole.vision_model.encoder.layers[1]}) as acts:
+        whole.get_image_features(pixel_values=pixels)
+    states = whole.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
+    assert torch.equal(acts["1"], states[2])
