@@ -31,6 +31,9 @@ endif
 COMPILE := $(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	--fork-strategy fewest --custom-compile-command 'make lock' --quiet
 
+# Bytecode that is written once saves every later start seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 serve = $(PY) -m streamlit run dashboard/app.py --server.port $(PORT) -- '$(1)'
 
 .DEFAULT_GOAL := help

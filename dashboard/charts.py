@@ -5,8 +5,8 @@ from typing import Any
 
 import altair as alt
 
-from dashboard import palette, words
-from dashboard.queries import Dictionary, Summary
+from dashboard import palette
+from dashboard.records import Dictionary, Summary
 
 Z95 = 1.96
 """Half the width of a 95 % interval of a mean, in standard errors."""
@@ -50,24 +50,26 @@ def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary])
 
 def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
     """Sparsity against what the reconstruction misses, one point an SAE."""
+    saes = [d for d in dictionaries if d.basis == "sae"]
+    worst = {(d.model, d.hook): max(s.fvu for s in saes if s.hook == d.hook) for d in saes}
     rows = [
-        {"name": d.name, "place": d.place, "dictionary": d.short, "l0": d.l0, "fvu": d.fvu}
-        for d in dictionaries
-        if d.basis == "sae"
-    ]
+        {
+            "name": d.name, "dictionary": d.short, "l0": d.l0, "fvu": d.fvu,
+            "place": d.place if d.fvu == worst[d.model, d.hook] else "",
+        }
+        for d in saes
+    ]  # fmt: skip
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("l0:Q", title="l0, features a token", scale=alt.Scale(zero=False, padding=24)),
-        y=alt.Y("fvu:Q", title="fvu", scale=alt.Scale(padding=12)),
-        color=_colour([d for d in dictionaries if d.basis == "sae"]),
+        x=alt.X("l0:Q", title="l0, features a token", scale=alt.Scale(zero=False, padding=36)),
+        y=alt.Y("fvu:Q", title="fvu", scale=alt.Scale(zero=False, padding=24)),
+        color=_colour(saes),
         tooltip=[
             alt.Tooltip("dictionary:N"),
             alt.Tooltip("l0:Q", format=".1f"),
             alt.Tooltip("fvu:Q", format=".3f"),
         ],
     )
-    names = base.mark_text(align="left", dx=8, fontSize=11).encode(
-        text="place:N", color=alt.value("#8b919c")
-    )
+    names = base.mark_text(dy=-12, fontSize=11).encode(text="place:N", color=alt.value("#8b919c"))
     return alt.layer(base.mark_circle(size=90, opacity=1), names)
 
 
@@ -104,7 +106,8 @@ def _spread(dictionary: Dictionary, summary: Summary) -> dict[str, Any]:
     return {
         "name": dictionary.name, "place": dictionary.place, "basis": dictionary.basis,
         "dictionary": dictionary.short, "scored": summary.scored, "mean": mean,
-        "low": mean - half, "high": mean + half, "interval": f"{mean - half:.3f} to {mean + half:.3f}",
+        "low": mean - half, "high": mean + half,
+        "interval": f"{mean - half:.3f} to {mean + half:.3f}",
         "p05": summary.p05, "p25": summary.p25, "p50": summary.p50, "p75": summary.p75,
         "p95": summary.p95, "control_neuron": summary.control_neuron,
         "control_direction": summary.control_direction,

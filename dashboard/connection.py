@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import streamlit as st
 
-from dashboard import queries, state
+from dashboard import queries, records, state
 from dashboard.sheets import Sheets
 from pipeline import store
 
@@ -15,7 +15,7 @@ DEFAULT = Path("data/runs/demo")
 Refused = store.StoreError
 """What `current` and `runs` raise; its message names the fault and what mends it."""
 
-_HARDENED: dict[str, str | bool | int] = {
+_HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -55,7 +55,7 @@ def runs() -> dict[str, Path]:
     asked = asked_for()
     found = {asked.name: asked}
     if (asked / "bundle").exists():
-        beside = sorted(p for p in asked.resolve().parent.iterdir() if (p / "bundle").exists())
+        beside = sorted(p for p in asked.absolute().parent.iterdir() if (p / "bundle").exists())
         found |= {p.name: p for p in beside if p.name not in found}
     return found
 
@@ -100,6 +100,6 @@ def tag_rates(_connection: duckdb.DuckDBPyConnection, key: str) -> dict[str, flo
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[queries.Dictionary]:
+def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[records.Dictionary]:
     """`queries.dictionaries`, once a bundle."""
     return queries.dictionaries(_connection)

@@ -1,7 +1,7 @@
 """The colours, each with one meaning. `.streamlit/config.toml` repeats the two accents as its
 theme's primary colours; a test keeps them equal."""
 
-ACCENT = {"light": "#0f6b75", "dark": "#5bbcc7"}
+ACCENT = {"light": "#0f6b75", "dark": "#3a9faa"}
 """Links, chosen things, and SAEs where there is one."""
 SAE_SHADES = ("#1c9a8a", "#7cc6a4", "#0d5f6e", "#a3b96b", "#3f7f5f", "#5aa7c0")
 """SAE dictionaries, by name in the order met; readable on both grounds."""

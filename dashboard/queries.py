@@ -6,10 +6,22 @@ may choose come from a whitelist.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import duckdb
+
+from dashboard.records import (
+    Card,
+    Dictionary,
+    Example,
+    Feature,
+    Filter,
+    Holdings,
+    Score,
+    Summary,
+    Top,
+)
 
 SORTS = ("ms", "density", "max", "mean", "label_score", "feature_id")
 """Columns of `features` that a list may be sorted by."""
@@ -23,146 +35,10 @@ Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Dictionary:
-    """A row of `dictionaries` with the mean MS of its scored features and its hook's short name."""
-
-    dictionary_id: str
-    model: str
-    hook: str
-    name: str
-    depth: int
-    basis: str
-    architecture: str
-    d_in: int
-    d_sae: int
-    tokens: str
-    pooling: str
-    grid_height: int | None
-    grid_width: int | None
-    l0: float
-    fvu: float
-    dead: int
-    n_examples: int
-    default_encoder: str
-    models: int
-    """How many models the bundle holds."""
-    ms: float | None
-
-    @property
-    def place(self) -> str:
-        """The hook point, shortened: `vision.3` for `vision.3.resid_post`; with its model, where
-        the bundle holds several."""
-        short = self.hook.removesuffix(".resid_post")
-        return short if self.models == 1 else f"{self.model} {short}"
-
-    @property
-    def short(self) -> str:
-        """`vision.3 / matryoshka`, as cards and headings name it."""
-        return f"{self.place} / {self.name}"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How MS is spread over a dictionary's scored features, with its density-matched controls."""
-
-    dictionary_id: str
-    scored: int
-    mean: float | None
-    error: float | None
-    """Standard error of the mean."""
-    p05: float | None
-    p25: float | None
-    p50: float | None
-    p75: float | None
-    p95: float | None
-    control_neuron: float | None
-    control_direction: float | None
-
-
-@dataclass(frozen=True)
-class Holdings:
-    """What a bundle holds, counted."""
-
-    train: int
-    val: int
-    skipped: int
-    encoders: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which features of a dictionary a list shows; None is an open end."""
-
-    ms: tuple[float | None, float | None] = (None, None)
-    density: tuple[float | None, float | None] = (None, None)
-    labels: tuple[str, ...] = ()
-    live: bool = True
-
-
-@dataclass(frozen=True)
-class Card:
-    """A row of `features` and its first top examples: what the one feature card shows."""
-
-    dictionary_id: str
-    feature_id: int
-    group: int | None
-    n_active: int
-    density: float
-    max: float
-    mean: float
-    ms: float | None
-    ms_percentile: float | None
-    label: str | None
-    label_score: float | None
-    examples: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Top:
-    """One of the examples that activate a feature most, with where in the image."""
-
-    rank: int
-    example_id: int
-    activation: float
-    token: int | None
-    patches: list[int]
-    patch_acts: list[float]
-
-
-@dataclass(frozen=True)
-class Feature:
-    """All that the page of one feature shows, but for pictures and captions."""
-
-    card: Card
-    top: list[Top]
-    edges: list[float]
-    counts: list[int]
-
-
-@dataclass(frozen=True)
-class Score:
-    """MS by one encoder and what sparsity alone would give."""
-
-    encoder: str
-    ms: float | None
-    control_neuron: float | None
-    control_direction: float | None
-    default: bool
-
-
-@dataclass(frozen=True)
-class Example:
-    """What is known of an image."""
-
-    example_id: int
-    uri: str
-    captions: list[str]
-    label: str | None
-    tags: list[str]
-
-
-_CARD = "dictionary_id, feature_id, \"group\", n_active, density, max, mean, ms, ms_percentile, label, label_score"  # fmt: skip  # noqa: E501
+_CARD = (
+    'dictionary_id, feature_id, "group", n_active, density, max, mean, ms, ms_percentile, '
+    "label, label_score"
+)
 
 
 def dictionaries(connection: Connection) -> list[Dictionary]:
@@ -170,7 +46,8 @@ def dictionaries(connection: Connection) -> list[Dictionary]:
     return _records(
         connection,
         Dictionary,
-        """SELECT d.*, f.ms, (SELECT count(DISTINCT model) FROM dictionaries) AS models FROM dictionaries d
+        """SELECT d.*, f.ms, (SELECT count(DISTINCT model) FROM dictionaries) AS models
+        FROM dictionaries d
         LEFT JOIN (SELECT dictionary_id, avg(ms) AS ms FROM features GROUP BY ALL) f
         USING (dictionary_id)
         ORDER BY model, depth, basis = 'neurons', name LIMIT 1000""",
@@ -202,7 +79,7 @@ def holdings(connection: Connection) -> Holdings:
     splits = dict(cursor.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall())
     skipped = cursor.execute("SELECT count(*) FROM skipped").fetchall()[0][0]
     encoders = cursor.execute(
-        'SELECT encoder FROM encoders ORDER BY "default" DESC, encoder LIMIT 100'
+        "SELECT encoder FROM encoders ORDER BY is_default DESC, encoder LIMIT 100"
     ).fetchall()
     names = tuple(name for (name,) in encoders)
     return Holdings(splits.get("train", 0), splits.get("val", 0), skipped, names)
@@ -308,9 +185,9 @@ def scores(connection: Connection, dictionary_id: str, feature_id: int) -> list[
     return _records(
         connection,
         Score,
-        """SELECT m.*, e."default" FROM monosemanticity m JOIN encoders e USING (encoder)
+        """SELECT m.*, e.is_default FROM monosemanticity m JOIN encoders e USING (encoder)
         WHERE m.dictionary_id = ? AND m.feature_id = ?
-        ORDER BY e."default" DESC, encoder LIMIT 100""",
+        ORDER BY e.is_default DESC, encoder LIMIT 100""",
         [dictionary_id, feature_id],
     )
 
@@ -344,13 +221,9 @@ def _among(connection: Connection, sql: str, example_ids: Sequence[int]) -> list
 
 def _where(dictionary_id: str, chosen: Filter) -> tuple[str, list[Any]]:
     """The filter as a condition on `features` and its parameters."""
-    terms, values = ["dictionary_id = ?"], [dictionary_id]
-    bounds: dict[str, tuple[float | None, float | None]] = {
-        "ms": chosen.ms,
-        "density": chosen.density,
-    }
-    parameters: list[Any] = list(values)
-    for column, (low, high) in bounds.items():
+    terms = ["dictionary_id = ?"]
+    parameters: list[Any] = [dictionary_id]
+    for column, (low, high) in {"ms": chosen.ms, "density": chosen.density}.items():
         for sign, bound in ((">=", low), ("<=", high)):
             if bound is not None:
                 terms.append(f"{column} {sign} ?")
@@ -358,8 +231,9 @@ def _where(dictionary_id: str, chosen: Filter) -> tuple[str, list[Any]]:
     if chosen.labels:
         terms.append(f"label IN ({', '.join('?' * len(chosen.labels))})")
         parameters += chosen.labels
-    if chosen.live:
-        terms.append("n_active > 0")
+    if chosen.n_active > 0:
+        terms.append("n_active >= ?")
+        parameters.append(chosen.n_active)
     return " AND ".join(terms), parameters
 
 

@@ -2,14 +2,15 @@
 
 Browse's choices are widgets bound to query parameters. Feature has no widget of its own: it reads
 its parameters, and the links and keys of its components change the address in the browser (`visit`
-in components/shared.js). Nothing here writes to the address but on an event, so that the browser's Back works.
+in components/shared.js). Nothing here writes to the address but on an event, so that the browser's
+Back works.
 """
 
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from dashboard.queries import Dictionary
+from dashboard.records import Dictionary
 
 RUN = "run"
 """Query parameter and session key of the run picker."""

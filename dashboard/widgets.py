@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import palette, state, words
-from dashboard.queries import Card, Dictionary, Example, Score, Top
+from dashboard.records import Card, Dictionary, Example, Score, Top
 from dashboard.sheets import data_uri
 
 CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
@@ -35,7 +35,12 @@ def percent(share: float | None) -> str:
     if share <= 0 or share >= 0.0995:
         return f"{share * 100:.0f} %"
     digits = min(6, 1 - math.floor(math.log10(share * 100) + 1e-9))
-    return f"{share * 100:.{digits}f} %"
+    return f"{share * 100:.{digits}f}".rstrip("0").rstrip(".") + " %"
+
+
+def images(count: int) -> str:
+    """A least number of images; 0 takes in dead features."""
+    return f"{count:,} image" + ("" if count == 1 else "s")
 
 
 def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
@@ -73,7 +78,9 @@ def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def top_images(top: Sequence[Top], known: Mapping[int, Example], pictures: Mapping[int, bytes]) -> list[dict[str, Any]]:  # fmt: skip  # noqa: E501
+def top_images(
+    top: Sequence[Top], known: Mapping[int, Example], pictures: Mapping[int, bytes]
+) -> list[dict[str, Any]]:
     """The top images as the component `topimages` takes them."""
     return [_image(one, known.get(one.example_id), pictures.get(one.example_id)) for one in top]
 
@@ -103,12 +110,14 @@ def score_bars(scores: Sequence[Score]) -> list[dict[str, Any]]:
             for at, (name, colour) in zip(values, kinds, strict=True)
             if at is not None
         ]
-        name = f"{one.encoder} (default)" if one.default else one.encoder
+        name = f"{one.encoder} (default)" if one.is_default and len(scores) > 1 else one.encoder
         rows.append({"name": name, "value": one.ms, "text": number(one.ms), "marks": marks})
     return rows
 
 
-def tag_bars(known: Sequence[Example], rates: Mapping[str, float], *, most: int = 6) -> list[dict[str, Any]]:  # fmt: skip  # noqa: E501
+def tag_bars(
+    known: Sequence[Example], rates: Mapping[str, float], *, most: int = 6
+) -> list[dict[str, Any]]:
     """The tags that mark out `known`: their share there, with their share of all as a mark."""
     counts: dict[str, int] = {}
     for example in known:
@@ -128,10 +137,10 @@ def tag_bars(known: Sequence[Example], rates: Mapping[str, float], *, most: int 
 
 def sparkline(every: Sequence[int], passed: Sequence[int], *, name: str) -> None:
     """Small columns: all features in grey, those that pass the filter in the accent."""
-    high = max([1, *every])
+    unit = 36 / max([1, *every])
     columns = "".join(
-        f'<i style="height:{36 * all_ / high:.1f}px"><b style="height:{36 * on / high:.1f}px"></b></i>'
-        for all_, on in zip(every, passed, strict=True)
+        f'<i style="height:{unit * grey:.1f}px"><b style="height:{unit * on:.1f}px"></b></i>'
+        for grey, on in zip(every, passed, strict=True)
     )
     st.html(f'<div class="spark" role="img" aria-label="{html.escape(name)}">{columns}</div>')
 
@@ -144,22 +153,23 @@ def section(title: str, about: str) -> None:
 def heading(title: str, about: str = "") -> None:
     """A page's heading with a quiet line below; both are shown as plain text."""
     line = f"<p>{html.escape(about)}</p>" if about else ""
-    st.html(f'<div class="heading"><h1>{html.escape(title)}</h1>{line}</div>')
+    with st.container(key="heading"):
+        st.html(f'<div class="heading"><h1>{html.escape(title)}</h1>{line}</div>')
 
 
 def figures(facts: Sequence[tuple[str, str, str]]) -> None:
     """A row of (name, number, explanation)."""
     items = "".join(
-        f'<div title="{html.escape(why)}"><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>'
-        for name, text, why in facts
+        f'<div title="{why}"><dt>{name}</dt><dd>{text}</dd></div>'
+        for name, text, why in (map(html.escape, fact) for fact in facts)
     )
     st.html(f'<dl class="figures">{items}</dl>')
 
 
 def run_picker(names: Sequence[str]) -> None:
     """Which of several runs is shown."""
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        st.selectbox("run", names, key=state.RUN, bind="query-params", width=220)
+    with st.container(key="run-picker"):
+        st.selectbox("run", names, key=state.RUN, bind="query-params", label_visibility="collapsed")
 
 
 def refused(message: str) -> None:
@@ -168,7 +178,7 @@ def refused(message: str) -> None:
 
 
 def choice(label: str, options: Sequence[str], *, default: str, key: str, help: str) -> str:
-    """One of `options`, kept in the address under `key`: all in sight, or a list if they are many."""
+    """One of `options`, kept in the address under `key`: in sight, or a list if they are many."""
     if len(options) > MOST_IN_SIGHT:
         at = list(options).index(default)
         return st.selectbox(

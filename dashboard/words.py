@@ -15,6 +15,10 @@ DENSITY = "The share of the val images that activate the feature."
 MEAN = "Mean activation over the images that activate the feature."
 MAX = "The largest activation over the val images."
 ACTIVE = "How many val images activate the feature."
+LEAST = (
+    "How many val images activate the feature, at least. MS rests on pairs of images: on a few "
+    "images it says little. At 0 images, dead features are shown too."
+)
 LABEL = (
     "The tag that most marks out the top images, and how far its share among them is above chance "
     "(1: all of them carry it; 0: no more than any images)."

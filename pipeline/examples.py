@@ -84,20 +84,23 @@ def reader(source: config.Scenes | config.Folder | config.HuggingFace) -> Reader
 def listing(settings: config.Examples, *, source: Reader) -> list[Example]:
     """The examples that a run uses, each with its split, ordered by split and id.
 
-    A source that names both splits keeps its own; otherwise the hash of the uri decides, so that
-    an example stays where it is when others come or go.
+    A source that names both splits keeps its own; otherwise, and for what it puts in neither, the
+    hash of the uri decides, so that an example stays where it is when others come or go.
 
     Raises:
         ExampleError: none found, or a split is empty.
     """
     found = list(source.examples())
+    named = {e.split for e in found} >= {"train", "val"}
     if settings.limit is not None:
         found = sorted(found, key=lambda e: _hash(e.uri, "limit"))[: settings.limit]
-    if {e.split for e in found} != {"train", "val"}:
-        in_val = settings.val_fraction * 2**53
-        found = [
-            replace(e, split="val" if _hash(e.uri, "split") < in_val else "train") for e in found
-        ]
+    in_val = settings.val_fraction * 2**53
+    found = [
+        e
+        if named and e.split
+        else replace(e, split="val" if _hash(e.uri, "split") < in_val else "train")
+        for e in found
+    ]
     _refuse_unusable(found)
     return sorted(found, key=lambda e: (e.split, e.example_id))
 
@@ -248,28 +251,32 @@ class HuggingFaceReader:
                 data = datasets.load_dataset(
                     source.dataset, source.subset, split=split, revision=source.revision
                 )
-            return data.cast_column(source.image_column, datasets.Image(decode=False))
         except KeyError as error:
-            raise ExampleError(
-                f"examples.source: {source.dataset} has no split or column {error}"
-            ) from None
+            raise ExampleError(f"examples.source: {source.dataset} has no split {error}") from None
         except (OSError, ValueError, ConnectionError) as error:
             raise ExampleError(
                 f"examples.source: data set {source.dataset!r}, split {split!r}, cannot be loaded "
                 f"({_first_line(error)}); check its name and the network, and for a gated one set "
                 "HF_TOKEN and accept its terms on its page"
             ) from None
+        self._require(data, source.image_column)
+        return data.cast_column(source.image_column, datasets.Image(decode=False))
 
-    def _column(self, data: Any, name: str | None) -> list[Any] | None:
-        if name is None:
-            return None
+    @staticmethod
+    def _require(data: Any, name: str) -> None:
         if name not in data.column_names:
             raise ExampleError(
                 f"examples.source: no column {name!r}; there are {data.column_names}"
             )
+
+    def _column(self, data: Any, name: str | None) -> list[Any] | None:
+        if name is None:
+            return None
+        self._require(data, name)
         names = getattr(data.features[name], "names", None)
         values = data[name][:]
-        return [names[value] for value in values] if names else values
+        # A class of -1 or none means that the row has no label.
+        return [names[v] if v is not None and v >= 0 else None for v in values] if names else values
 
 
 def read_rgb(file: Path | io.BytesIO) -> Image.Image:
@@ -340,12 +347,13 @@ def thumbnail(image: Image.Image, *, side: int) -> bytes:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float32)
-        # 16-bit files come as I or I;16; Pillow's own conversion clips them to white.
-        scale = 255 / 65535 if values.max(initial=0) > 255 else 1
+        # Pillow's own conversion clips 16 bits to white. They come as I;16, in some formats as I.
+        wide = image.mode.startswith("I;16") or values.max(initial=0) > 255
+        scale = 255 / 65535 if wide else 1
         return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, "white")

@@ -100,10 +100,18 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
 
 
 def model_identity(name: str, revision: str | None) -> str:
-    """A local folder by its content, a hub model by its id and revision."""
+    """A local folder by its content, a hub model by its id and revision.
+
+    Raises:
+        ConfigError: no such folder, and `name` is no hub id (ORGANISATION/NAME) either.
+    """
     folder = Path(name)
     if folder.is_dir():
         return fingerprint_files(folder, patterns=("*.json", "*.safetensors", "*.bin"))
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise config.ConfigError(
+            f"model {name}: no such folder; name a folder that holds config.json, or a hub id"
+        )
     return f"{name}@{revision or 'main'}"
 
 

@@ -174,3 +174,28 @@ def dashboard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
             return servers.enter_context(serve(Path(run).absolute(), log, env))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds a tiny CLIPModel with random weights."""
+    import tiny  # torch and transformers take seconds to import, which many runs do not need
+
+    return tiny.clip(tmp_path_factory.mktemp("models") / "clip")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds a tiny ResNet with random weights."""
+    import tiny
+
+    return tiny.resnet(tmp_path_factory.mktemp("models") / "encoder")
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the embedded demo's run, made as `make demo-data` makes it."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "pipeline", "run", "pipeline/configs/demo.toml"]
+    subprocess.run([*command, "--out", str(folder)], cwd=ROOT, check=True, timeout=1200)
+    return folder

@@ -6,6 +6,7 @@ a feature that one image activates, images without captions, a hook point withou
 """
 
 import io
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def make_bundle(folder: Path, **sizes: int) -> Path:
     plan = Plan(**sizes)
     rng = np.random.default_rng(plan.seed)
     key = store.content_key("synthetic", sizes, contract.VERSION)
-    with store.Workspace(folder).publishing(key) as bundle:
+    workspace = store.Workspace(folder)
+    with workspace.making("publish", key) as (bundle, _):
         pictures = _examples(plan, bundle)
         _encoders(plan, pictures, rng, bundle)
         _features(plan, pictures, rng, bundle)
@@ -69,7 +71,8 @@ def make_bundle(folder: Path, **sizes: int) -> Path:
             "title": f"Synthetic run {MARKUP}",
             "config_file": "pipeline/configs/synthetic.toml",
         }
-        store._write_json(bundle / "manifest.json", manifest)
+        (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    workspace.expose("publish", key)
     return folder
 
 
@@ -142,7 +145,7 @@ def _encoders(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         "source": ["data/demo/judge", "data/demo/second"],
         "fingerprint": ["0" * 16, "1" * 16],
         "d": [8, 8],
-        "default": [True, False],
+        "is_default": [True, False],
     }
     store.write_table(contract.ENCODERS, pa.table(rows), folder)
     n = len(pictures.ids)
@@ -207,7 +210,7 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         row["dead"] = int((made["features"]["n_active"] == 0).sum())
         row["n_examples"] = len(pictures.ids)
     for writer in writers.values():
-        writer.close() if hasattr(writer, "close") else writer.__exit__()
+        writer.__exit__()
     columns = {
         f.name: pa.array([r[f.name] for r in dictionaries]) for f in contract.DICTIONARIES.schema
     }
@@ -276,7 +279,7 @@ def _ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _examples_of(
     rng: np.random.Generator, n: int, clean: np.ndarray, feature: np.ndarray, j: np.ndarray
 ) -> np.ndarray:
-    """Distinct images of each feature: neighbours (of one kind) where it is clean, else scattered."""
+    """Distinct images of each feature: neighbours, of one kind, where it is clean; else scattered."""
     strides = np.array([s for s in range(1, n) if np.gcd(s, n) == 1])
     stride = np.where(clean > 0.5, 1, rng.choice(strides, len(clean)))
     start = rng.integers(n, size=len(clean))
@@ -309,7 +312,8 @@ def _scores(ms: pa.Array, n_active: np.ndarray, rng: np.random.Generator) -> dic
     return {
         "encoder": np.repeat(["judge", "second"], d), "feature_id": np.tile(np.arange(d), 2),
         "ms": _masked(both, none), "n_active": np.tile(n_active, 2),
-        "control_neuron": _masked(control, none), "control_direction": _masked(control - 0.03, none),
+        "control_neuron": _masked(control, none),
+        "control_direction": _masked(control - 0.03, none),
     }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def test_image_processor_takes_any_size(size: int) -> None:
 
 
 def test_image_processors_agree_with_training() -> None:
-    plain = clip_files.to_pixel_values(np.asarray(picture(1, size=64))[None])
+    plain = clip_files.to_pixel_values(np.array(picture(1, size=64))[None])
     for folder in (CLIP_FOLDER, ENCODER_FOLDER):
         processor = AutoImageProcessor.from_pretrained(folder)
         pixels = processor(picture(1, size=64), return_tensors="pt")["pixel_values"]

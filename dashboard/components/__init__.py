@@ -1,4 +1,4 @@
-"""Browser code of the pages. Data reaches the page as text nodes and attributes, never as markup."""
+"""Browser code of the pages. Data reaches a page as text nodes and attributes, never as markup."""
 
 from functools import cache
 from pathlib import Path

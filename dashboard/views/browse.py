@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import connection, queries, state, widgets, words
+from dashboard import connection, queries, records, state, widgets, words
 from dashboard.components.grid import grid
 
 PER_PAGE, TILES, TILE = 24, (4, 2), 96
@@ -10,18 +10,17 @@ SORTS = {
     "ms": "MS", "density": "density", "max": "max activation", "mean": "mean activation",
     "label_score": "label score", "feature_id": "feature id",
 }  # fmt: skip
+LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 
 
-def choose_dictionary(every: list[queries.Dictionary]) -> queries.Dictionary:
+def choose_dictionary(every: list[records.Dictionary]) -> records.Dictionary:
     """Hook point and dictionary; at first the SAE of the highest mean MS."""
     best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
     hooks = list(dict.fromkeys(d.place for d in every))
     names = list(dict.fromkeys(d.name for d in every))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        hook = widgets.choice(
-            "Hook point", hooks, default=best.place, key="hook", help=words.HOOK
-        )
+        hook = widgets.choice("Hook point", hooks, default=best.place, key="hook", help=words.HOOK)
         name = widgets.choice(
             "Dictionary", names, default=best.name, key="name", help=words.DICTIONARY
         )
@@ -29,11 +28,18 @@ def choose_dictionary(every: list[queries.Dictionary]) -> queries.Dictionary:
     return next((d for d in here if d.name == name), here[0])
 
 
-def choose_filter(labels: list[str]) -> queries.Filter:
+def choose_filter(labels: list[str]) -> records.Filter:
     """The filters; an end of a range that is not moved lets all pass."""
     low, high = st.slider(
-        "MS", 0.0, 1.0, (0.0, 1.0), 0.01, key="ms", bind="query-params",
-        on_change=state.first_page, help=words.MS
+        "MS",
+        0.0,
+        1.0,
+        (0.0, 1.0),
+        0.01,
+        key="ms",
+        bind="query-params",
+        on_change=state.first_page,
+        help=words.MS,
     )
     thin, dense = st.select_slider(
         "Density", DENSITIES, (0.0, 1.0), format_func=widgets.percent, key="density",
@@ -45,22 +51,22 @@ def choose_filter(labels: list[str]) -> queries.Filter:
             "Label", labels, key="label", bind="query-params", placeholder="any",
             on_change=state.first_page, help=words.LABEL,
         )  # fmt: skip
-    dead = st.toggle(
-        "Show dead features", key="dead", bind="query-params", on_change=state.first_page,
-        help=words.DEAD,
+    least = st.select_slider(
+        "Active on at least", LEAST, TILES[0] * TILES[1], format_func=widgets.images, key="least",
+        bind="query-params", on_change=state.first_page, help=words.LEAST,
     )  # fmt: skip
-    return queries.Filter(
+    return records.Filter(
         ms=(low if low > 0 else None, high if high < 1 else None),
         density=(thin if thin > 0 else None, dense if dense < 1 else None),
         labels=tuple(chosen),
-        live=not dead,
+        n_active=least,
     )
 
 
 def choose_order() -> tuple[str, bool]:
     """The column to sort by, and whether from high to low."""
     sort = st.selectbox(
-        "Sort by", list(SORTS), format_func=SORTS.get, key="sort", bind="query-params",
+        "Sort by", list(SORTS), format_func=SORTS.__getitem__, key="sort", bind="query-params",
         on_change=state.first_page,
     )  # fmt: skip
     order = st.segmented_control(
@@ -98,4 +104,7 @@ with gallery:
         said = f"{total:,} of {dictionary.d_sae:,} features"
         grid(shown, tiles=TILES, said=said, page=page, pages=pages, key="cards")
     else:
-        widgets.empty("No feature passes these filters. Widen MS or density, or take labels out.")
+        widgets.empty(
+            "No feature passes these filters. Widen MS or density, ask for fewer images, or take "
+            "labels out."
+        )

@@ -2,18 +2,25 @@
 
 import streamlit as st
 
-from dashboard import charts, connection, palette, queries, state, widgets, words
+from dashboard import charts, connection, palette, queries, records, state, widgets, words
 from dashboard.components.bars import bars
 from dashboard.components.featurebar import featurebar
 from dashboard.components.topimages import topimages
 
 
-def choose(every: list[queries.Dictionary]) -> tuple[queries.Dictionary, int]:
-    """The dictionary and feature that the address names; stops with a message where it names none."""
+def first(run: connection.Run, every: list[records.Dictionary]) -> tuple[records.Dictionary, int]:
+    """The most monosemantic feature, where the address names none, among those not too rare."""
+    best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
+    common = records.Filter(n_active=16)
+    cards = queries.page(run.connection, best.dictionary_id, common, limit=1, examples=0)
+    return best, cards[0].feature_id if cards else 0
+
+
+def choose(run: connection.Run, every: list[records.Dictionary]) -> tuple[records.Dictionary, int]:
+    """The dictionary and feature that the address names; says so and stops where it names none."""
     asked, feature_id = state.asked_feature()
     if asked is None:
-        best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
-        return best, feature_id or 0
+        return first(run, every)
     found = next((d for d in every if d.dictionary_id == asked), None)
     if found is None:
         widgets.empty(f"This run has no dictionary {asked!r}. Choose one in Browse.")
@@ -27,18 +34,19 @@ def choose(every: list[queries.Dictionary]) -> tuple[queries.Dictionary, int]:
     return found, feature_id
 
 
-def show(run: connection.Run, dictionary: queries.Dictionary, one: queries.Feature) -> None:
+def show(run: connection.Run, dictionary: records.Dictionary, one: records.Feature) -> None:
     """Top images first, then what explains them."""
     ids = [top.example_id for top in one.top]
     known = queries.examples(run.connection, ids)
     pictures = queries.pictures(run.connection, ids)
-    patches = (dictionary.grid_height, dictionary.grid_width) if dictionary.grid_height else None
-    topimages(widgets.top_images(one.top, known, pictures), grid=patches, key="top")
+    topimages(widgets.top_images(one.top, known, pictures), grid=dictionary.grid, key="top")
     left, middle, right = st.columns(3, gap="large")
     with left:
         widgets.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
-        st.altair_chart(charts.histogram(one.edges, one.counts, accent=accent), width="stretch", height=230)
+        st.altair_chart(
+            charts.histogram(one.edges, one.counts, accent=accent), width="stretch", height=230
+        )
     with middle:
         rows = widgets.score_bars(
             queries.scores(run.connection, one.card.dictionary_id, one.card.feature_id)
@@ -52,7 +60,7 @@ def show(run: connection.Run, dictionary: queries.Dictionary, one: queries.Featu
 
 
 run = connection.current()
-dictionary, feature_id = choose(connection.dictionaries(run.connection, run.key))
+dictionary, feature_id = choose(run, connection.dictionaries(run.connection, run.key))
 feature = queries.feature(run.connection, dictionary.dictionary_id, feature_id)
 if feature is None:
     widgets.empty(f"{dictionary.short} #{feature_id} is not in this bundle. Choose one in Browse.")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts, connection, queries, state, widgets, words
+from dashboard import charts, connection, queries, records, state, widgets, words
 from dashboard.components.table import table
 
 ABOUT = (
@@ -25,7 +25,7 @@ COLUMNS = [
 
 
 def rows(
-    dictionaries: list[queries.Dictionary], summaries: list[queries.Summary]
+    dictionaries: list[records.Dictionary], summaries: list[records.Summary]
 ) -> list[dict[str, object]]:
     """The table of dictionaries, as the component takes it."""
     colours = charts.dictionary_colours(dictionaries)

@@ -71,7 +71,7 @@ class MonosemanticitySums:
         """
         e = np.asarray(embeddings_bd, np.float64)
         length = np.sqrt((e * e).sum(1))
-        if len(e) and np.abs(length - 1).max() > UNIT_TOLERANCE:
+        if not (np.abs(length - 1) <= UNIT_TOLERANCE).all():  # NaN is refused too
             raise ValueError(
                 f"embeddings must be of unit length; found {length.min():g} to {length.max():g}"
             )
@@ -154,8 +154,10 @@ def density_matched(
 
 def _lowest(a: Any) -> tuple[Doubles, NDArray[np.int64]]:
     """Each column's minimum and how many rows have it."""
+    if not a.shape[0]:
+        return np.full(a.shape[1], np.inf), np.zeros(a.shape[1], np.int64)
     if not sparse.issparse(a):
-        low = a.min(0) if len(a) else np.full(a.shape[1], np.inf)
+        low = a.min(0)
         return low, (a == low).sum(0)
     columns = a.tocsc()
     columns.eliminate_zeros()

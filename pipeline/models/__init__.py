@@ -14,8 +14,14 @@ def load(settings: config.Model, *, device: str) -> Adapter:
     """The model of `settings` on `device`, in eval mode, behind its family's adapter.
 
     Raises:
-        ModelError: it cannot be had, or is of another family; one line that names the remedy.
+        ModelError: it cannot be had, is of another family, or lacks a hook point that the settings
+            name; one line that names the remedy.
     """
     from pipeline.models import clip
 
-    return {"clip": clip.ClipAdapter}[settings.family](settings, device=device)
+    adapter = {"clip": clip.ClipAdapter}[settings.family](settings, device=device)
+    points = [adapter.resolve(hook).name for hook in settings.hooks]
+    for hook, point in zip(settings.hooks, points, strict=True):
+        if points.count(point) > 1:
+            raise ModelError(f"hook {hook!r} is {point!r}, which is named twice; remove one")
+    return adapter

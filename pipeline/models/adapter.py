@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import logging as hub_logging
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
@@ -116,23 +118,31 @@ def pretrained(loader: Any, name: str, *, revision: str | None = None, **options
     Raises:
         ModelError: no such folder or model, no network, gated, or files that do not fit the class.
     """
-    if looks_local(name) and not Path(name).is_dir():
-        raise ModelError(
-            f"model {name}: no such folder; name a folder that holds config.json, or a hub id"
-        )
-    loud = transformers_logging.get_verbosity()
+    loud, retries = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # it lists every weight of the towers not wanted
+    hub_logging.set_verbosity_error()  # it tells of every retry; the error below tells of all
     try:
         return loader.from_pretrained(name, revision=revision, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelError(_why(name, error)) from error
     finally:
         transformers_logging.set_verbosity(loud)
+        hub_logging.set_verbosity(retries)
 
 
-def looks_local(name: str) -> bool:
-    """Whether `name` can only mean a folder: hub ids have at most one slash and no leading dot."""
-    return name.startswith((".", "/", "~")) or name.count("/") != 1 or Path(name).is_dir()
+def pretrained_model(loader: Any, name: str, **options: Any) -> Any:
+    """A model as `pretrained` gives it, with every weight from its files.
+
+    Raises:
+        ModelError: as `pretrained`, or weights are lacking, which transformers draws at random.
+    """
+    model, info = pretrained(loader, name, output_loading_info=True, **options)
+    if lacking := sorted(info["missing_keys"]):
+        raise ModelError(
+            f"model {name}: its files lack {len(lacking)} weights of {type(model).__name__} "
+            f"({lacking[0]}, ...); use a checkpoint that holds the whole model"
+        )
+    return model
 
 
 def pick_device(name: str) -> str:
@@ -145,11 +155,11 @@ def pick_device(name: str) -> str:
 
 
 def _why(name: str, error: Exception) -> str:
-    text = f"{error} {error.__cause__ or ''}".lower()
+    text = f"{error} {error.__cause__ or ''}".replace(name, "").lower()
     first = (str(error) or type(error).__name__).strip().splitlines()[0]
-    if "gated" in text or "401" in text or "403" in text:
+    if "gated" in text or re.search(r"\b40[13] client error", text):
         return (
-            f"model {name}: gated or private; accept its licence on "
+            f"model {name}: gated, private or misspelt; check the name, accept its licence on "
             f"https://huggingface.co/{name} and set HF_TOKEN to a token that may read it"
         )
     if Path(name).is_dir():

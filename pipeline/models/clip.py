@@ -6,10 +6,17 @@ from functools import cached_property
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoImageProcessor, CLIPVisionModelWithProjection
+from transformers import AutoConfig, AutoImageProcessor, CLIPVisionModelWithProjection
 
 from pipeline import config
-from pipeline.models.adapter import Adapter, HookPoint, Layout, ModelError, pretrained
+from pipeline.models.adapter import (
+    Adapter,
+    HookPoint,
+    Layout,
+    ModelError,
+    pretrained,
+    pretrained_model,
+)
 
 
 class ClipAdapter(Adapter):
@@ -17,15 +24,21 @@ class ClipAdapter(Adapter):
 
     def __init__(self, settings: config.Model, *, device: str) -> None:
         self.device = torch.device(device)
-        self.model: CLIPVisionModelWithProjection = pretrained(
+        described = pretrained(AutoConfig, settings.id, revision=settings.revision)
+        if described.model_type not in ("clip", "clip_vision_model"):
+            raise ModelError(
+                f"model {settings.id}: is {described.model_type}, not CLIP; mend models.*.family"
+            )
+        vision = getattr(described, "vision_config", described)
+        # CLIPModel goes by its own width, which its vision tower's config need not repeat.
+        vision.projection_dim = described.projection_dim
+        self.model: CLIPVisionModelWithProjection = pretrained_model(
             CLIPVisionModelWithProjection,
             settings.id,
+            config=vision,
             revision=settings.revision,
             dtype=getattr(torch, settings.dtype),
         )
-        kind = self.model.config.model_type
-        if kind not in ("clip", "clip_vision_model"):
-            raise ModelError(f"model {settings.id}: is {kind}, not CLIP; mend models.*.family")
         self.model.eval().to(self.device)
         self._processor = pretrained(AutoImageProcessor, settings.id, revision=settings.revision)
 

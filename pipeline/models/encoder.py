@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel
 
 from pipeline import config
-from pipeline.models.adapter import pretrained
+from pipeline.models.adapter import pretrained, pretrained_model
 
 
 class ImageEncoder:
@@ -16,7 +16,7 @@ class ImageEncoder:
 
     def __init__(self, settings: config.Encoder, *, device: str) -> None:
         self.device = torch.device(device)
-        self.model = pretrained(AutoModel, settings.id, revision=settings.revision)
+        self.model = pretrained_model(AutoModel, settings.id, revision=settings.revision)
         self.model.eval().to(self.device)
         self._processor = pretrained(AutoImageProcessor, settings.id, revision=settings.revision)
 

@@ -8,7 +8,6 @@ of the examples.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +34,9 @@ class Worker:
         self.run = run
         self.device = pick_device(run.machine.device)
         self.reader = examples.reader(run.examples.source)
-
-    @cached_property
-    def models(self) -> dict[str, models.Adapter]:
-        return {name: models.load(m, device=self.device) for name, m in self.run.models.items()}
-
-    @cached_property
-    def encoders(self) -> dict[str, ImageEncoder]:
-        return {n: ImageEncoder(e, device=self.device) for n, e in self.run.encoders.items()}
+        # All at once, before hours of work show that the last of them cannot be had.
+        self.models = {n: models.load(m, device=self.device) for n, m in run.models.items()}
+        self.encoders = {n: ImageEncoder(e, device=self.device) for n, e in run.encoders.items()}
 
     def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
         skipped: dict[str, str] = {}

@@ -8,7 +8,15 @@ from dashboard.components import component
 mount = component("grid")
 
 
-def grid(cards: Sequence[dict[str, Any]], *, tiles: tuple[int, int], said: str, page: int, pages: int, key: str) -> None:
+def grid(
+    cards: Sequence[dict[str, Any]],
+    *,
+    tiles: tuple[int, int],
+    said: str,
+    page: int,
+    pages: int,
+    key: str,
+) -> None:
     """Show `cards` (see `widgets.card`) below what is `said` of them and links to the `pages`.
 
     `tiles` is a contact sheet's columns and rows; pages count from 1.

@@ -9,7 +9,9 @@ import streamlit as st
 from dashboard import palette
 from dashboard.components import component
 
-ACCENT = f":root {{ --loupe-accent: light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']}); }}"
+ACCENT = (
+    f":root {{ --loupe-accent: light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']}); }}"
+)
 
 mount = component("page", isolate_styles=False, css=ACCENT)
 

@@ -1,0 +1,150 @@
+"""What the queries answer with: plain records, of which every number is as stored."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A row of `dictionaries` with the mean MS of its scored features and its hook's short name."""
+
+    dictionary_id: str
+    model: str
+    hook: str
+    name: str
+    depth: int
+    basis: str
+    architecture: str
+    d_in: int
+    d_sae: int
+    tokens: str
+    pooling: str
+    grid_height: int | None
+    grid_width: int | None
+    l0: float
+    fvu: float
+    dead: int
+    n_examples: int
+    default_encoder: str
+    models: int
+    """How many models the bundle holds."""
+    ms: float | None
+
+    @property
+    def place(self) -> str:
+        """The hook point, shortened: `vision.3` for `vision.3.resid_post`; with its model, where
+        the bundle holds several."""
+        short = self.hook.removesuffix(".resid_post")
+        return short if self.models == 1 else f"{self.model} {short}"
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of patches, where there are any."""
+        if self.grid_height is None or self.grid_width is None:
+            return None
+        return self.grid_height, self.grid_width
+
+    @property
+    def short(self) -> str:
+        """`vision.3 / matryoshka`, as cards and headings name it."""
+        return f"{self.place} / {self.name}"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How MS is spread over a dictionary's scored features, with its density-matched controls."""
+
+    dictionary_id: str
+    scored: int
+    mean: float | None
+    error: float | None
+    """Standard error of the mean."""
+    p05: float | None
+    p25: float | None
+    p50: float | None
+    p75: float | None
+    p95: float | None
+    control_neuron: float | None
+    control_direction: float | None
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a bundle holds, counted."""
+
+    train: int
+    val: int
+    skipped: int
+    encoders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which features of a dictionary a list shows; None is an open end."""
+
+    ms: tuple[float | None, float | None] = (None, None)
+    density: tuple[float | None, float | None] = (None, None)
+    labels: tuple[str, ...] = ()
+    n_active: int = 1
+    """At least so many val images activate it; 0 lets dead features pass."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A row of `features` and its first top examples: what the one feature card shows."""
+
+    dictionary_id: str
+    feature_id: int
+    group: int | None
+    n_active: int
+    density: float
+    max: float
+    mean: float
+    ms: float | None
+    ms_percentile: float | None
+    label: str | None
+    label_score: float | None
+    examples: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Top:
+    """One of the examples that activate a feature most, with where in the image."""
+
+    rank: int
+    example_id: int
+    activation: float
+    token: int | None
+    patches: list[int]
+    patch_acts: list[float]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """All that the page of one feature shows, but for pictures and captions."""
+
+    card: Card
+    top: list[Top]
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Score:
+    """MS by one encoder and what sparsity alone would give."""
+
+    encoder: str
+    ms: float | None
+    control_neuron: float | None
+    control_direction: float | None
+    is_default: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """What is known of an image."""
+
+    example_id: int
+    uri: str
+    captions: list[str]
+    label: str | None
+    tags: list[str]

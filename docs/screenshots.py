@@ -1,0 +1,44 @@
+"""Takes the pictures in docs/screenshots from a running dashboard.
+
+    make dashboard RUN=data/runs/demo &
+    python docs/screenshots.py [http://localhost:8501]
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+FOLDER = Path(__file__).parent / "screenshots"
+READY = "[data-testid=stApp][data-test-script-state=notRunning]"
+
+
+def main(address: str) -> None:
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        for scheme, suffix in (("light", ""), ("dark", "-dark")):
+            page = browser.new_page(
+                viewport={"width": 1280, "height": 860}, color_scheme=scheme, device_scale_factor=1
+            )
+            for name, path in (("overview", ""), ("browse", "browse")):
+                shoot(page, f"{address}/{path}", name + suffix)
+            # The first card of Browse leads to the feature that the picture shows.
+            page.locator("a.card").first.click()
+            page.wait_for_url("**/feature**")
+            shoot(page, page.url, f"feature{suffix}")
+            page.close()
+        browser.close()
+
+
+def shoot(page: Page, url: str, name: str) -> None:
+    """Open `url`, wait until it is drawn, and keep the picture."""
+    page.goto(url)
+    page.wait_for_selector(READY)
+    page.wait_for_timeout(2500)  # pictures decode and charts draw after the script has ended
+    page.screenshot(path=FOLDER / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8501")

@@ -1,0 +1,239 @@
+"""Every page in each of its states, run without a browser."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from synthetic import DEAD, MARKUP, SINGLE, make_bundle
+
+from pipeline import store
+
+APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+SAE = "clip-demo/vision.0.resid_post/matryoshka"
+Opened = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("runs") / "demo")
+
+
+@pytest.fixture
+def opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """opened(VIEW, PARAMETER=VALUE..., path=RUN): the page of the run, made once."""
+
+    def start(view: str = "overview", /, *, path: Path = run, **parameters: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", ["app.py", str(path)])
+        at = AppTest.from_file(str(APP), default_timeout=30)
+        at.run()
+        if view != "overview":
+            at.switch_page(f"views/{view}.py")
+        for name, value in parameters.items():
+            at.query_params[name] = value
+        return at.run()
+
+    return start
+
+
+def said(at: AppTest) -> str:
+    """All that the page says outside its components."""
+    assert not at.exception, at.exception
+    every = [*at.get("html"), *at.error, *at.caption, *at.text, *at.markdown]
+    return "\n".join(str(getattr(each, "value", None) or each.proto.body) for each in every)
+
+
+def data(at: AppTest, name: str) -> dict:
+    """What the component `name` was given; fails where the page does not show it."""
+    found = [
+        json.loads(each.proto.json)
+        for each in at.get("bidi_component")
+        if each.proto.component_name == f"loupe_{name}"
+    ]
+    assert found, f"no {name}"
+    return found[0]
+
+
+def shows(at: AppTest, name: str) -> bool:
+    return any(each.proto.component_name == f"loupe_{name}" for each in at.get("bidi_component"))
+
+
+def test_overview(opened: Opened) -> None:
+    at = opened()
+    assert "Synthetic run &lt;script&gt;" in said(at)
+    rows = data(at, "table")["rows"]
+    assert [row["short"] for row in rows[:2]] == ["vision.0 / batchtopk", "vision.0 / matryoshka"]
+    assert rows[0]["href"] == "browse?hook=vision.0&name=batchtopk"
+    assert rows[2]["over"] == ""
+    assert MARKUP in "".join(text.value for text in at.text), "shown as text, not as Markdown"
+
+
+def test_browse_opens_on_the_sae_of_the_highest_ms(opened: Opened) -> None:
+    at = opened("browse")
+    shown = data(at, "grid")
+    scores = [card["ms"] for card in shown["cards"]]
+    assert len(scores) > 12
+    assert scores == sorted(scores, reverse=True)
+    assert shown["pages"] >= 1
+    assert all(card["sheet"].startswith("data:image/webp;base64,") for card in shown["cards"])
+    assert not shown["cards"][0]["where"].endswith("neurons")
+
+
+def test_browse_reads_its_address(opened: Opened) -> None:
+    at = opened(
+        "browse", hook="vision.1", name="neurons", page="1", sort="feature id", order="low first"
+    )
+    cards = data(at, "grid")["cards"]
+    assert [card["id"] for card in cards] == list(range(24))
+    assert cards[0]["href"].startswith("feature?dictionary=clip-demo%2Fvision.1")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hook": "nowhere", "name": "nothing", "sort": "ms; DROP TABLE features"},
+        {"page": "999"},
+        {"page": "-1"},
+        {"page": "x"},
+        {"ms": "a"},
+        {"density": "7"},
+        {"label": "no such label"},
+    ],
+)
+def test_browse_outlives_any_address(opened: Opened, parameters: dict[str, str]) -> None:
+    at = opened("browse", **parameters)
+    assert not at.exception
+    assert data(at, "grid")["cards"]
+
+
+def test_browse_filters_and_says_when_nothing_passes(opened: Opened) -> None:
+    at = opened("browse")
+    at.slider(key="ms").set_value((0.6, 1.0)).run()
+    assert all(card["ms"] >= 0.6 for card in data(at, "grid")["cards"])
+    at.slider(key="ms").set_value((0.99, 1.0)).run()
+    assert "No feature passes these filters" in said(at)
+    assert not shows(at, "grid")
+
+
+def test_browse_shows_dead_features_on_request(opened: Opened) -> None:
+    address = {"hook": "vision.0", "name": "matryoshka", "sort": "feature id"}
+    at = opened("browse", **address, order="low first", least="1 image")
+    assert DEAD not in [card["id"] for card in data(at, "grid")["cards"]]
+    at.select_slider(key="least").set_value(0).run()
+    cards = {card["id"]: card for card in data(at, "grid")["cards"]}
+    assert cards[DEAD]["msText"] == "–"
+
+
+def test_browse_keeps_another_choice_on_its_first_page(opened: Opened) -> None:
+    at = opened("browse", page="2", least="1 image")
+    assert data(at, "grid")["page"] == 2
+    at.selectbox(key="sort").set_value("density").run()
+    assert data(at, "grid")["page"] == 1
+
+
+def test_feature(opened: Opened) -> None:
+    at = opened("feature", dictionary=SAE, feature="1")
+    head, top = data(at, "featurebar"), data(at, "topimages")
+    assert (head["id"], head["where"], head["count"]) == (1, "vision.0 / matryoshka", 48)
+    assert head["here"].endswith("feature=1")
+    assert top["grid"] == [8, 8]
+    assert all(image["src"].startswith("data:image/webp") for image in top["images"])
+    bars = [each for each in at.get("bidi_component") if each.proto.component_name == "loupe_bars"]
+    scores, tags = (json.loads(each.proto.json)["rows"] for each in bars)
+    assert [row["name"] for row in scores] == ["judge (default)", "second"]
+    assert len(scores[0]["marks"]) == 2
+    assert tags[0]["marks"][0]["name"] == "share of all images"
+
+
+def test_feature_without_a_grid_or_of_neurons(opened: Opened) -> None:
+    at = opened("feature", dictionary="clip-demo/vision.projection/neurons", feature="0")
+    assert data(at, "topimages")["grid"] is None
+    assert len(data(at, "topimages")["images"]) == 16
+
+
+def test_feature_that_is_dead_or_fires_once(opened: Opened) -> None:
+    at = opened("feature", dictionary=SAE, feature=str(DEAD))
+    assert "No val image activates this feature" in said(at)
+    assert data(at, "featurebar")["id"] == DEAD
+    assert not shows(at, "topimages")
+    at = opened("feature", dictionary=SAE, feature=str(SINGLE))
+    assert len(data(at, "topimages")["images"]) == 1
+    assert data(at, "featurebar")["msText"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"dictionary": "x/y/<b>z</b>", "feature": "1"}, "no dictionary"),
+        ({"dictionary": SAE, "feature": "48"}, "features 0 to 47"),
+        ({"dictionary": SAE, "feature": "-1"}, "features 0 to 47"),
+        ({"dictionary": SAE, "feature": "1e3"}, "features 0 to 47"),
+        ({"dictionary": SAE}, "features 0 to 47"),
+    ],
+)
+def test_feature_says_what_its_address_lacks(
+    opened: Opened, parameters: dict[str, str], message: str
+) -> None:
+    at = opened("feature", **parameters)
+    assert message in said(at)
+    assert "<b>" not in said(at)
+
+
+def test_feature_without_an_address_shows_one(opened: Opened) -> None:
+    assert data(opened("feature"), "topimages")["images"]
+
+
+def test_missing_bundle_is_one_clear_message(opened: Opened, tmp_path: Path) -> None:
+    at = opened(path=tmp_path / "gone")
+    assert [error.value.replace("\\", "") for error in at.error] == [
+        f"{tmp_path}/gone: no such folder; name a run (data/runs/NAME) or a bundle"
+    ]
+    assert not at.get("html")
+    at = opened(path=tmp_path)
+    assert "python -m pipeline run" in at.error[0].value
+
+
+def test_bundle_of_another_version_names_the_remedy(opened: Opened, tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "old", n_examples=24, d_sae=8, d_in=8, layers=1)
+    manifest = path / "bundle" / "manifest.json"
+    facts = json.loads(manifest.read_text()) | {"contract": "99.0"}
+    manifest.write_text(json.dumps(facts))
+    at = opened(path=path)
+    assert "made for contract 99.0" in at.error[0].value
+    assert "python -m pipeline run" in at.error[0].value
+
+
+def test_damaged_database_is_one_clear_message(opened: Opened, tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "hurt", n_examples=24, d_sae=8, d_in=8, layers=1)
+    store.open_bundle(path).database.write_bytes(b"no database")
+    at = opened(path=path)
+    assert "cannot be opened" in at.error[0].value
+    assert not at.exception
+
+
+def test_republished_bundle_is_picked_up(opened: Opened, tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "again", n_examples=24, d_sae=8, d_in=8, layers=1)
+    at = opened(path=path)
+    assert len(data(at, "table")["rows"]) == 6
+    make_bundle(path, n_examples=24, d_sae=8, d_in=8, layers=2)
+    at.run()
+    assert len(data(at, "table")["rows"]) == 9
+
+
+def test_several_runs_can_be_chosen_from(opened: Opened, tmp_path: Path) -> None:
+    for name, layers in (("one", 1), ("two", 2)):
+        make_bundle(tmp_path / name, n_examples=24, d_sae=8, d_in=8, layers=layers)
+    at = opened(path=tmp_path / "two")
+    assert at.selectbox(key="run").options == ["two", "one"]
+    assert len(data(at, "table")["rows"]) == 9
+    at.selectbox(key="run").set_value("one").run()
+    assert len(data(at, "table")["rows"]) == 6
+    assert "run=one" in data(at, "table")["rows"][0]["href"]
+
+
+def test_command_line_takes_one_path(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--run", "x"])
+    at = AppTest.from_file(str(APP), default_timeout=30).run()
+    assert "streamlit run dashboard/app.py -- data/runs/demo" in at.error[0].value

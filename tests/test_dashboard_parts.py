@@ -1,0 +1,149 @@
+"""What the pages are made of: words, colours, sheets, charts, and the browser code's rules."""
+
+import base64
+import io
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit import config as streamlit_config  # noqa: F401 (Streamlit's settings come first)
+
+from dashboard import charts, palette, widgets
+from dashboard.records import Dictionary, Summary
+from dashboard.sheets import LARGEST, Sheets, data_uri
+
+ROOT = Path(__file__).parents[1]
+COMPONENTS = ROOT / "dashboard" / "components"
+
+
+def webp(colour: str, side: int = 32) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(buffer, "WEBP", quality=90)
+    return buffer.getvalue()
+
+
+def opened(uri: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/webp;base64,"))))
+
+
+def key(feature: int) -> tuple[str, str, int, int]:
+    return ("bundle", "dictionary", feature, 16)
+
+
+def test_sheet_lays_tiles_in_reading_order() -> None:
+    pictures = {1: webp("#ff0000"), 2: webp("#00ff00"), 3: webp("#0000ff")}
+    (uri,) = Sheets().get({key(0): [1, 2, 3]}, lambda ids: pictures, tiles=(2, 2))
+    sheet = opened(uri).convert("RGBA")
+    assert sheet.size == (32, 32)
+    near = [sheet.getpixel(at) for at in ((8, 8), (24, 8), (8, 24), (24, 24))]
+    for pixel, channel in zip(near[:3], range(3), strict=True):
+        assert pixel[channel] > 200 > 60 > max(pixel[c] for c in range(3) if c != channel)
+    assert near[3][3] == 0, "a place without an image is clear"
+
+
+def test_sheets_are_kept_and_bounded() -> None:
+    asked: list[int] = []
+
+    def fetch(ids):
+        asked.extend(ids)
+        return {i: webp("#808080") for i in ids}
+
+    sheets = Sheets(capacity=2000)
+    first = sheets.get({key(0): [0], key(1): [1]}, fetch, tiles=(1, 1))
+    assert sheets.get({key(1): [1], key(0): [0]}, fetch, tiles=(1, 1)) == first[::-1]
+    assert sorted(asked) == [0, 1], "the second time nothing is fetched"
+    for feature in range(2, 60):
+        sheets.get({key(feature): [feature]}, fetch, tiles=(1, 1))
+    assert sheets._size <= 2000
+    assert sheets._size == sum(map(len, sheets._kept.values()))
+
+
+def test_sheets_outlive_missing_and_oversized_pictures() -> None:
+    pictures = {1: webp("#ff0000", LARGEST + 1)}
+    (uri,) = Sheets().get({key(0): [1, 2]}, lambda ids: pictures, tiles=(2, 1))
+    assert opened(uri).size == (32, 16)
+
+
+def test_data_uri() -> None:
+    assert opened(data_uri(webp("#123456"))).size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (None, "–"), (float("nan"), "–"), (0.0, "0 %"), (1.0, "100 %"), (0.123, "12 %"),
+        (0.0999, "10 %"), (0.0123, "1.2 %"), (0.00123, "0.12 %"), (0.0001, "0.01 %"),
+    ],
+)  # fmt: skip
+def test_percent(share: float | None, text: str) -> None:
+    assert widgets.percent(share) == text
+
+
+def test_number() -> None:
+    assert [widgets.number(v) for v in (None, float("nan"), 0.706, 1234.5)] == [
+        "–",
+        "–",
+        "0.71",
+        "1,234.50",
+    ]
+
+
+def test_plain_leaves_names_and_defuses_markup() -> None:
+    assert widgets.plain("vision.3_a-b") == "vision.3_a-b"
+    assert widgets.plain("![x](http://evil.invalid)") == "!\\[x\\](http\\://evil.invalid)"
+    assert widgets.plain("<script>") == "\\<script\\>"
+
+
+def test_tags_are_told_against_their_rate() -> None:
+    from dashboard.records import Example
+
+    known = [Example(i, "", [], None, ["red", "big"] if i < 3 else ["big"]) for i in range(4)]
+    rows = widgets.tag_bars(known, {"red": 0.1, "big": 0.9})
+    assert [row["name"] for row in rows] == ["red", "big"]
+    assert rows[0]["value"] == 0.75
+    assert rows[0]["marks"][0]["at"] == 0.1
+
+
+def dictionary(name: str, basis: str) -> Dictionary:
+    return Dictionary(
+        dictionary_id=f"m/vision.0.resid_post/{name}", model="m", hook="vision.0.resid_post",
+        name=name, depth=0, basis=basis, architecture=name, d_in=4, d_sae=8, tokens="patches",
+        pooling="max", grid_height=2, grid_width=2, l0=3.0, fvu=0.2, dead=0, n_examples=10,
+        default_encoder="e", models=1, ms=0.5,
+    )  # fmt: skip
+
+
+def test_colours_keep_their_meaning() -> None:
+    colours = charts.dictionary_colours(
+        [dictionary("a", "sae"), dictionary("n", "neurons"), dictionary("b", "sae")]
+    )
+    assert colours["n"] == palette.NEURONS
+    assert len(set(colours.values())) == 3
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    assert {mode: theme[mode]["primaryColor"] for mode in ("light", "dark")} == palette.ACCENT
+
+
+def test_charts_are_whole_specifications() -> None:
+    every = [dictionary("a", "sae"), dictionary("n", "neurons")]
+    spread = [
+        Summary(d.dictionary_id, 8, 0.5, 0.01, 0.2, 0.4, 0.5, 0.6, 0.8, 0.4, 0.41) for d in every
+    ]
+    nothing = Summary("m/vision.0.resid_post/n", 0, *[None] * 9)
+    for chart in (
+        charts.ms_by_hook(every, spread),
+        charts.ms_by_hook(every, [spread[0], nothing]),
+        charts.ms_by_hook(every, []),
+        charts.l0_fvu(every),
+        charts.l0_fvu([]),
+        charts.histogram([0, 1, 2], [3, 4], accent=palette.ACCENT["light"]),
+    ):
+        assert chart.to_dict()["$schema"]
+
+
+def test_browser_code_makes_no_markup_of_data() -> None:
+    for path in COMPONENTS.rglob("*.js"):
+        code = path.read_text(encoding="utf-8")
+        banned = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|https?://"
+        assert not re.search(banned, code), path

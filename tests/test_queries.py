@@ -1,0 +1,189 @@
+"""The pages' SQL on a made-up bundle, and the connection that it runs on."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic import DEAD, MARKUP, SINGLE, make_bundle
+
+from dashboard import connection as opening
+from dashboard import queries, records
+from dashboard.records import Filter
+from pipeline import contract, store
+
+SAE = "clip-demo/vision.0.resid_post/matryoshka"
+NEURONS = "clip-demo/vision.0.resid_post/neurons"
+EVERY = Filter(n_active=0)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> store.Bundle:
+    return store.open_bundle(make_bundle(tmp_path_factory.mktemp("runs") / "demo"))
+
+
+@pytest.fixture(scope="module")
+def db(bundle: store.Bundle) -> duckdb.DuckDBPyConnection:
+    return opening._connect.__wrapped__(str(bundle.database), "test")
+
+
+def test_dictionaries_stand_in_order_of_depth(db: duckdb.DuckDBPyConnection) -> None:
+    found = queries.dictionaries(db)
+    assert [d.short for d in found[:4]] == [
+        "vision.0 / batchtopk",
+        "vision.0 / matryoshka",
+        "vision.0 / neurons",
+        "vision.1 / batchtopk",
+    ]
+    assert found[-1].short == "vision.projection / neurons"
+    assert found[-1].grid_height is None
+    assert all(d.ms is not None and 0 < d.ms < 1 for d in found)
+
+
+def test_summaries_are_ordered_quantiles(db: duckdb.DuckDBPyConnection) -> None:
+    for one in queries.summaries(db):
+        spread = [one.p05, one.p25, one.p50, one.p75, one.p95]
+        assert spread == sorted(spread)
+        assert one.p05 <= one.mean <= one.p95
+        assert one.scored > 0
+        assert one.error is not None
+
+
+def test_holdings(db: duckdb.DuckDBPyConnection) -> None:
+    held = queries.holdings(db)
+    assert (held.train, held.val, held.skipped) == (18, 54, 2)
+    assert held.encoders == ("judge", "second")
+    assert ("big.png", MARKUP) in queries.skipped(db)
+    assert len(queries.skipped(db, limit=1)) == 1
+
+
+@pytest.mark.parametrize("sort", queries.SORTS)
+@pytest.mark.parametrize("descending", [True, False])
+def test_pages_hold_every_feature_once_in_order(
+    db: duckdb.DuckDBPyConnection, sort: str, descending: bool
+) -> None:
+    total = queries.count(db, SAE, EVERY)
+    cards = [
+        card
+        for offset in range(0, total, 10)
+        for card in queries.page(
+            db, SAE, EVERY, sort=sort, descending=descending, limit=10, offset=offset
+        )
+    ]
+    assert total == 48
+    assert len({card.feature_id for card in cards}) == total
+    values = [getattr(card, sort) for card in cards]
+    known = [value for value in values if value is not None]
+    assert known == sorted(known, reverse=descending)
+    assert values[: len(known)] == known, "features without a value come last"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "passes"),
+    [
+        (Filter(ms=(0.6, None)), lambda c: c.ms is not None and c.ms >= 0.6),
+        (Filter(ms=(None, 0.4)), lambda c: c.ms is not None and c.ms <= 0.4),
+        (Filter(density=(0.1, 0.5)), lambda c: 0.1 <= c.density <= 0.5),
+        (Filter(labels=("red", "blue")), lambda c: c.label in ("red", "blue")),
+        (Filter(), lambda c: True),
+        (Filter(n_active=10), lambda c: c.n_active >= 10),
+    ],
+)
+def test_filters(
+    db: duckdb.DuckDBPyConnection, chosen: Filter, passes: Callable[[records.Card], bool]
+) -> None:
+    every = queries.page(db, SAE, EVERY, sort="feature_id", limit=200)
+    wanted = {c.feature_id for c in every if c.n_active > 0 and passes(c)}
+    found = queries.page(db, SAE, chosen, sort="feature_id", limit=200)
+    assert {c.feature_id for c in found} == wanted
+    assert queries.count(db, SAE, chosen) == len(wanted) > 0
+    _, passed = queries.ms_histogram(db, SAE, chosen)
+    assert sum(passed) == sum(c.ms is not None for c in found)
+
+
+def test_what_is_asked_for_is_data_and_not_sql(db: duckdb.DuckDBPyConnection) -> None:
+    evil = "x' OR 1=1 --"
+    assert queries.count(db, SAE, Filter(labels=(evil,))) == 0
+    assert queries.count(db, evil, EVERY) == 0
+    assert queries.feature(db, evil, 0) is None
+    with pytest.raises(ValueError, match="name one of"):
+        queries.page(db, SAE, EVERY, sort="ms; DROP TABLE features")
+
+
+def test_rows_are_bounded(db: duckdb.DuckDBPyConnection) -> None:
+    assert len(queries.page(db, SAE, EVERY, limit=10**9)) <= queries.MOST_ROWS
+    assert queries.page(db, SAE, EVERY, offset=10**9) == []
+    assert queries.page(db, SAE, EVERY, offset=-5)
+
+
+def test_feature_carries_top_images_and_histogram(db: duckdb.DuckDBPyConnection) -> None:
+    card = queries.page(db, SAE, Filter(), sort="density", limit=1)[0]
+    one = queries.feature(db, SAE, card.feature_id)
+    assert one is not None
+    assert [top.rank for top in one.top] == list(range(1, contract.TOP_K + 1))
+    acts = [top.activation for top in one.top]
+    assert acts == sorted(acts, reverse=True)
+    assert card.examples == [top.example_id for top in one.top[:8]]
+    assert len(one.edges) == len(one.counts) + 1 == contract.HISTOGRAM_BINS + 1
+    assert sum(one.counts) == one.card.n_active
+    assert all(len(top.patches) == len(top.patch_acts) for top in one.top)
+
+
+def test_dead_single_and_unknown_features(db: duckdb.DuckDBPyConnection) -> None:
+    dead = queries.feature(db, SAE, DEAD)
+    assert dead is not None
+    assert (dead.card.n_active, dead.card.ms, dead.top, dead.counts) == (0, None, [], [])
+    single = queries.feature(db, SAE, SINGLE)
+    assert single is not None
+    assert (single.card.n_active, single.card.ms, len(single.top)) == (1, None, 1)
+    assert queries.feature(db, SAE, 10**6) is None
+
+
+def test_scores_of_every_encoder(db: duckdb.DuckDBPyConnection) -> None:
+    for dictionary in (SAE, NEURONS):
+        scores = queries.scores(db, dictionary, 1)
+        assert [(s.encoder, s.is_default) for s in scores] == [("judge", True), ("second", False)]
+
+
+def test_pictures_and_examples(db: duckdb.DuckDBPyConnection) -> None:
+    one = queries.feature(db, SAE, 1)
+    assert one is not None
+    ids = [top.example_id for top in one.top]
+    pictures = queries.pictures(db, ids)
+    assert pictures.keys() == set(ids)
+    assert all(webp[:4] == b"RIFF" for webp in pictures.values())
+    known = queries.examples(db, ids)
+    assert known.keys() == set(ids)
+    assert queries.pictures(db, []) == {}
+    assert queries.pictures(db, [-1]) == {}
+
+
+def test_tag_rates_are_shares(db: duckdb.DuckDBPyConnection) -> None:
+    rates = queries.tag_rates(db)
+    assert abs(sum(rates.values()) - 2) < 1e-9, "each image has one colour and one shape"
+    assert len(queries.tag_rates(db, limit=3)) == 3
+
+
+def test_threads_share_a_connection(db: duckdb.DuckDBPyConnection) -> None:
+    ids = list(range(20)) * 10
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: queries.feature(db, SAE, i), ids))
+    assert [one.card.feature_id for one in found if one] == ids
+
+
+def test_connection_is_read_only_and_stays_at_home(
+    db: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    for sql in (
+        "DELETE FROM features",
+        f"SELECT * FROM read_csv('{tmp_path}/a.csv')",
+        f"COPY features TO '{tmp_path}/out.csv'",
+        f"ATTACH '{tmp_path}/other.duckdb'",
+        "SET enable_external_access = true",
+        "LOAD postgres",
+    ):
+        with pytest.raises(duckdb.Error):
+            db.cursor().execute(sql)
+    assert not (tmp_path / "out.csv").exists()
