@@ -279,7 +279,7 @@ def _ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _examples_of(
     rng: np.random.Generator, n: int, clean: np.ndarray, feature: np.ndarray, j: np.ndarray
 ) -> np.ndarray:
-    """Distinct images of each feature: neighbours, of one kind, where it is clean; else scattered."""
+    """Distinct images of each feature: neighbours (one kind) where it is clean, else scattered."""
     strides = np.array([s for s in range(1, n) if np.gcd(s, n) == 1])
     stride = np.where(clean > 0.5, 1, rng.choice(strides, len(clean)))
     start = rng.integers(n, size=len(clean))

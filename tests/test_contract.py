@@ -88,7 +88,9 @@ def conformed(**columns: object) -> pa.Table:
 
 
 def test_what_fits_is_cast_to_the_schema() -> None:
-    table = conformed(image=pa.array([b"a"], pa.large_binary()), example_id=pa.array([1], pa.int8()))
+    table = conformed(
+        image=pa.array([b"a"], pa.large_binary()), example_id=pa.array([1], pa.int8())
+    )
     assert table.schema.equals(contract.THUMBNAILS.schema, check_metadata=True)
 
 

@@ -460,9 +460,7 @@ def test_a_changed_file_has_another_stamp_and_the_same_id(tmp_path: Path) -> Non
 
 def scenes(count: int, **more: object) -> list[Example]:
     source = config.Scenes(kind="scenes", count=count)
-    return examples.listing(
-        config.Examples(source=source, **more), source=examples.reader(source)
-    )
+    return examples.listing(config.Examples(source=source, **more), source=examples.reader(source))
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
@@ -556,7 +554,11 @@ def test_a_data_set_is_read(data_set: Path) -> None:
     assert got["train/4"].captions == ()
     assert got["train/0"].tags == ("red",)
     skipped: dict[str, str] = {}
-    read = [p for batch in examples.read(reader, list(got.values()), batch=2, skipped=skipped) for p in batch]
+    read = [
+        p
+        for batch in examples.read(reader, list(got.values()), batch=2, skipped=skipped)
+        for p in batch
+    ]
     colours = {e.uri: image.getpixel((4, 4)) for e, image in read}
     assert colours == {
         "train/0": RED, "train/1": GREEN, "train/4": BLUE,
@@ -589,7 +591,9 @@ def test_a_data_set_has_the_same_stamp_when_it_is_loaded_again(data_set: Path) -
     ids=lambda o: next(iter(o)),
 )
 def test_a_missing_part_of_a_data_set_is_named(data_set: Path, options: dict[str, object]) -> None:
-    name = str(list(options.values())[0][-1] if "splits" in options else next(iter(options.values())))
+    name = str(
+        list(options.values())[0][-1] if "splits" in options else next(iter(options.values()))
+    )
     with pytest.raises(ExampleError, match=name) as refused:
         list(hub(data_set, **options).examples())
     assert "\n" not in str(refused.value)
@@ -601,7 +605,9 @@ def test_a_data_set_that_is_not_to_be_had_is_named(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ExampleError, match=r"data set 'nobody/nothing'.*cannot be loaded") as refused:
+    with pytest.raises(
+        ExampleError, match=r"data set 'nobody/nothing'.*cannot be loaded"
+    ) as refused:
         hub("nobody/nothing", splits=("train",))
     assert "\n" not in str(refused.value)
     assert "HF_TOKEN" in str(refused.value)

@@ -267,9 +267,7 @@ def numbered(n: int) -> Tensor:
 
 
 @pytest.mark.parametrize(("files", "size"), [(1, 10), (4, 10), (4, 50), (7, 13)])
-def test_batches_hold_every_vector_about_once_a_pass(
-    files: int, size: int, tmp_path: Path
-) -> None:
+def test_batches_hold_every_vector_about_once_a_pass(files: int, size: int, tmp_path: Path) -> None:
     acts = ActsFiles(written(tmp_path, numbered(100), files=files), "acts", seed=0)
     assert acts.d_in == 3
     batches = list(islice(acts.batches(size), 5 * 100 // size))
@@ -383,9 +381,7 @@ def test_training_learns(kind: str, acts_files: list[Path]) -> None:
     def trained(samples: int) -> tuple[SAE, list[dict[str, float]], int]:
         told: list[int] = []
         acts = ActsFiles(acts_files, "acts", seed=0)
-        sae, curve = train(
-            settings(kind, samples=samples), acts, device="cpu", advance=told.append
-        )
+        sae, curve = train(settings(kind, samples=samples), acts, device="cpu", advance=told.append)
         return sae, curve, sum(told)
 
     before, _, _ = trained(1)

@@ -46,14 +46,15 @@ def clip_config() -> CLIPConfig:
     return CLIPConfig(text_config=text, vision_config=vision, projection_dim=JOINT)
 
 
-def clip(folder: Path, *, seed: int = 0) -> Path:
-    """A CLIPModel of LAYERS layers with its image processor."""
+def clip(folder: Path, *, seed: int = 0, scale: float = 4) -> Path:
+    """A CLIPModel of LAYERS layers with its image processor; its weights are `scale` times what a
+    training would begin with."""
     model = seeded(CLIPModel, clip_config(), seed)
-    # As initialised, all images look alike to it; larger weights tell them apart.
+    # As initialised, all images look alike to it.
     with torch.no_grad():
         for name, weight in model.vision_model.named_parameters():
             if "embedding" in name or weight.ndim == 2:
-                weight.mul_(4)
+                weight.mul_(scale)
     model.save_pretrained(folder)
     CLIPImageProcessor(
         size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,6 +18,12 @@ _DENSE_LIMIT = 2**25
 Activation = Literal["relu", "topk", "jumprelu"]
 _LENS_NAME: dict[Activation, str] = {"relu": "standard", "topk": "topk", "jumprelu": "jumprelu"}
 _FROM_LENS = {name: activation for activation, name in _LENS_NAME.items()}
+_PLAIN = {
+    "normalize_activations": "none",
+    "reshape_activations": "none",
+    "rescale_acts_by_decoder_norm": False,
+}
+"""What sae-lens can do beside the formula, and the values that leave it out."""
 
 
 class SAEError(ValueError):
@@ -137,7 +144,8 @@ class SAE:
 
     def fingerprint(self, *facts: str) -> str:
         """16 hexadecimal digits of the weights and of `facts` (hook point, model)."""
-        digest = hashlib.sha256("\0".join((self.activation, str(self.k), *facts)).encode())
+        how = (self.activation, str(self.k), str(self.apply_b_dec_to_input))
+        digest = hashlib.sha256("\0".join((*how, *facts)).encode())
         for name, tensor in sorted(self.tensors().items()):
             digest.update(name.encode())
             digest.update(tensor.numpy().tobytes())
@@ -186,15 +194,16 @@ class SAE:
         try:
             settings = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
             tensors = load_file(folder / "sae_weights.safetensors")
-        except OSError as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise SAEError(f"{folder}: not a sae-lens folder ({error})") from None
         name = settings.get("architecture", "standard")
-        normalised = settings.get("normalize_activations", "none") or "none"
-        if name not in _FROM_LENS or normalised != "none":
+        odd = {k: settings[k] for k, v in _PLAIN.items() if (settings.get(k) or v) != v}
+        if name not in _FROM_LENS or odd:
             raise SAEError(
-                f"{folder}: architecture {name!r} with normalize_activations={normalised!r} is not "
-                f"supported; save it as one of {list(_FROM_LENS)} with its normalisation folded in"
+                f"{folder}: architecture {name!r} with {odd or 'nothing else'} is not supported; "
+                f"save it as one of {list(_FROM_LENS)} with the rest folded into its weights"
             )
+        _refuse_misfits(folder, tensors, name)
         metadata = settings.get("metadata") or {}
         return cls(
             **{key: value.float() for key, value in tensors.items()},
@@ -204,3 +213,14 @@ class SAE:
             architecture=metadata.get("trained_as") or name,
             group_sizes=tuple(metadata.get("group_sizes") or ()),
         )
+
+
+def _refuse_misfits(folder: Path, tensors: dict[str, Tensor], architecture: str) -> None:
+    """Raise SAEError where tensors are missing, unknown, or do not fit each other."""
+    d, s = tensors["W_enc"].shape if "W_enc" in tensors else (0, 0)
+    wanted = {"W_enc": (d, s), "b_enc": (s,), "W_dec": (s, d), "b_dec": (d,)}
+    if architecture == "jumprelu":
+        wanted["threshold"] = (s,)
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found != wanted:
+        raise SAEError(f"{folder}: holds tensors {found}, not {wanted}; save it again")

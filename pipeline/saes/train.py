@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from pipeline import config
-from pipeline.saes.sae import SAE
+from pipeline.saes.sae import SAE, SAEError
 
 _CALIBRATION = 32_768
 """Vectors that set the centre, the scale and the final threshold."""
@@ -23,11 +23,17 @@ _BUFFER = 262_144
 class ActsFiles:
     """Activation vectors kept in safetensors files, read in shuffled batches without end.
 
+    Raises SAEError where none of the files holds any.
+
     Never holds more than about `_BUFFER` vectors plus one file.
     """
 
     def __init__(self, files: Sequence[Path], tensor: str, *, seed: int) -> None:
-        self.files, self.tensor = list(files), tensor
+        self.tensor = tensor
+        # A file whose images could not be read holds no tensor.
+        self.files = [file for file in files if self._has(file)]
+        if not self.files:
+            raise SAEError(f"no activations for {tensor}: no train image could be read; see skipped")
         self._rng = np.random.default_rng(seed)
         self.d_in = self._read(self.files[0]).shape[1]
 
@@ -62,6 +68,10 @@ class ActsFiles:
             yield pool[order[start : start + size]]
         rest = pool[order[whole:]]
         return [rest] if len(rest) else []
+
+    def _has(self, file: Path) -> bool:
+        with safe_open(file, framework="pt") as opened:
+            return self.tensor in opened.keys()
 
     def _read(self, file: Path) -> Tensor:
         with safe_open(file, framework="pt") as opened:
@@ -150,6 +160,11 @@ def _untrained(settings: config.TrainedSAE, d_in: int) -> tuple["torch.nn.Module
     )
 
     d_sae = round(d_in * settings.expansion)
+    if settings.k > d_sae:
+        raise SAEError(
+            f"k = {settings.k} is more than the {d_sae} features of an SAE on {d_in} dimensions; "
+            "lower dictionaries.*.k or raise its expansion"
+        )
     common = {
         "d_in": d_in,
         "d_sae": d_sae,

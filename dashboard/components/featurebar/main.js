@@ -6,7 +6,7 @@ const bars = new WeakMap();
 function typing(event) {
   const at = event.composedPath()[0];
   if (!(at instanceof Element)) return false;
-  return at.matches("input, textarea, select, [contenteditable], [role=slider], [role=listbox]");
+  return at.matches("input:not([type=checkbox]), textarea, select, [contenteditable], [role=slider], [role=listbox]");
 }
 
 function send(bar) {

@@ -18,5 +18,9 @@ mount = component("page", isolate_styles=False, css=ACCENT)
 
 def styled() -> bool:
     """Whether the browser has the style; always, where no browser looks on (in tests)."""
-    there = mount(key="page", default={"there": False}, on_there_change=lambda: None).there
-    return bool(there) or not st.context.headers
+    with st.container(key="page-box", height=1, border=False):
+        state = mount(key="page", default={"there": False}, on_there_change=lambda: None)
+        there = bool(state.there) or not st.context.headers
+        if not there:
+            st.html("<i></i>")  # so that the code for pieces of HTML is loaded with the style
+    return there

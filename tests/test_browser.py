@@ -1,0 +1,262 @@
+"""The pages in a real browser: links, Back, keys, heat map, themes, and that they keep still."""
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import pytest
+from synthetic import DEAD, make_bundle
+
+if TYPE_CHECKING:
+    from conftest import PageLog
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+SAE = "clip-demo/vision.0.resid_post/matryoshka"
+SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+}).observe({ type: 'layout-shift', buffered: true });
+"""
+MOST_SHIFT = 0.05
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, dashboard_server: Callable[..., str]) -> str:
+    run = make_bundle(tmp_path_factory.mktemp("runs") / "demo", n_examples=400, d_sae=120)
+    return dashboard_server(run)
+
+
+@pytest.fixture(autouse=True)
+def _quiet(page_log: "PageLog"):
+    """Nothing leaves the machine and nothing goes wrong, whatever a test does."""
+    yield
+    assert page_log.outside == []
+    assert page_log.errors == []
+
+
+def feature(number: int, dictionary: str = SAE) -> str:
+    return f"/feature?{urlencode({'dictionary': dictionary, 'feature': number})}"
+
+
+def still(page: "Page") -> None:
+    """Wait until the script has run."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def shows_feature(page: "Page", number: int) -> None:
+    """Wait until the page shows this feature, whole."""
+    page.wait_for_function(
+        """(number) => {
+          const find = (key, what) => document.querySelector(`.st-key-${key} .stBidiComponent *`)
+            && [...document.querySelectorAll(`.st-key-${key} *`)].map((n) => n.shadowRoot)
+              .find(Boolean)?.querySelector(what);
+          const head = find('head', '.root');
+          return head && !head.classList.contains('busy')
+            && find('head', 'h1')?.textContent.endsWith(`#${number}`);
+        }""",
+        arg=number,
+    )
+
+
+def test_overview_leads_to_browse_and_feature_and_back(page: "Page", url: str) -> None:
+    page.goto(url)
+    page.get_by_role("link", name="vision.0 / neurons").click()
+    page.wait_for_url(re.compile(r"/browse\?hook=vision\.0&name=neurons"))
+    card = page.locator(".card").nth(2)
+    number = int(card.locator(".id").inner_text().removeprefix("#"))
+    card.click()
+    page.wait_for_url(re.compile(rf"/feature\?dictionary=.*&feature={number}$"))
+    shows_feature(page, number)
+    assert page.locator("h1").inner_text() == f"vision.0 / neurons #{number}"
+    assert page.locator(".tile").count() >= 1
+    page.go_back()
+    page.wait_for_url(re.compile(r"/browse\?hook=vision\.0&name=neurons"))
+    page.locator(".card").nth(2).wait_for()
+    assert page.locator(".card .id").nth(2).inner_text() == f"#{number}"
+    page.go_back()
+    page.get_by_role("heading", name="Dictionaries").wait_for()
+    assert page.url.rstrip("/") == url
+
+
+def test_browse_keeps_its_choices_in_the_address(page: "Page", url: str) -> None:
+    page.goto(f"{url}/browse")
+    page.get_by_text("neurons", exact=True).click()
+    page.wait_for_url(re.compile("name=neurons"))
+    page.locator(".st-key-sort").get_by_role("combobox").click()
+    page.get_by_role("option", name="feature id").click()
+    page.wait_for_url(re.compile(r"sort=feature\+id"))
+    page.get_by_text("low first").click()
+    page.wait_for_function("location.search.includes('low')")
+    still(page)
+    first = page.locator(".card .id").all_inner_texts()
+    assert first[:3] == ["#0", "#1", "#2"]
+    page.goto(page.url)
+    page.locator(".card").first.wait_for()
+    assert page.locator(".card .id").all_inner_texts() == first
+
+
+def test_pages_of_cards(page: "Page", url: str) -> None:
+    page.goto(f"{url}/browse")
+    page.locator(".card").first.wait_for()
+    first = page.locator(".card .id").all_inner_texts()
+    page.get_by_role("link", name="page 2").first.click()
+    page.wait_for_url(re.compile("page=2"))
+    page.locator("[aria-current=page]", has_text="2").first.wait_for()
+    assert not set(first) & set(page.locator(".card .id").all_inner_texts())
+    page.go_back()
+    page.locator("[aria-current=page]", has_text="1").first.wait_for()
+    assert page.locator(".card .id").all_inner_texts() == first
+
+
+def test_cards_open_by_keyboard(page: "Page", url: str) -> None:
+    page.goto(f"{url}/browse")
+    card = page.get_by_role("link", name=re.compile(r"#\d+, .*MS 0\.\d\d, density")).first
+    card.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/feature"))
+
+
+def test_no_arrow_press_is_lost(page: "Page", url: str) -> None:
+    page.goto(url + feature(20))
+    shows_feature(page, 20)
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    shows_feature(page, 30)
+    page.wait_for_url(re.compile("feature=30$"))
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft", delay=40)
+    shows_feature(page, 26)
+    page.get_by_role("button", name="next feature").click()
+    shows_feature(page, 27)
+
+
+def test_arrows_in_a_field_stay_there(page: "Page", url: str) -> None:
+    page.goto(url + feature(20))
+    shows_feature(page, 20)
+    box = page.get_by_role("spinbutton", name="feature id")
+    box.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    still(page)
+    shows_feature(page, 20)
+    box.fill("77")
+    page.keyboard.press("Enter")
+    shows_feature(page, 77)
+    page.go_back()
+    shows_feature(page, 20)
+
+
+def test_ends_of_a_dictionary(page: "Page", url: str) -> None:
+    page.goto(url + feature(0))
+    shows_feature(page, 0)
+    assert page.get_by_role("button", name="previous feature").is_disabled()
+    page.keyboard.press("ArrowLeft")
+    still(page)
+    shows_feature(page, 0)
+
+
+def test_heat_map_goes_on_and_off_and_is_remembered(page: "Page", url: str) -> None:
+    page.goto(url + feature(1))
+    toggle = page.get_by_role("checkbox", name="Heat map")
+    heat = page.locator("canvas.heat").first
+    toggle.wait_for()
+    opacity = "(node) => Number(getComputedStyle(node).opacity)"
+    page.wait_for_function(
+        "(node) => getComputedStyle(node).opacity > 0.5", arg=heat.element_handle()
+    )
+    toggle.uncheck()
+    page.wait_for_function(
+        "(node) => getComputedStyle(node).opacity == 0", arg=heat.element_handle()
+    )
+    page.keyboard.press("ArrowRight")
+    shows_feature(page, 2)
+    assert not page.get_by_role("checkbox", name="Heat map").is_checked()
+    page.reload()
+    toggle.wait_for()
+    assert heat.evaluate(opacity) == 0
+    toggle.check()
+    page.get_by_role("slider", name="heat map opacity").fill("0.9")
+    page.wait_for_function(
+        "(node) => getComputedStyle(node).opacity > 0.85", arg=heat.element_handle()
+    )
+
+
+def test_dead_feature_can_be_walked_past(page: "Page", url: str) -> None:
+    page.goto(url + feature(DEAD))
+    page.get_by_text("No val image activates this feature").wait_for()
+    page.keyboard.press("ArrowRight")
+    shows_feature(page, DEAD + 1)
+    page.locator(".tile").first.wait_for()
+
+
+def test_markup_in_data_is_shown_as_text(page: "Page", url: str) -> None:
+    page.goto(f"{url}/feature")
+    page.locator(".tile").first.wait_for()
+    page.goto(url)
+    page.get_by_role("heading", name="Synthetic run <script>").wait_for()
+    page.get_by_text("inputs skipped, and why").click()
+    page.get_by_text("big.png: <script>").wait_for()
+    page.goto(url + feature(7))
+    page.locator(".chip", has_text="<script>").wait_for()
+    assert page.title() != "owned"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_theme_follows_the_system(page: "Page", url: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{url}/browse")
+    page.locator(".card").first.wait_for()
+    colours = page.evaluate(
+        """() => [document.querySelector('.stApp'),
+                  document.querySelector('.st-key-cards .stBidiComponent *')]
+          .map((node) => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color])"""
+    )
+    brightness = [sum(map(int, re.findall(r"\d+", colours[0][i])[:3])) for i in (0, 1)]
+    assert (brightness[0] > brightness[1]) == (scheme == "light")
+    assert colours[1][1] == colours[0][1], "components take the page's colour of text"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_window(page: "Page", url: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    for path, sign in (("/", "table"), ("/browse", ".card"), (feature(1), ".tile")):
+        page.goto(url + path)
+        page.locator(sign).first.wait_for()
+        wide = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert wide <= width, path
+
+
+@pytest.mark.parametrize(
+    ("path", "sign"), [("/", "table"), ("/browse", ".card"), (feature(1), ".tile")]
+)
+def test_page_keeps_still_while_it_loads(page: "Page", url: str, path: str, sign: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.add_init_script(SHIFTS)
+    page.goto(url + path)
+    page.locator(sign).first.wait_for()
+    still(page)
+    page.wait_for_timeout(1500)
+    assert sum(page.evaluate("window.shifts")) < MOST_SHIFT
+
+
+def test_next_feature_keeps_still(page: "Page", url: str) -> None:
+    page.add_init_script(SHIFTS)
+    page.goto(url + feature(10))
+    shows_feature(page, 10)
+    page.wait_for_timeout(1500)
+    page.evaluate("window.shifts.length = 0")
+    page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight' }))")
+    shows_feature(page, 11)
+    page.wait_for_timeout(1000)
+    assert sum(page.evaluate("window.shifts")) < MOST_SHIFT
+
+
+def test_missing_bundle_names_the_remedy(
+    page: "Page", dashboard_server: Callable[..., str], tmp_path
+) -> None:
+    page.goto(dashboard_server(tmp_path / "gone"))
+    page.get_by_text("no such folder; name a run").wait_for()
