@@ -36,7 +36,7 @@ def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary])
     )  # fmt: skip
     y = alt.Y("p05:Q", title="monosemanticity score (MS)", scale=alt.Scale(zero=False, nice=True))
     control = base.transform_filter("datum.basis == 'sae'")
-    tick = {"size": WIDTH + 6, "thickness": 2.5, "color": palette.CONTROL}
+    tick = {"size": WIDTH + 14, "thickness": 2.5, "color": palette.CONTROL}
     return alt.layer(
         base.mark_rule(strokeWidth=1.5).encode(y=y, y2="p95:Q"),
         base.mark_bar(width=WIDTH, cornerRadius=3).encode(y="p25:Q", y2="p75:Q"),
@@ -51,16 +51,18 @@ def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary])
 def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
     """Sparsity against what the reconstruction misses, one point an SAE."""
     saes = [d for d in dictionaries if d.basis == "sae"]
-    worst = {(d.model, d.hook): max(s.fvu for s in saes if s.hook == d.hook) for d in saes}
+    names = _unique(d.name for d in saes)
     rows = [
         {
-            "name": d.name, "dictionary": d.short, "l0": d.l0, "fvu": d.fvu,
-            "place": d.place if d.fvu == worst[d.model, d.hook] else "",
+            "name": d.name, "dictionary": d.short, "l0": d.l0, "fvu": d.fvu, "place": d.place,
+            "right": names.index(d.name) % 2 == 1,
         }
         for d in saes
     ]  # fmt: skip
+    # A fifth on either side: equal sparsity looks equal, and names have room.
+    across = [0.8 * min(d.l0 for d in saes), 1.2 * max(d.l0 for d in saes)] if saes else [0, 1]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("l0:Q", title="l0, features a token", scale=alt.Scale(zero=False, padding=36)),
+        x=alt.X("l0:Q", title="l0, features a token", scale=alt.Scale(domain=across, nice=False)),
         y=alt.Y("fvu:Q", title="fvu", scale=alt.Scale(zero=False, padding=24)),
         color=_colour(saes),
         tooltip=[
@@ -69,8 +71,12 @@ def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
             alt.Tooltip("fvu:Q", format=".3f"),
         ],
     )
-    names = base.mark_text(dy=-12, fontSize=11).encode(text="place:N", color=alt.value("#8b919c"))
-    return alt.layer(base.mark_circle(size=90, opacity=1), names)
+    quiet = base.encode(text="place:N", color=alt.value(palette.NEURONS))
+    return alt.layer(
+        base.mark_circle(size=90, opacity=1),
+        quiet.transform_filter("datum.right").mark_text(align="left", dx=9, fontSize=11),
+        quiet.transform_filter("!datum.right").mark_text(align="right", dx=-9, fontSize=11),
+    )
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int], *, accent: str) -> alt.Chart:

@@ -21,7 +21,7 @@ Fetch = Callable[[Sequence[int]], Mapping[int, bytes]]
 
 
 class Sheets:
-    """Contact sheets, each one WebP of tiles in reading order, through a bounded cache.
+    """Contact sheets, each one picture of tiles in reading order, through a bounded cache.
 
     Safe to share between threads: the cache is locked, and pictures are decoded and encoded in a
     small pool (Pillow lets other threads run meanwhile).
@@ -69,9 +69,9 @@ class Sheets:
                 self._size -= len(old)
 
 
-def data_uri(webp: bytes) -> str:
-    """`webp` as an address that an image element shows without a request."""
-    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
+def data_uri(image: bytes, *, kind: str = "webp") -> str:
+    """`image` as an address that an image element shows without a request."""
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
 
 
 def _sheet(pictures: Sequence[bytes | None], tile: int, tiles: tuple[int, int]) -> str:
@@ -83,7 +83,10 @@ def _sheet(pictures: Sequence[bytes | None], tile: int, tiles: tuple[int, int]) 
             row, column = divmod(place, columns)
             sheet.paste(_tile(webp, tile), (column * tile, row * tile))
     buffer = io.BytesIO()
-    sheet.save(buffer, "WEBP", quality=78, method=1)
+    if full:  # ten times as fast to write as WebP, a third larger
+        sheet.save(buffer, "JPEG", quality=80)
+        return data_uri(buffer.getvalue(), kind="jpeg")
+    sheet.save(buffer, "WEBP", quality=78, method=0)
     return data_uri(buffer.getvalue())
 
 
@@ -92,4 +95,8 @@ def _tile(webp: bytes, tile: int) -> Image.Image:
         if max(image.size) > LARGEST:
             return Image.new("RGB", (tile, tile), TOO_LARGE)
         rgb = image.convert("RGB")
-    return rgb if rgb.size == (tile, tile) else rgb.resize((tile, tile), Image.Resampling.BILINEAR)
+    if rgb.size == (tile, tile):
+        return rgb
+    if rgb.size == (2 * tile, 2 * tile):
+        return rgb.reduce(2)
+    return rgb.resize((tile, tile), Image.Resampling.BILINEAR)

@@ -210,7 +210,8 @@ def parse(text: str, *, source: str = "config") -> RunConfig:
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(_line(source, fault, data) for fault in error.errors())) from None
+        lines = [_line(source, fault, data) for fault in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
 
 
 def load(path: Path) -> RunConfig:

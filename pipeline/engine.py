@@ -60,10 +60,10 @@ def execute(
             watcher.start(plan, done=weight - sum(unit.weight for unit in missing))
             if missing:
                 _make(plan.step, missing, worker(plan.step), workspace=workspace, watcher=watcher)
+            if plan.step == PUBLISHED and not workspace.shows(plan.step, plan.units[0].key):
+                workspace.expose(plan.step, plan.units[0].key)
             if missing or _is_stale(plan, workspace):
                 workspace.write_manifest(plan.step, _manifest(plan, workspace))
-                if plan.step == PUBLISHED:
-                    workspace.expose(plan.step, plan.units[0].key)
             watcher.finish(plan, made=len(missing))
 
 

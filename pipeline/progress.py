@@ -65,7 +65,7 @@ class Bars:
         total = sum(unit.weight for unit in plan.units)
         self._began = time.monotonic()
         self._task = self._progress.add_task(
-            plan.step, total=total, completed=done, measure=plan.measure
+            plan.step, total=total, completed=done, measure=plan.measure, visible=total > 0
         )
 
     def advance(self, weight: int) -> None:
@@ -73,6 +73,7 @@ class Bars:
 
     def finish(self, plan: Plan, *, made: int) -> None:
         seconds = time.monotonic() - self._began
+        self._progress.stop_task(self._task)
         self._steps.append((plan, made, seconds))
         if not self._console.is_terminal:
             self._console.print(

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from pipeline import contract
 
 DATABASE = "loupe.duckdb"
+SAES = "saes"
 _TEMPORARY = ".tmp-"
 _HASHED_WHOLE = 64 * 2**20
 _HASHED_END = 2**20
@@ -113,6 +114,11 @@ class Workspace:
                 _remove(left)
             yield
 
+    def shows(self, step: str, key: str) -> bool:
+        """Whether the link `bundle` points at this part."""
+        link = self.root / "bundle"
+        return link.is_symlink() and link.readlink() == self.part(step, key).relative_to(self.root)
+
     def expose(self, step: str, key: str) -> None:
         """Point the link `bundle` at a part, in one rename; the step's older parts go (a dashboard
         that has one open keeps reading its open file)."""
@@ -138,6 +144,10 @@ class Bundle:
 
     def table(self, name: str) -> Path:
         return self.root / contract.TABLES[name].file
+
+    def sae(self, dictionary_id: str) -> Path:
+        """The sae-lens folder of an SAE."""
+        return self.root / SAES / dictionary_id
 
 
 def open_bundle(path: Path) -> Bundle:

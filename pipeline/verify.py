@@ -1,9 +1,10 @@
-"""Checks a bundle against the contract: columns, keys, order, references, and its DuckDB file."""
+"""Checks a bundle against the contract: columns, keys, order, references, DuckDB file, SAEs."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import contract, database, store
@@ -33,12 +34,21 @@ def faults(path: Path) -> Iterator[str]:
                 f"CREATE VIEW {table.name} AS FROM read_parquet('{source}', file_row_number = true)"
             )
         for table in present:
-            yield from _row_faults(table, connection, {t.name for t in present})
+            try:
+                yield from _row_faults(table, connection, {t.name for t in present})
+            except duckdb.Error as error:
+                yield f"{table.name}: cannot be read ({_first_line(error)})"
+        if contract.DICTIONARIES in present:
+            yield from _sae_faults(bundle, connection)
     yield from _database_faults(bundle, present)
 
 
 def _schema_faults(table: Table, file: Path) -> Iterator[str]:
-    schema = pq.read_schema(file)
+    try:
+        schema = pq.read_schema(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        yield f"{table.name}: {file.name} cannot be read ({_first_line(error)})"
+        return
     for field in table.schema:
         if field.name not in schema.names:
             if not field.nullable:
@@ -86,7 +96,12 @@ def _database_faults(bundle: store.Bundle, present: list[Table]) -> Iterator[str
     if not bundle.database.is_file():
         yield f"{store.DATABASE} is missing"
         return
-    with duckdb.connect(str(bundle.database), read_only=True) as connection:
+    try:
+        opened = duckdb.connect(str(bundle.database), read_only=True)
+    except duckdb.Error as error:
+        yield f"{store.DATABASE} cannot be read ({_first_line(error)})"
+        return
+    with opened as connection:
         names = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
         for table in present:
             if table.name in database.NOT_INDEXED:
@@ -100,6 +115,18 @@ def _database_faults(bundle: store.Bundle, present: list[Table]) -> Iterator[str
                 yield f"{store.DATABASE}: {table.name} has {indexed} rows, its Parquet file {rows}"
         if "cards" not in names:
             yield f"{store.DATABASE}: the table cards is missing"
+
+
+def _sae_faults(bundle: store.Bundle, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    query = "SELECT dictionary_id FROM dictionaries WHERE basis = 'sae'"
+    for (dictionary_id,) in connection.execute(query).fetchall():
+        for name in ("cfg.json", "sae_weights.safetensors"):
+            if not (bundle.sae(dictionary_id) / name).is_file():
+                yield f"{store.SAES}/{dictionary_id}/{name} is missing"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

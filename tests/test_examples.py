@@ -1,10 +1,12 @@
 """Images come in upright and in RGB, or are skipped with a reason; ids and splits stay put."""
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -302,13 +304,11 @@ def test_exif_rotation_is_applied(turn: int, suffix: str, tmp_path: Path) -> Non
     assert near(corners(image), TURNS[turn], within=40 if suffix != "png" else 0)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_damaged_exif_does_not_lose_the_picture(tmp_path: Path) -> None:
     file = tmp_path / "x.jpg"
     save(file, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12\0\x03\0\0")
-    try:
-        assert opened(file).size == (24, 16)
-    except Unreadable as reason:
-        assert "damaged" in str(reason)
+    assert opened(file).size == (24, 16)
 
 
 def bad_files(path: Path) -> dict[str, str]:
@@ -398,9 +398,10 @@ def test_damage_anywhere_never_stops_the_run(kind: str) -> None:
         if rng.random() < 0.3:
             del broken[rng.integers(1, len(broken)) :]
         try:
-            assert examples.read_rgb(io.BytesIO(bytes(broken))).mode == "RGB"
+            outcome = examples.read_rgb(io.BytesIO(bytes(broken))).mode
         except Unreadable as reason:
-            assert "\n" not in str(reason)
+            outcome = str(reason)
+        assert outcome == "RGB" or re.fullmatch(r".*(image|million pixels).*", outcome)
 
 
 @pytest.mark.parametrize("batch", [1, 4, 7, 100])
@@ -590,10 +591,9 @@ def test_a_data_set_has_the_same_stamp_when_it_is_loaded_again(data_set: Path) -
     ],
     ids=lambda o: next(iter(o)),
 )
-def test_a_missing_part_of_a_data_set_is_named(data_set: Path, options: dict[str, object]) -> None:
-    name = str(
-        list(options.values())[0][-1] if "splits" in options else next(iter(options.values()))
-    )
+def test_a_missing_part_of_a_data_set_is_named(data_set: Path, options: dict[str, Any]) -> None:
+    value = next(iter(options.values()))
+    name = value if isinstance(value, str) else value[-1]
     with pytest.raises(ExampleError, match=name) as refused:
         list(hub(data_set, **options).examples())
     assert "\n" not in str(refused.value)

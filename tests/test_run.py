@@ -1,12 +1,13 @@
 """Whole runs on a tiny random CLIP: the tables are true, the same after a kill, and resumable."""
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,11 @@ SCENES = f'kind = "scenes"\ncount = {COUNT}\nseed = 5'
 TABLES = list(contract.TABLES)
 
 
-def toml(clip: Path, encoder: Path, **change: object) -> str:
-    """A run's config; `change` replaces parts of it."""
+def toml(**change: object) -> str:
+    """A run's config; `change` gives its models and replaces parts of it."""
     parts = {
-        "name": "tiny", "source": SCENES, "batch": 16, "k": 4, "shard": SHARD, "clip": clip,
-        "encoder": encoder, "hooks": '"vision.1.resid_post", "vision.-1.resid_post", '
+        "name": "tiny", "source": SCENES, "batch": 16, "k": 4, "shard": SHARD,
+        "hooks": '"vision.1.resid_post", "vision.-1.resid_post", '
         '"vision.projection"', "tokens": "patches", "title": "Tiny",
     } | change  # fmt: skip
     return """
@@ -97,7 +98,7 @@ def write(tiny_clip: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPath
 
     def made(**change: object) -> Path:
         file = tmp_path_factory.mktemp("config") / "tiny.toml"
-        file.write_text(toml(tiny_clip, tiny_encoder, **change))
+        file.write_text(toml(**{"clip": tiny_clip, "encoder": tiny_encoder} | change))
         return file
 
     return made
@@ -512,7 +513,7 @@ def test_a_run_that_is_killed_again_and_again_ends_the_same(
     done("run", file, "--out", home)
     assert_same(tables(home), tables(whole))
     assert list(faults(home)) == []
-    assert [path for path in home.rglob(".tmp-*")] == []
+    assert list(home.rglob(".tmp-*")) == []
 
 
 # --- Bad inputs ---
@@ -570,7 +571,7 @@ def test_a_split_of_which_nothing_can_be_read(
     split: str, pictures: Path, write: Write, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(pictures, tmp_path / "pictures")
-    for uri in sum(shards(folder)[split], []):
+    for uri in itertools.chain(*shards(folder)[split]):
         (folder / uri).write_bytes(b"nothing")
     result = command("run", write(source=folder_source(folder)), "--out", tmp_path / "run")
     assert_one_line(result, split)
@@ -615,6 +616,13 @@ def test_a_missing_image_folder(write: Write, tmp_path: Path) -> None:
 def test_a_bad_hook_point(hooks: str, write: Write, tmp_path: Path) -> None:
     result = command("run", write(hooks=hooks), "--out", tmp_path / "run")
     assert_one_line(result, "hook")
+
+
+def test_one_hook_point_by_two_names_in_a_dictionary(write: Write, tmp_path: Path) -> None:
+    file = write()
+    twice = 'hooks = ["vision.2.resid_post", "vision.-1.resid_post"]'
+    file.write_text(file.read_text().replace('kind = "neurons"', f'kind = "neurons"\n{twice}'))
+    assert_one_line(command("run", file, "--out", tmp_path / "run"), "vision.2.resid_post", "twice")
 
 
 def test_more_active_features_than_there_are(write: Write, tmp_path: Path) -> None:
@@ -667,7 +675,7 @@ def with_strangers(data: Any) -> Any:
     import pyarrow as pa
 
     at = data.column_names.index("example_id")
-    return data.set_column(at, "example_id", [pa.array([1] + data["example_id"].to_pylist()[1:])])
+    return data.set_column(at, "example_id", [pa.array([1, *data["example_id"].to_pylist()[1:]])])
 
 
 def drop_from_database(root: Path, statement: str) -> None:
@@ -696,7 +704,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         lambda root: changed(
             root,
             "features",
-            lambda d: d.set_column(3, "density", d["density"].cast("float64")),
+            lambda d: d.set_column(4, "density", d["density"].cast("float64")),
         ),
         "features.density",
     ),
@@ -723,9 +731,9 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.fixture
-def loose(whole: Path, tmp_path: Path) -> Iterator[Path]:
+def loose(whole: Path, tmp_path: Path) -> Path:
     """A bundle of its own to damage."""
-    yield shutil.copytree(store.open_bundle(whole).root, tmp_path / "bundle")
+    return shutil.copytree(store.open_bundle(whole).root, tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -67,9 +67,14 @@ def test_a_part_is_there_with_its_facts_only_when_it_is_whole(tmp_path: Path) ->
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_exception_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
     workspace = Workspace(tmp_path)
-    with pytest.raises(error), workspace.making("collect", "k") as (folder, _):
-        (folder / "data").write_text("x")
-        raise error
+
+    def fail() -> None:
+        with workspace.making("collect", "k") as (folder, _):
+            (folder / "data").write_text("x")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert not workspace.has("collect", "k")
     assert list((tmp_path / "parts" / "collect").iterdir()) == []
 

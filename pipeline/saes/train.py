@@ -33,7 +33,7 @@ class ActsFiles:
         # A file whose images could not be read holds no tensor.
         self.files = [file for file in files if self._has(file)]
         if not self.files:
-            raise SAEError(f"no activations for {tensor}: no train image could be read; see skipped")
+            raise SAEError(f"no activations for {tensor}: no train image could be read")
         self._rng = np.random.default_rng(seed)
         self.d_in = self._read(self.files[0]).shape[1]
 
@@ -71,7 +71,7 @@ class ActsFiles:
 
     def _has(self, file: Path) -> bool:
         with safe_open(file, framework="pt") as opened:
-            return self.tensor in opened.keys()
+            return self.tensor in set(opened.keys())
 
     def _read(self, file: Path) -> Tensor:
         with safe_open(file, framework="pt") as opened:

@@ -77,10 +77,17 @@ class Worker:
     ) -> dict[str, "SparseReading | DenseReading | ControlReading"]:
         """What to make of the activations: file name -> reading."""
         readings: dict[str, SparseReading | DenseReading | ControlReading] = {}
+        seen: set[tuple[str, str]] = set()
         for place, key in dictionaries:
             settings = self.run.dictionaries[place.dictionary]
             point = model.resolve(place.hook)
             name = plan.file_name(self.run, place)
+            if (place.dictionary, point.name) in seen:
+                raise models.ModelError(
+                    f"dictionaries.{place.dictionary}.hooks: {place.hook!r} is {point.name!r}, "
+                    "which is named twice; remove one"
+                )
+            seen.add((place.dictionary, point.name))
             if isinstance(settings, config.Neurons):
                 readings[name] = DenseReading(point, settings)
                 continue

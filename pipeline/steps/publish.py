@@ -101,11 +101,11 @@ class Worker:
                 row |= {"fingerprint": made, "source": "the model's own", "tokens_seen": 0}
             else:
                 source = self.workspace.part("train", trained)
-                target = folder / "saes" / Path(row["dictionary_id"])
+                target = folder / store.SAES / row["dictionary_id"]
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("part.json"))
                 row |= {
                     "fingerprint": SAE.load(source).fingerprint(*facts),
-                    "source": f"trained by this run: saes/{row['dictionary_id']}",
+                    "source": f"trained by this run: {store.SAES}/{row['dictionary_id']}",
                     "tokens_seen": self.workspace.facts("train", trained)["tokens_seen"],
                 }
             rows[str(place)] = row

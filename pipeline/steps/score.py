@@ -20,6 +20,7 @@ from scipy import sparse
 
 from pipeline import config, contract, plan, store
 from pipeline.contract import DENSE_ACTIVATIONS_KEPT, HISTOGRAM_BINS, TOP_K
+from pipeline.examples import ExampleError
 from pipeline.metrics import labels, ranking
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
 from pipeline.metrics.reconstruction import ReconstructionSums
@@ -121,6 +122,11 @@ class Dictionary:
                 if encoder not in totals.ms:
                     totals.ms[encoder] = MonosemanticitySums.empty(size, e.shape[1])
                 totals.ms[encoder].add(part.acts, e)
+        if not totals.ms:
+            raise ExampleError(
+                "examples: no image of the val split could be read; mend those that the manifest "
+                "of collect lists as skipped"
+            )
         return totals
 
     def write(self, totals: Totals, folder: Path) -> None:
