@@ -7,6 +7,7 @@ with the reason; the caller records it as skipped and goes on.
 import csv
 import hashlib
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -23,6 +24,8 @@ from PIL import Image, ImageOps
 
 from pipeline import config
 from pipeline.demo import scenes
+
+log = logging.getLogger(__name__)
 
 MAX_PIXELS = 25_000_000
 _SPLIT_FOLDERS = {"train": "train", "val": "val"}
@@ -146,6 +149,7 @@ class FolderReader:
     def examples(self) -> Iterator[Example]:
         root, told = self.source.path, self._told
         csv_file = self.source.captions.resolve() if self.source.captions else None
+        unknown = set(told)
         for path in sorted(root.rglob("*")):
             parts = path.relative_to(root).parts
             if not path.is_file() or any(part.startswith(".") for part in parts):
@@ -156,6 +160,7 @@ class FolderReader:
             split = _SPLIT_FOLDERS.get(parts[0], "") if len(parts) > 1 else ""
             classes = parts[1:-1] if split else parts[:-1]
             captions, label = told.get(uri, ((), None))
+            unknown.discard(uri)
             label = label or (classes[-1] if classes else None)
             stat = path.stat()
             yield Example(
@@ -167,6 +172,11 @@ class FolderReader:
                 tuple(classes),
                 (label,) if label else (),
                 f"{stat.st_size}-{stat.st_mtime_ns}",
+            )
+        if unknown:
+            log.warning(
+                "%s: %d images are not in %s, as %r",
+                *(self.source.captions, len(unknown), root, min(unknown)),
             )
 
     def described(self, example: Example) -> Example:

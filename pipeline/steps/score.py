@@ -98,8 +98,14 @@ class Dictionary:
                 if self.sparse
                 else arrays["dense"]
             )
+            embeddings = self._load("collect", image, "embeddings")
+            if any(len(e) != len(ids) for e in embeddings.values()):
+                raise store.StoreError(
+                    "some images could be read in only one of the steps collect and encode; delete "
+                    f"{self.workspace.root / 'parts'} and run again"
+                )
             if len(ids):
-                yield Part(ids, acts, arrays, self._load("collect", image, "embeddings"))
+                yield Part(ids, acts, arrays, embeddings)
 
     def gather(self) -> Totals:
         """One pass over the parts."""
