@@ -8,9 +8,6 @@ import csv
 import hashlib
 import io
 import logging
-import struct
-import warnings
-import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,26 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline import config
 from pipeline.demo import scenes
+from pipeline.pictures import Unreadable, read_rgb
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 25_000_000
 _SPLIT_FOLDERS = {"train": "train", "val": "val"}
 _SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "val"}
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 class ExampleError(ValueError):
     """The source of examples cannot be used at all; the message names it and the remedy."""
-
-
-class Unreadable(ValueError):
-    """One image cannot be used; the message is the reason that the tables record."""
 
 
 @dataclass(frozen=True)
@@ -289,33 +280,6 @@ class HuggingFaceReader:
         return [names[v] if v is not None and v >= 0 else None for v in values] if names else values
 
 
-def read_rgb(file: Path | io.BytesIO) -> Image.Image:
-    """An image file as RGB: upright by its EXIF tag, transparency over white, 16 bits to 8.
-
-    Raises:
-        Unreadable: no image, truncated, damaged, or over 25 million pixels.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file)
-        pixels = image.width * image.height
-        if pixels > MAX_PIXELS:
-            raise Unreadable(
-                f"{pixels / 1e6:.1f} million pixels, over {MAX_PIXELS / 1e6:.0f}; make it smaller"
-            )
-        image.load()
-        return _rgb(ImageOps.exif_transpose(image))
-    except Unreadable:
-        raise
-    except Image.UnidentifiedImageError:
-        raise Unreadable("not an image that Pillow reads; remove or convert it") from None
-    except Image.DecompressionBombError:
-        raise Unreadable(f"over {MAX_PIXELS / 1e6:.0f} million pixels; make it smaller") from None
-    except _BROKEN as error:
-        raise Unreadable(f"damaged or truncated image: {_first_line(error)}") from None
-
-
 def read(
     source: Reader,
     wanted: Sequence[Example],
@@ -346,30 +310,6 @@ def read(
             whole = [(e, r) for e, r in results if not isinstance(r, Unreadable)]
             if whole:
                 yield whole
-
-
-def thumbnail(image: Image.Image, *, side: int) -> bytes:
-    """The square centre crop of `image` at `side` pixels, as WebP."""
-    small = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
-    out = io.BytesIO()
-    small.save(out, "WEBP", quality=85, method=1)
-    return out.getvalue()
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float32)
-        # Pillow's own conversion clips 16 bits to white. They come as I;16, in some formats as I.
-        wide = image.mode.startswith("I;16") or values.max(initial=0) > 255
-        scale = 255 / 65535 if wide else 1
-        return Image.fromarray((values * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("RGB")
-    return image.convert("RGB")
 
 
 def _refuse_unusable(found: list[Example]) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import config, examples
-from pipeline.examples import Example, ExampleError, Unreadable
+from pipeline import config, examples, pictures
+from pipeline.examples import Example, ExampleError
+from pipeline.pictures import Unreadable
 
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),
@@ -180,7 +181,7 @@ def _empty(path: Path) -> Path:
 
 
 def opened(path: Path) -> Image.Image:
-    return examples.read_rgb(path)
+    return pictures.read_rgb(path)
 
 
 FORMS: dict[str, tuple[Callable[[Path], None], list[tuple[int, int, int]]]] = {
@@ -398,7 +399,7 @@ def test_damage_anywhere_never_stops_the_run(kind: str) -> None:
         if rng.random() < 0.3:
             del broken[rng.integers(1, len(broken)) :]
         try:
-            outcome = examples.read_rgb(io.BytesIO(bytes(broken))).mode
+            outcome = pictures.read_rgb(io.BytesIO(bytes(broken))).mode
         except Unreadable as reason:
             outcome = str(reason)
         assert outcome == "RGB" or re.fullmatch(r".*(image|million pixels).*", outcome)
@@ -419,7 +420,7 @@ def test_reading_keeps_the_order(batch: int, tmp_path: Path) -> None:
 def test_a_thumbnail_is_the_square_centre() -> None:
     image = Image.new("RGB", (300, 100), RED)
     image.paste(GREEN, (100, 0, 200, 100))
-    small = Image.open(io.BytesIO(examples.thumbnail(image, side=32))).convert("RGB")
+    small = Image.open(io.BytesIO(pictures.thumbnail(image, side=32))).convert("RGB")
     assert small.size == (32, 32)
     assert small.format is None or small.format == "WEBP"
     assert near([small.getpixel((16, 16)), small.getpixel((3, 16))], [GREEN, GREEN], within=40)

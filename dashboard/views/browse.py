@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import connection, queries, records, state, widgets, words
 from dashboard.components.grid import grid
 
-PER_PAGE, TILES, TILE = 24, (4, 2), 128
+PER_PAGE, TILES, TILE = 24, (4, 2), 96
 SORTS = {
     "ms": "MS", "density": "density", "max": "max activation", "mean": "mean activation",
     "label_score": "label score", "feature_id": "feature id",

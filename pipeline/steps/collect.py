@@ -22,6 +22,7 @@ from pipeline import config, contract, examples, models, store
 from pipeline.examples import Example
 from pipeline.models.adapter import pick_device
 from pipeline.models.encoder import ImageEncoder
+from pipeline.pictures import thumbnail
 from pipeline.plan import Unit
 
 Pictures = list[tuple[Example, Image.Image]]
@@ -67,7 +68,7 @@ class Worker:
         side = self.run.examples.thumbnail
         return {
             "example_id": example.example_id,
-            "image": examples.thumbnail(image, side=side),
+            "image": thumbnail(image, side=side),
         }
 
     def _embeddings(self, pictures: Pictures) -> dict[str, Tensor]:
