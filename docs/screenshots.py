@@ -1,7 +1,7 @@
 """Takes the pictures in docs/screenshots from a running dashboard.
 
-    make dashboard RUN=data/runs/demo &
-    python docs/screenshots.py [http://localhost:8501]
+make dashboard RUN=data/runs/demo &
+python docs/screenshots.py [http://localhost:8501]
 """
 
 import shutil

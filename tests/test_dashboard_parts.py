@@ -25,7 +25,7 @@ def webp(colour: str, side: int = 32) -> bytes:
 
 
 def opened(uri: str) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/webp;base64,"))))
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(";base64,")[2])))
 
 
 def key(feature: int) -> tuple[str, str, int, int]:

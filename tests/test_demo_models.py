@@ -25,7 +25,7 @@ from pipeline.demo.scenes import caption, render, sample
 SEED = 31_337
 SIZE_LIMIT = 10_000_000
 # Well under what the cards report: a few hundred scenes fit a probe less well than thousands.
-BARS = {"colour": 0.9, "texture": 0.85, "background": 0.95, "shape": 0.7}
+BARS = {"colour": 0.97, "texture": 0.92, "background": 0.97, "shape": 0.92}
 
 
 @pytest.fixture(scope="module")

@@ -45,8 +45,9 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
         widgets.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
         st.altair_chart(
-            charts.histogram(one.edges, one.counts, accent=accent), width="stretch", height=230
-        )
+            charts.histogram(one.edges, one.counts, accent=accent), width="stretch", height=230,
+            alt="Histogram of the activations that are above 0.",
+        )  # fmt: skip
     with middle:
         rows = widgets.score_bars(
             queries.scores(run.connection, one.card.dictionary_id, one.card.feature_id)

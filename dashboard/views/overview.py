@@ -71,14 +71,20 @@ widgets.figures(
 wide, narrow = st.columns([2, 1], gap="medium")
 with wide:
     widgets.section("MS of features, by hook point", words.MS)
-    st.altair_chart(charts.ms_by_hook(dictionaries, summaries), width="stretch", height=360)
+    st.altair_chart(
+        charts.ms_by_hook(dictionaries, summaries), width="stretch", height=360,
+        alt="Spread of MS by hook point and dictionary; the means are in the table below.",
+    )  # fmt: skip
     st.caption(
         "Bar: half of the features; line: 90 %; dot: the mean, with its 95 % interval. "
         "Amber: the mean of the density-matched control, a random neuron kept as sparse."
     )
 with narrow:
     widgets.section("Sparsity against error", f"l0: {words.L0} fvu: {words.FVU}")
-    st.altair_chart(charts.l0_fvu(dictionaries), width="stretch", height=360)
+    st.altair_chart(
+        charts.l0_fvu(dictionaries), width="stretch", height=360,
+        alt="l0 against fvu of every SAE; the numbers are in the table below.",
+    )  # fmt: skip
 widgets.section("Dictionaries", "A dictionary is a set of features at one hook point.")
 table(COLUMNS, rows(dictionaries, summaries), key="dictionaries")
 if held.skipped:

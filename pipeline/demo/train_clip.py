@@ -1,6 +1,6 @@
 """Train the demo CLIP from scratch on captions of rendered scenes, and nothing else.
 
-    python -m pipeline.demo.train_clip --out data/demo/clip --work /tmp/clip --minutes 60
+    python -m pipeline.demo.train_clip --out data/demo/clip --work /tmp/clip
 
 No label reaches the model: the loss is CLIP's own, in which equal captions count as one caption.
 A checkpoint is kept in `--work`: the same command continues from it, and another one may change the
@@ -266,14 +266,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished model")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--minutes", type=float, default=65)
-    parser.add_argument("--evaluate-every", type=float, default=5, help="minutes")
-    parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--minutes", type=float, default=50)
+    parser.add_argument("--evaluate-every", type=float, default=7, help="minutes")
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--warmup-steps", type=int, default=100)
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--muon-lr", type=float, default=0.0, help="0: AdamW for all weights")
+    parser.add_argument("--muon-lr", type=float, default=2e-3, help="0: AdamW for all")
     parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--odds", type=float, nargs=4, default=(0.2, 0.25, 0.3, 0.25))
+    parser.add_argument(
+        "--odds",
+        type=float,
+        nargs=4,
+        default=(0.2, 0.25, 0.3, 0.25),
+        metavar=("SHAPE", "SHARED", "OPEN", "TEXTURE"),
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = vars(parser.parse_args())

@@ -1,51 +1,64 @@
 const EVERY_MS = 90; // a held key sends no more often than this; the last target always goes
 const BURST_MS = 1200; // steps closer together than this are one entry of the history
-const GIVE_UP_MS = 4000; // an answer that never came no longer blocks what the page says
-const bars = new WeakMap();
+const GAP_MS = 500; // Streamlit may take the head away and put it back within a page
+const GIVE_UP_MS = 6000; // an answer that never came no longer blocks what the page says
+
+// There is one head on a page. What was asked for outlives it, so that no press is lost while
+// Streamlit makes it anew.
+const bar = {
+  root: null, drawn: null, here: null, id: 0, count: 1, want: null, sent: -Infinity, timer: null, gone: 0,
+  show: () => {},
+};
+
+function onPage() {
+  if (!bar.here || (bar.gone && performance.now() - bar.gone > GAP_MS)) return false;
+  return new URL(bar.here, location.href).pathname === location.pathname;
+}
 
 function typing(event) {
   const at = event.composedPath()[0];
   if (!(at instanceof Element)) return false;
-  return at.matches("input:not([type=checkbox]), textarea, select, [contenteditable], [role=slider], [role=listbox]");
+  return at.matches("input:not([type=checkbox]), textarea, select, [contenteditable], " +
+    "[role=slider], [role=listbox]");
 }
 
-function send(bar) {
+function send() {
+  bar.timer = null;
+  if (bar.want === null || !onPage()) return;
   const now = performance.now();
   const to = new URL(bar.here, location.href);
   to.searchParams.set("feature", bar.want);
   visit(to, { replace: now - bar.sent < BURST_MS });
-  bar.timer = null;
   bar.sent = now;
 }
 
+function settle() {
+  clearTimeout(bar.giveUp);
+  bar.want = null;
+}
+
 // Ask for a feature: the number changes at once, the page follows.
-function want(bar, target) {
+function want(target) {
   const id = Math.max(0, Math.min(bar.count - 1, target));
   if (id === (bar.want ?? bar.id)) return;
   bar.want = id;
   bar.show(id);
   clearTimeout(bar.giveUp);
-  bar.giveUp = setTimeout(() => { bar.want = null; bar.show(bar.id); }, GIVE_UP_MS);
+  bar.giveUp = setTimeout(() => { settle(); bar.show(bar.id); }, GIVE_UP_MS);
   const wait = EVERY_MS - (performance.now() - bar.sent);
-  if (wait <= 0) send(bar);
-  else if (!bar.timer) bar.timer = setTimeout(() => send(bar), wait);
+  if (wait <= 0) send();
+  else if (!bar.timer) bar.timer = setTimeout(send, wait);
 }
 
-function step(bar, by) { want(bar, (bar.want ?? bar.id) + by); }
+function step(by) { want((bar.want ?? bar.id) + by); }
 
-function start(root) {
-  const bar = { id: 0, count: 1, want: null, sent: -Infinity, timer: null, show: () => {} };
-  bar.onKey = (event) => {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!by || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    if (typing(event)) return;
-    event.preventDefault();
-    step(bar, by);
-  };
-  document.addEventListener("keydown", bar.onKey);
-  bars.set(root, bar);
-  return bar;
-}
+document.addEventListener("keydown", (event) => {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (typing(event) || !onPage()) return;
+  event.preventDefault();
+  step(by);
+});
 
 function fact(list, name, value, help) {
   const box = el("div", "fact");
@@ -56,7 +69,7 @@ function fact(list, name, value, help) {
   list.append(box);
 }
 
-function jump(bar) {
+function jump() {
   const box = el("input", "jump");
   box.type = "number";
   box.min = 0;
@@ -64,7 +77,7 @@ function jump(bar) {
   box.setAttribute("aria-label", `feature id, 0 to ${bar.count - 1}`);
   box.addEventListener("change", () => {
     const id = Number.parseInt(box.value, 10);
-    if (Number.isFinite(id)) want(bar, id);
+    if (Number.isFinite(id)) want(id);
   });
   return box;
 }
@@ -91,7 +104,7 @@ function copier(here) {
   return node;
 }
 
-function head(data, bar) {
+function head(data) {
   const top = el("div", "top");
   const where = link("where", data.href);
   where.textContent = data.where;
@@ -100,9 +113,9 @@ function head(data, bar) {
   const id = el("span", "num");
   title.append(where, " ", id);
   const move = el("div", "move");
-  const previous = mover("←", "previous feature (left arrow key)", () => step(bar, -1));
-  const next = mover("→", "next feature (right arrow key)", () => step(bar, 1));
-  const box = jump(bar);
+  const previous = mover("←", "previous feature (left arrow key)", () => step(-1));
+  const next = mover("→", "next feature (right arrow key)", () => step(1));
+  const box = jump();
   move.append(previous, box, next, copier(data.here));
   top.append(title, move);
   bar.show = (now) => {
@@ -117,9 +130,9 @@ function head(data, bar) {
 
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
-  const bar = bars.get(root) ?? start(root);
-  if (bar.want === data.id) { bar.want = null; clearTimeout(bar.giveUp); }
-  Object.assign(bar, { root, id: data.id, count: data.count, here: data.here });
+  if (bar.want === data.id) settle();
+  const drawn = {};
+  Object.assign(bar, { root, drawn, id: data.id, count: data.count, here: data.here, gone: 0 });
   const focused = root.getRootNode().activeElement?.className;
   const facts = el("dl", "facts");
   const label = el("span", data.label ? "chip" : "muted", data.label || "no label");
@@ -133,13 +146,8 @@ export default function ({ data, parentElement }) {
   }
   fact(facts, "MS", ms, data.help.ms);
   for (const one of data.facts) fact(facts, one.name, one.text, one.help);
-  root.replaceChildren(head(data, bar), facts);
+  root.replaceChildren(head(data), facts);
   if (focused) root.querySelector(`.${focused.split(" ")[0]}`)?.focus();
   bar.show(bar.want ?? bar.id);
-  return () => {
-    document.removeEventListener("keydown", bar.onKey);
-    clearTimeout(bar.timer);
-    clearTimeout(bar.giveUp);
-    bars.delete(root);
-  };
+  return () => { if (bar.drawn === drawn) bar.gone = performance.now(); };
 }

@@ -68,8 +68,11 @@ export default function ({ data, parentElement }) {
     item.append(card(one, data.tiles));
     list.append(item);
   }
+  const focused = root.getRootNode().activeElement?.getAttribute("aria-label");
   const head = el("div", "head");
   head.append(el("span", "num", data.said), pager(data));
   root.replaceChildren(head, list);
   if (data.pages > 1 && data.cards.length > 8) root.append(pager(data));
+  // Whoever pages by keyboard goes on from the same place.
+  if (focused) root.querySelector(`a[aria-label="${CSS.escape(focused)}"]`)?.focus();
 }
