@@ -72,7 +72,7 @@ def test_overview_leads_to_browse_and_feature_and_back(page: "Page", url: str) -
     page.wait_for_url(re.compile(rf"/feature\?dictionary=.*&feature={number}$"))
     shows_feature(page, number)
     assert page.locator("h1").inner_text() == f"vision.0 / neurons #{number}"
-    assert page.locator(".tile").count() >= 1
+    page.locator(".tile").first.wait_for()
     page.go_back()
     page.wait_for_url(re.compile(r"/browse\?.*name=neurons"))
     page.locator(".card").nth(2).wait_for()
@@ -91,7 +91,7 @@ def test_browse_keeps_its_choices_in_the_address(page: "Page", url: str) -> None
     page.wait_for_url(re.compile(r"sort=feature\+id"))
     page.get_by_text("low first").click()
     page.wait_for_function("location.search.includes('low')")
-    still(page)
+    page.locator(".cards > div:first-child .id", has_text=re.compile("^#0$")).wait_for()
     first = page.locator(".card .id").all_inner_texts()
     assert first[:3] == ["#0", "#1", "#2"]
     page.goto(page.url)
