@@ -34,6 +34,7 @@ def build(folder: Path) -> None:
     `features` its top examples (list of structs, by rank) and its histogram.
     """
     with duckdb.connect(str(folder / DATABASE)) as connection:
+        connection.execute("SET enable_progress_bar = false")  # the run has its own
         for table in contract.TABLES.values():
             if table.name in NOT_INDEXED:
                 continue

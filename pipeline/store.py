@@ -161,14 +161,15 @@ def open_bundle(path: Path) -> Bundle:
         raise StoreError(
             f"{path}: holds no bundle; make one with: python -m pipeline run CONFIG"
             if path.exists()
-            else f"{path}: no such folder; name a run (data/runs/NAME) or a bundle"
+            else f"{path}: no such folder; name a run (data/runs/NAME) or a bundle, "
+            "or make the demo's with: make demo-data"
         )
     manifest = _read_json(root / "manifest.json")
     made_for = str(manifest.get("contract", "0.0"))
     if made_for.split(".")[0] != str(contract.MAJOR):
         raise StoreError(
             f"{path}: made for contract {made_for}, this Loupe reads {contract.MAJOR}.x; "
-            f"make it again with: python -m pipeline run {manifest.get('config_file', 'CONFIG')}"
+            "make it again with: python -m pipeline run CONFIG (its config is in manifest.json)"
         )
     return Bundle(root.resolve(), manifest)
 

@@ -69,7 +69,6 @@ def make_bundle(folder: Path, **sizes: int) -> Path:
             "key": key,
             "name": folder.name,
             "title": f"Synthetic run {MARKUP}",
-            "config_file": "pipeline/configs/synthetic.toml",
         }
         (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     workspace.expose("publish", key)

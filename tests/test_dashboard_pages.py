@@ -188,7 +188,8 @@ def test_feature_without_an_address_shows_one(opened: Opened) -> None:
 def test_missing_bundle_is_one_clear_message(opened: Opened, tmp_path: Path) -> None:
     at = opened(path=tmp_path / "gone")
     assert [error.value.replace("\\", "") for error in at.error] == [
-        f"{tmp_path}/gone: no such folder; name a run (data/runs/NAME) or a bundle"
+        f"{tmp_path}/gone: no such folder; name a run (data/runs/NAME) or a bundle, "
+        "or make the demo's with: make demo-data"
     ]
     assert not at.get("html")
     at = opened(path=tmp_path)
