@@ -209,7 +209,7 @@ FEATURES = Table(
             _DICTIONARY,
             _FEATURE,
             _field("group", I16, "Matryoshka level, from 0; null without levels", null=True),
-            _field("n_active", I64, "val images whose pooled activation is above 0", "images"),
+            _field("n_active", I64, "val images that activate it: above 0, of neurons above their minimum", "images"),
             _field("density", F32, "`n_active` over the val images", "0 to 1"),
             _field("max", F32, "largest pooled activation", "activation"),
             _field("mean", F32, "mean pooled activation over the images that activate it; 0 if dead", "activation"),

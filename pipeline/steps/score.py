@@ -43,7 +43,7 @@ class Totals:
     """What one pass over the parts gathers of a dictionary.
 
     Attributes:
-        n_active: [s], examples above 0.
+        n_active: [s], examples that activate the feature: above 0, of neurons above their minimum.
         total: [s], sum over them.
         low, high: [s], extremes over all examples.
         ms: encoder -> sums.
@@ -118,10 +118,9 @@ class Dictionary:
             {},
         )
         for part in self.parts():
-            above = part.acts > 0
-            totals.n_active += np.asarray(above.sum(0)).ravel()
-            positive = part.acts.multiply(above) if self.sparse else part.acts * above
-            totals.total += np.asarray(positive.sum(0, dtype=np.float64)).ravel()
+            if self.sparse:
+                totals.n_active += np.asarray((part.acts > 0).sum(0)).ravel()
+                totals.total += np.asarray(part.acts.sum(0, dtype=np.float64)).ravel()
             totals.low = np.minimum(totals.low, _column(part.acts.min(0)))
             totals.high = np.maximum(totals.high, _column(part.acts.max(0)))
             for encoder, e in part.embeddings.items():
@@ -133,6 +132,10 @@ class Dictionary:
                 "examples: no image of the val split could be read; mend those that the manifest "
                 "of collect lists as skipped"
             )
+        if not self.sparse:
+            sums = totals.ms[self.run.default_encoder]
+            totals.n_active = sums.count - sums.at_low
+            totals.total = sums.sum_a - sums.at_low * sums.low
         return totals
 
     def write(self, totals: Totals, folder: Path) -> None:
