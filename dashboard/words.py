@@ -23,6 +23,9 @@ LABEL = (
     "The tag that most marks out the top images, and how far its share among them is above chance "
     "(1: all of them carry it; 0: no more than any images)."
 )
+READ_AT_CLS = "activation at the CLS token; the map shows where patches carry the feature too"
+NO_PATCH = "no patch of these images carries the feature: no heat map"
+ONE_VECTOR = "one vector an image here: no heat map"
 L0 = "Mean number of features active at a token."
 FVU = "Fraction of variance unexplained: what the reconstruction misses; 0 is perfect."
 DEAD = "Features that no val image activates."

@@ -11,6 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "screenshots"
+FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=29"
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
@@ -23,11 +24,8 @@ def main(address: str) -> None:
                 viewport={"width": 1280, "height": 860}, color_scheme=scheme, device_scale_factor=1
             )
             for name, path in (("overview", ""), ("browse", "browse")):
-                shoot(page, f"{address}/{path}", name + suffix)
-            # The first card of Browse leads to the feature that the picture shows.
-            page.locator("a.card").first.click()
-            page.wait_for_url("**/feature**")
-            shoot(page, page.url, f"feature{suffix}")
+                shoot(page, f"{address}/{path}", f"{name}{suffix}")
+            shoot(page, f"{address}/{FEATURE}", f"feature{suffix}")
             page.close()
         browser.close()
 

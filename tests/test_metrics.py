@@ -341,12 +341,11 @@ def test_the_tag_that_marks_out_the_top_examples() -> None:
         if len(rows) < 2:
             assert (column[feature], np.isnan(score[feature])) == (-1, True)
             continue
-        wanted = []
-        for tag in range(5):
-            base, share = matrix[:, tag].mean(), matrix[rows, tag].mean()
-            wanted.append((share - base) / (1 - base) if base < 1 else 0.0)
-        assert score[feature] == pytest.approx(max(wanted), abs=1e-6)
-        assert wanted[column[feature]] == pytest.approx(max(wanted), abs=1e-6)
+        excess = [matrix[rows, tag].mean() - matrix[:, tag].mean() for tag in range(5)]
+        assert excess[column[feature]] == pytest.approx(max(excess), abs=1e-6)
+        base = matrix[:, column[feature]].mean()
+        wanted = max(excess) / (1 - base) if base < 1 else 0.0
+        assert score[feature] == pytest.approx(wanted, abs=1e-6)
 
 
 def test_labels_of_pure_features_and_of_no_tags() -> None:

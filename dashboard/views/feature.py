@@ -39,7 +39,11 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
     ids = [top.example_id for top in one.top]
     known = queries.examples(run.connection, ids)
     pictures = queries.pictures(run.connection, ids)
-    topimages(widgets.top_images(one.top, known, pictures), grid=dictionary.grid, key="top")
+    topimages(
+        widgets.top_images(one.top, known, pictures), grid=dictionary.grid, key="top",
+        note=words.READ_AT_CLS if dictionary.tokens == "cls" else "",
+        unmapped=words.NO_PATCH if dictionary.grid else words.ONE_VECTOR,
+    )  # fmt: skip
     left, middle, right = st.columns(3, gap="large")
     with left:
         widgets.section("Activations", "The val images that activate it, by how much.")

@@ -21,9 +21,10 @@ def mark_out(
 ) -> tuple[Int[np.ndarray, " s"], Float[np.ndarray, " s"]]:
     """The tag that most marks out each feature's top examples.
 
-    Its score is the tag's share p among them above chance, `(p - base) / (1 - base)`, with base its
-    share among all examples (the form of Cohen's kappa, 1960): 1 where every top example has it, 0
-    where no more than chance would have.
+    That is the one whose share p among them most exceeds its share `base` among all examples. Its
+    score is that excess over what chance leaves, `(p - base) / (1 - base)` (the form of Cohen's
+    kappa, 1960): 1 where every top example has it, 0 where no more than chance would have. The
+    score would choose badly: of two tags that all top examples have it cannot tell the rarer one.
 
     Args:
         top_sk: rows of the top examples, -1 where a feature has fewer than k.
@@ -40,7 +41,6 @@ def mark_out(
     room = np.where(base < 1, 1 - base, np.inf)
     for feature in np.flatnonzero(enough):
         share = matrix_nt[top_sk[feature][known[feature]]].mean(0)
-        above = (share - base) / room
-        column[feature] = above.argmax()
-        score[feature] = above.max()
+        best = (share - base).argmax()
+        column[feature], score[feature] = best, (share - base)[best] / room[best]
     return column, score

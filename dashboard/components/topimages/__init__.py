@@ -8,9 +8,18 @@ from dashboard.components import component
 mount = component("topimages")
 
 
-def topimages(images: list[dict[str, Any]], *, grid: tuple[int, int] | None, key: str) -> None:
-    """Show `images` (see `widgets.top_images`); `grid` is the patches' rows and columns.
+def topimages(
+    images: list[dict[str, Any]],
+    *,
+    grid: tuple[int, int] | None,
+    note: str,
+    unmapped: str,
+    key: str,
+) -> None:
+    """Show `images` (see `widgets.top_images`); `grid` is the patches' rows and columns; `note`
+    stands beside the heat map's switch, `unmapped` in its place where no image has a map.
 
     Heat map on or off and its opacity are the viewer's taste: kept in the browser, not in the link.
     """
-    mount(key=key, data={"images": images, "grid": grid, "colours": list(palette.VIRIDIS)})
+    data = {"images": images, "grid": grid, "note": note, "unmapped": unmapped}
+    mount(key=key, data=data | {"colours": list(palette.VIRIDIS)})

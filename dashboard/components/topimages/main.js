@@ -49,7 +49,7 @@ function tile(image, data, top) {
   picture.alt = image.caption || image.name;
   if (image.src) picture.src = image.src;
   frame.append(picture);
-  if (data.grid) frame.append(heat(image, data.grid, data.colours, top));
+  if (data.grid && image.patches.length) frame.append(heat(image, data.grid, data.colours, top));
   const line = el("figcaption");
   line.append(el("span", "num muted", image.rank), el("span", "num", image.text));
   const tip = el("div", "tip");
@@ -93,8 +93,9 @@ export default function ({ data, parentElement }) {
   const top = Math.max(1e-9, ...data.images.flatMap((image) => image.acts));
   const head = el("div", "head");
   head.append(el("h2", "", `Top ${data.images.length} images`));
-  if (data.grid) head.append(controls(root, data, top));
-  else head.append(el("span", "muted", "one vector an image here: no heat map"));
+  const mapped = data.grid && data.images.some((image) => image.patches.length);
+  if (mapped) head.append(controls(root, data, top));
+  head.append(el("span", "muted", mapped ? data.note : data.unmapped));
   const tiles = el("div", "tiles");
   tiles.append(...data.images.map((image) => tile(image, data, top)));
   root.replaceChildren(head, tiles);
