@@ -34,7 +34,8 @@ COMPILE := $(UV) pip compile pyproject.toml --extra dev --universal --python-ver
 # Bytecode that is written once saves every later start seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-serve = $(PY) -m streamlit run dashboard/app.py --server.port $(PORT) -- '$(1)'
+export RUN
+serve = $(PY) -m streamlit run dashboard/app.py --server.port $(PORT) --
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-data dashboard test check lock clean
@@ -48,13 +49,13 @@ help: ## list the targets
 	@echo "  PYTHON=python3.12   on the first call: the Python to use"
 
 demo: demo-data ## set up, run the pipeline on the demo, open the dashboard
-	@$(call serve,data/runs/demo)
+	@$(serve) data/runs/demo
 
 demo-data: $(STAMP) ## set up and run the pipeline on the demo
 	$(PY) -m pipeline run pipeline/configs/demo.toml
 
 dashboard: $(STAMP) ## open the dashboard on another run: make dashboard RUN=data/runs/mine
-	@$(call serve,$(RUN))
+	@$(serve) "$$RUN"
 
 test: $(STAMP) ## set up and run all tests; ARGS="-k hooks" chooses
 	@$(PY) -m pytest $(ARGS)

@@ -7,6 +7,7 @@ a 95 % bootstrap interval to the raw neurons' mean at the same hook point, to a 
 as sparse as each feature, and to a seeded random direction made as sparse (both paired).
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.metrics.intervals import mean_difference
-from pipeline.store import open_bundle
+from pipeline.store import StoreError, open_bundle
 
 SEED = 0
 
@@ -63,4 +64,9 @@ def scores(connection: duckdb.DuckDBPyConnection, identity: str) -> list[NDArray
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data/runs/demo"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", nargs="?", type=Path, default=Path("data/runs/demo"))
+    try:
+        main(parser.parse_args().run)
+    except StoreError as error:
+        sys.exit(f"error: {error}")

@@ -26,4 +26,7 @@ try:
 except connection.Refused as problem:
     widgets.refused(str(problem))
     st.stop()
-chosen.run()
+try:
+    chosen.run()
+except connection.Damaged as problem:
+    widgets.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")

@@ -14,6 +14,8 @@ from pipeline import store
 DEFAULT = Path("data/runs/demo")
 Refused = store.StoreError
 """What `current` and `runs` raise; its message names the fault and what mends it."""
+Damaged = duckdb.Error
+"""What a query raises when the database cannot be read."""
 
 _HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,

@@ -88,7 +88,8 @@ def docs(
     """Write the data dictionary from the contract."""
     from pipeline import contract
 
-    path.write_text(contract.as_markdown(), encoding="utf-8")
+    with one_line_errors():
+        path.write_text(contract.as_markdown(), encoding="utf-8")
 
 
 @contextmanager
@@ -100,7 +101,8 @@ def one_line_errors() -> Iterator[None]:
         typer.echo("stopped; run the same command to go on from here", err=True)
         sys.exit(130)
     except Exception as error:
-        if type(error).__name__ not in _EXPECTED:
+        on_disk = isinstance(error, OSError) and error.filename is not None
+        if not on_disk and type(error).__name__ not in _EXPECTED:
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -147,7 +148,8 @@ class FolderReader:
                 continue
             if path.resolve() == csv_file:
                 continue
-            uri = "/".join(parts)
+            # A name that is not UTF-8 could not be written to a table: it is listed, and not found.
+            uri = os.fsencode("/".join(parts)).decode("utf-8", "backslashreplace")
             split = _SPLIT_FOLDERS.get(parts[0], "") if len(parts) > 1 else ""
             classes = parts[1:-1] if split else parts[:-1]
             captions, label = told.get(uri, ((), None))

@@ -36,6 +36,8 @@ def read_rgb(file: Path | io.BytesIO) -> Image.Image:
         return _rgb(ImageOps.exif_transpose(image))
     except Unreadable:
         raise
+    except FileNotFoundError:
+        raise Unreadable("no such file: gone since, or its name is not UTF-8; rename it") from None
     except Image.UnidentifiedImageError:
         raise Unreadable("not an image that Pillow reads; remove or convert it") from None
     except Image.DecompressionBombError:

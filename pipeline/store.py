@@ -319,6 +319,8 @@ def _write_json(path: Path, data: Mapping[str, Any]) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read ({error}); run the pipeline again") from error
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: holds no JSON object; run the pipeline again")
     return data

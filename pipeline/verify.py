@@ -1,14 +1,20 @@
 """Checks a bundle against the contract: columns, keys, order, references, DuckDB file, SAEs."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
 
 from pipeline import contract, database, store
 from pipeline.contract import Table
+
+_ROUNDING = 1e-6
+_DIGEST = "SELECT coalesce(sum(hash(t) % 4294967296), 0) FROM {source} AS t"
+"""A number that any change of a value changes; reads everything."""
 
 
 def faults(path: Path) -> Iterator[str]:
@@ -66,6 +72,11 @@ def _row_faults(
     nulls = " OR ".join(f"{name} IS NULL" for name in required)
     if count := _count(connection, f"SELECT count(*) FROM {table.name} WHERE {nulls}"):
         yield f"{table.name}: {count} rows with a null where none may be"
+    for name, low, high in _ranges(table):
+        within = f"{name} BETWEEN {low} - {_ROUNDING} AND {high} + {_ROUNDING}"
+        outside = f"SELECT count(*) FROM {table.name} WHERE NOT ({within})"
+        if count := _count(connection, outside):
+            yield f"{table.name}.{name}: {count} values are not within {low} to {high}"
     twice = f"SELECT count(*) FROM (SELECT 1 FROM {table.name} GROUP BY {key} HAVING count(*) > 1)"
     if count := _count(connection, twice):
         yield f"{table.name}: {count} keys ({key}) occur more than once"
@@ -79,6 +90,13 @@ def _row_faults(
         lost = f"SELECT count(*) FROM {table.name} a ANTI JOIN {target} b ON {on}"
         if count := _count(connection, lost):
             yield f"{table.name}: {count} rows whose ({', '.join(columns)}) is not in {target}"
+
+
+def _ranges(table: Table) -> Iterator[tuple[str, int, int]]:
+    """The columns whose unit in the contract is a range, as `-1 to 1`."""
+    for field in table.schema:
+        if match := re.fullmatch(r"(-?\d+) to (-?\d+)", field.metadata[b"unit"].decode()):
+            yield field.name, int(match[1]), int(match[2])
 
 
 def _disorder(table: Table) -> str:
@@ -109,20 +127,51 @@ def _database_faults(bundle: store.Bundle, present: list[Table]) -> Iterator[str
             if table.name not in names:
                 yield f"{store.DATABASE}: the table {table.name} is missing"
                 continue
-            rows = pq.read_metadata(bundle.table(table.name)).num_rows
-            indexed = _count(connection, f"SELECT count(*) FROM {table.name}")
-            if rows != indexed:
-                yield f"{store.DATABASE}: {table.name} has {indexed} rows, its Parquet file {rows}"
+            yield from _index_faults(table, bundle, connection)
         if "cards" not in names:
             yield f"{store.DATABASE}: the table cards is missing"
+        else:
+            yield from _unreadable("cards", connection)
+
+
+def _index_faults(
+    table: Table, bundle: store.Bundle, connection: duckdb.DuckDBPyConnection
+) -> Iterator[str]:
+    """Reads all of an indexed table and all of its Parquet file, and compares them."""
+    if wrong := list(_unreadable(table.name, connection)):
+        yield from wrong
+        return
+    rows = pq.read_metadata(bundle.table(table.name)).num_rows
+    indexed = _count(connection, f"SELECT count(*) FROM {table.name}")
+    if rows != indexed:
+        yield f"{store.DATABASE}: {table.name} has {indexed} rows, its Parquet file {rows}"
+        return
+    source = str(bundle.table(table.name)).replace("'", "''")
+    parquet = _count(connection, _DIGEST.format(source=f"read_parquet('{source}')"))
+    if parquet != _count(connection, _DIGEST.format(source=table.name)):
+        yield f"{store.DATABASE}: {table.name} differs from its Parquet file"
+
+
+def _unreadable(name: str, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    try:
+        _count(connection, _DIGEST.format(source=name))
+    except duckdb.Error as error:
+        yield f"{store.DATABASE}: {name} cannot be read ({_first_line(error)})"
 
 
 def _sae_faults(bundle: store.Bundle, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     query = "SELECT dictionary_id FROM dictionaries WHERE basis = 'sae'"
     for (dictionary_id,) in connection.execute(query).fetchall():
         for name in ("cfg.json", "sae_weights.safetensors"):
-            if not (bundle.sae(dictionary_id) / name).is_file():
+            path = bundle.sae(dictionary_id) / name
+            if not path.is_file():
                 yield f"{store.SAES}/{dictionary_id}/{name} is missing"
+            elif name.endswith(".safetensors"):
+                try:
+                    with safe_open(path, framework="np") as opened:
+                        opened.keys()
+                except SafetensorError as error:
+                    yield f"{store.SAES}/{dictionary_id}/{name} is damaged ({error})"
 
 
 def _first_line(error: Exception) -> str:

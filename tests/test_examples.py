@@ -612,3 +612,23 @@ def test_a_data_set_that_is_not_to_be_had_is_named(monkeypatch: pytest.MonkeyPat
         hub("nobody/nothing", splits=("train",))
     assert "\n" not in str(refused.value)
     assert "HF_TOKEN" in str(refused.value)
+
+
+def test_a_name_that_is_not_utf8_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (8, 8), "red")
+    picture.save(tmp_path / "good.png")
+    try:
+        with open(bytes(tmp_path) + b"/bad\xff.png", "wb") as file:
+            picture.save(file, "PNG")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    source = examples.FolderReader(config.Folder(kind="folder", path=tmp_path))
+    skipped: dict[str, str] = {}
+    read = [
+        e.uri
+        for batch in examples.read(source, list(source.examples()), batch=8, skipped=skipped)
+        for e, _ in batch
+    ]
+    assert read == ["good.png"]
+    assert list(skipped) == ["bad\\xff.png"]
+    assert "not UTF-8" in skipped["bad\\xff.png"]

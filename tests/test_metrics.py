@@ -344,7 +344,7 @@ def test_the_tag_that_marks_out_the_top_examples() -> None:
         excess = [matrix[rows, tag].mean() - matrix[:, tag].mean() for tag in range(5)]
         assert excess[column[feature]] == pytest.approx(max(excess), abs=1e-6)
         base = matrix[:, column[feature]].mean()
-        wanted = max(excess) / (1 - base) if base < 1 else 0.0
+        wanted = max(0.0, *excess) / (1 - base) if base < 1 else 0.0
         assert score[feature] == pytest.approx(wanted, abs=1e-6)
 
 

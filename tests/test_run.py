@@ -683,6 +683,13 @@ def drop_from_database(root: Path, statement: str) -> None:
         connection.execute(statement)
 
 
+def with_column(data: pa.Table, name: str, value: float) -> pa.Table:
+    """The table with one value everywhere in a column."""
+    at = data.column_names.index(name)
+    column = pa.array([value] * len(data), data.schema.field(name).type)
+    return data.set_column(at, data.schema.field(name), column)
+
+
 FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a lost file": (lambda root: (root / "histograms.parquet").unlink(), "histograms"),
     "rows out of order": (lambda root: changed(root, "activations", shuffled), "out of order"),
@@ -725,6 +732,18 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a damaged database": (
         lambda root: (root / store.DATABASE).write_bytes(b"nothing" * 1000),
         store.DATABASE,
+    ),
+    "a value out of its range": (
+        lambda root: changed(root, "features", lambda d: with_column(d, "density", 5.0)),
+        "not within 0 to 1",
+    ),
+    "a value that differs in the database": (
+        lambda root: drop_from_database(root, "UPDATE features SET density = 0.5"),
+        "differs",
+    ),
+    "a damaged SAE": (
+        lambda root: next(root.rglob("sae_weights.safetensors")).write_bytes(b"1234567890"),
+        "damaged",
     ),
     "a lost SAE": (lambda root: shutil.rmtree(root / "saes" / "clip"), "saes"),
 }

@@ -1,6 +1,6 @@
 """Train the demo CLIP from scratch on captions of rendered scenes, and nothing else.
 
-    python -m pipeline.demo.train_clip --out data/demo/clip --work /tmp/clip
+    python -m pipeline.demo.train_clip --out data/demo/clip --work WORK
 
 No label reaches the model: the loss is CLIP's own, in which equal captions count as one caption.
 A checkpoint is kept in `--work`: the same command continues from it, and another one may change the

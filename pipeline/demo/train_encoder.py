@@ -1,6 +1,6 @@
 """Train the demo's second image encoder: a small ResNet that shares nothing with the demo CLIP.
 
-    python -m pipeline.demo.train_encoder --out data/demo/encoder --work /tmp/encoder
+    python -m pipeline.demo.train_encoder --out data/demo/encoder --work WORK
 
 The monosemanticity score needs embeddings from a model other than the one it judges. This one is
 convolutional, has another seed and sees other scenes, and is taught by labels: what is in a

@@ -42,5 +42,5 @@ def mark_out(
     for feature in np.flatnonzero(enough):
         share = matrix_nt[top_sk[feature][known[feature]]].mean(0)
         best = (share - base).argmax()
-        column[feature], score[feature] = best, (share - base)[best] / room[best]
+        column[feature], score[feature] = best, max(0, (share - base)[best] / room[best])
     return column, score

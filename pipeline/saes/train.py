@@ -190,6 +190,8 @@ def _as_run(
 ) -> SAE:
     """The trained weights in the activations' own units, with unit decoder rows."""
     w = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
+    if not all(tensor.isfinite().all() for tensor in w.values()):
+        raise SAEError("the training diverged; lower dictionaries.*.training.lr")
     norm = w["W_dec"].norm(dim=1).clamp_min(1e-12)
     # Training saw x * scale and weighed codes by the decoder's norm; dividing by the scale gives
     # codes in units of x.
