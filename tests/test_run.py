@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
@@ -664,16 +665,12 @@ def doubled(data: Any) -> Any:
 
 
 def with_null(data: Any) -> Any:
-    import pyarrow as pa
-
     at = data.column_names.index("n_active")
     values = [None, *data["n_active"].to_pylist()[1:]]
     return data.set_column(at, pa.field("n_active", pa.int64()), [values])
 
 
 def with_strangers(data: Any) -> Any:
-    import pyarrow as pa
-
     at = data.column_names.index("example_id")
     return data.set_column(at, "example_id", [pa.array([1, *data["example_id"].to_pylist()[1:]])])
 
