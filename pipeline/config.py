@@ -6,7 +6,7 @@ the machine, not of the result: they stand under `[machine]` and never enter a s
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -77,21 +77,58 @@ def _distinct(hooks: tuple[str, ...]) -> tuple[str, ...]:
     return hooks
 
 
+Family = Literal[
+    "clip",
+    "siglip",
+    "openclip",
+    "llava",
+    "llava-next",
+    "paligemma",
+    "gemma2",
+    "clip-gemma",
+    "generic",
+]
+
+
 class Model(_Frozen):
-    """A model under study: a Hugging Face id or a local folder."""
+    """A model under study: a Hugging Face id, a local folder, or one that open_clip knows."""
 
     id: str
-    family: Literal["clip"] = "clip"
+    """Of CLIP-Gemma the language model."""
+    family: Family | None = None
+    """By the model's own config when not given; OpenCLIP and CLIP-Gemma must be named."""
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantization: Literal["4bit"] | None = None
+    """Weights in 4 bits (bitsandbytes)."""
+    prompt: str | None = None
+    """What a language model is asked of each image; `{caption}` stands for its first caption. The
+    family's own when not given; through the chat template where there is one."""
     hooks: Annotated[tuple[str, ...], AfterValidator(_distinct)] = Field(min_length=1)
-    """Hook points, as `vision.3.resid_post` or `vision.projection`; -1 is the last layer."""
+    """Hook points, as `vision.3.resid_post`, `language.-1.mlp_out` or `vision.projection`; -1 is
+    the last layer. `python -m pipeline hooks CONFIG` lists them."""
+    vision: str | None = None
+    """CLIP-Gemma only: the CLIP that sees."""
+    vision_revision: str | None = None
+    projector: Path | None = None
+    """CLIP-Gemma only: the file of the linear projector; `fit-projector` writes one."""
+
+    @model_validator(mode="after")
+    def _parts(self) -> "Model":
+        joined = self.family == "clip-gemma"
+        if joined and self.vision is None:
+            raise ValueError("family = 'clip-gemma' needs vision, the id of a CLIP")
+        if not joined and (self.vision or self.vision_revision or self.projector):
+            raise ValueError("vision and projector are for family = 'clip-gemma'; remove them")
+        return self
 
 
 class Encoder(_Frozen):
     """An image encoder for scores, independent of the model under study."""
 
     id: str
+    family: Literal["openclip"] | None = None
+    """Only where it is open_clip that loads it."""
     revision: str | None = None
 
 
@@ -111,8 +148,9 @@ class _Reading(_Frozen):
     hooks: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = None
     """Hook points to read; every one of its models when not given."""
     models: tuple[str, ...] | None = None
-    tokens: Literal["patches", "cls", "all"] = "patches"
-    """Positions to read; a hook point of one vector an image has only that one."""
+    tokens: Literal["patches", "cls", "text", "all"] = "patches"
+    """Tokens to read: patches are the image tokens in a language model, text its other words; a
+    hook point of one vector an image has only that one."""
     pooling: Literal["max", "mean"] = "max"
 
 
@@ -143,7 +181,25 @@ class TrainedSAE(_Reading):
         return self
 
 
-Dictionary = Annotated[Neurons | TrainedSAE, Field(discriminator="kind")]
+class PublishedSAE(_Frozen):
+    """Sparse autoencoders that somebody else trained."""
+
+    kind: Literal["published"]
+    sources: dict[str, str] = Field(min_length=1)
+    """Hook point -> the SAE: a file or folder, `hf:OWNER/REPO/PATH` or `sae-lens:RELEASE/ID`."""
+    revision: str | None = None
+    """Of hub repositories."""
+    models: tuple[str, ...] | None = None
+    tokens: Literal["patches", "cls", "text", "all"] = "patches"
+    pooling: Literal["max", "mean"] = "max"
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """Hook points to read."""
+        return tuple(self.sources)
+
+
+Dictionary = Annotated[Neurons | TrainedSAE | PublishedSAE, Field(discriminator="kind")]
 
 
 class Scores(_Frozen):
@@ -160,7 +216,61 @@ class Machine(_Frozen):
 
     device: str = "auto"
     """`auto` (CUDA, then MPS, then CPU) or a torch device."""
+    device_map: str | None = None
+    """As accelerate spreads a large model: `auto`, `balanced`, `sequential`."""
+    attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    """Implementation of attention; the model's own choice when not given."""
     batch_size: int = Field(128, ge=1)
+    """Images at once; halved where memory runs out."""
+    workers: int | None = Field(None, ge=1)
+    """Threads that read and prepare images; one a core, at most 16, when not given."""
+
+
+class Conversations(_Frozen):
+    """Images and what is said of them, in LLaVA's JSON."""
+
+    path: Path
+    """A list of {"id", "image", "conversations": [{"from": "human" or "gpt", "value"}, ...]}."""
+    images: Path
+    """The folder that `image` is a path in."""
+    limit: int | None = Field(None, ge=1)
+    """At most so many, from the beginning."""
+
+
+class Fit(_Frozen):
+    """How a projector is trained."""
+
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps; one pass over the data when not given."""
+    batch: int = Field(32, ge=1)
+    """Conversations to an optimizer step, over all processes."""
+    accumulate: int = Field(1, ge=1)
+    """Pieces in which such a batch goes through the model."""
+    lr: float = Field(1e-3, gt=0)
+    warmup: float = Field(0.03, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises; then it falls as a cosine."""
+    weight_decay: float = Field(0.0, ge=0)
+    max_text: int = Field(512, ge=8)
+    """Words beyond this many tokens are cut off."""
+    save_every: int = Field(200, ge=1)
+    """Steps between states from which a killed training goes on."""
+    seed: int = 0
+
+
+class FitProjector(_Frozen):
+    """The training of CLIP-Gemma's projector: `python -m pipeline fit-projector CONFIG`."""
+
+    name: str = Field(pattern=NAME)
+    model: Model
+    data: Conversations
+    fit: Fit = Fit()
+    machine: Machine = Machine()
+
+    @model_validator(mode="after")
+    def _joined(self) -> "FitProjector":
+        if self.model.family != "clip-gemma":
+            raise ValueError("model.family: only 'clip-gemma' has a projector to fit")
+        return self
 
 
 class RunConfig(_Frozen):
@@ -196,8 +306,16 @@ class RunConfig(_Frozen):
         return self.scores.default_encoder or next(iter(self.encoders))
 
 
-def parse(text: str, *, source: str = "config") -> RunConfig:
-    """A TOML text as a RunConfig.
+Settings = TypeVar("Settings", RunConfig, FitProjector)
+
+
+def parse(
+    text: str,
+    kind: type[Settings] = RunConfig,  # type: ignore[assignment]
+    *,
+    source: str = "config",
+) -> Settings:
+    """A TOML text as a RunConfig, or as another kind of settings.
 
     Raises:
         ConfigError: malformed TOML, an unknown key or a value out of range; one line a fault,
@@ -208,21 +326,24 @@ def parse(text: str, *, source: str = "config") -> RunConfig:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not TOML: {error}") from None
     try:
-        return RunConfig.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         lines = [_line(source, fault, data) for fault in error.errors()]
         raise ConfigError("\n".join(lines)) from None
 
 
-def load(path: Path) -> RunConfig:
-    """The RunConfig in the TOML file at `path`; raises ConfigError as `parse` does."""
+def load(
+    path: Path,
+    kind: type[Settings] = RunConfig,  # type: ignore[assignment]
+) -> Settings:
+    """The settings in the TOML file at `path`; raises ConfigError as `parse` does."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text; name a TOML file") from None
-    return parse(text, source=str(path))
+    return parse(text, kind, source=str(path))
 
 
 def _line(source: str, fault: Any, data: Any) -> str:

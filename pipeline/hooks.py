@@ -1,19 +1,31 @@
 """Reading and editing a model's activations: the only place that registers forward hooks.
 
-Both work on any `torch.nn.Module` whose output is a tensor, or a tuple that starts with one, and
-both leave the model as it was, also when an exception passes through. Hooks are put first
+Both leave the model as it was, also when an exception passes through. Hooks are put first
 (`prepend=True`): transformers captures hidden states with hooks of its own, and an edit that ran
 after those would change nothing that the model reads from the captured states.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 Edit = Callable[[Tensor], Tensor]
+"""acts [b, t, d] -> acts of that shape."""
+Where = Callable[[int, int, int], Tensor]
+"""(number of the first token, b, t) -> bool [b, t] on the CPU: which tokens of a call are meant."""
+
+
+class Hooked(Protocol):
+    """A model whose hook points have names."""
+
+    def module(self, hook: str) -> nn.Module:
+        """The module whose output is the hook point's activations."""
+
+    def stack(self, hook: str) -> nn.Module:
+        """The module around it that runs once a forward and is told the key-value cache."""
 
 
 class _Enough(BaseException):
@@ -21,15 +33,18 @@ class _Enough(BaseException):
 
 
 @contextlib.contextmanager
-def record(modules: Mapping[str, nn.Module], *, stop: bool = True) -> Iterator[dict[str, Tensor]]:
-    """Record the outputs of `modules` while the model runs once inside the `with`.
+def record(
+    model: Hooked, hooks: Sequence[str], *, stop: bool = True
+) -> Iterator[dict[str, Tensor]]:
+    """Record activations while the model runs once inside the `with`.
 
-        with record({"vision.3.resid_post": layer}) as acts:
-            model(**inputs)
+        with record(model, ["vision.3.resid_post"]) as acts:
+            model.forward(inputs)
         acts["vision.3.resid_post"]  # [b, t, d], detached
 
     Args:
-        modules: name of a hook point -> the module whose output it is.
+        model: an adapter, or anything that knows the modules of its hook points.
+        hooks: names of hook points.
         stop: leave the forward after the last of them (what follows in the `with` is skipped too).
 
     Yields:
@@ -41,43 +56,59 @@ def record(modules: Mapping[str, nn.Module], *, stop: bool = True) -> Iterator[d
     def keep(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             acts[name] = _tensor(output).detach()
-            if stop and len(acts) == len(modules):
+            if stop and len(acts) == len(set(hooks)):
                 raise _Enough
 
         return hook
 
     with contextlib.ExitStack() as stack:
-        for name, module in modules.items():
-            stack.callback(module.register_forward_hook(keep(name), prepend=True).remove)
+        for name in hooks:
+            handle = model.module(name).register_forward_hook(keep(name), prepend=True)
+            stack.callback(handle.remove)
         with contextlib.suppress(_Enough):
             yield acts
 
 
 @contextlib.contextmanager
-def edit(module: nn.Module, change: Edit) -> Iterator[None]:
-    """Replace the output of `module` by `change(output)` while inside the `with`.
+def edit(model: Hooked, hook: str, change: Edit, *, where: Where | None = None) -> Iterator[None]:
+    """Replace the activations at a hook point by `change(acts)` while inside the `with`.
+
+    Under `generate()` the language model is called once with the prompt and then once a token, or
+    in other pieces as its cache allows: `change` gets what each call computes, and `where` is told
+    where in the sequence that begins. Beams come as rows beside each other.
 
     Args:
-        module: the module whose output is edited.
         change: acts [b, t, d] -> acts of that shape; cast back to the output's dtype and device.
+        where: which tokens to change, all when not given; the others stay the same to the bit.
 
     Raises:
         ValueError: `change` returned another shape.
     """
+    first = 0  # number of the first token that this call computes
 
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+    def begin(_module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
+        nonlocal first
+        cache = kwargs.get("past_key_values")
+        first = 0 if cache is None else int(cache.get_seq_length())
+
+    def after(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         before = _tensor(output)
-        after = change(before)
-        if after.shape != before.shape:
-            raise ValueError(f"an edit made {tuple(after.shape)} of {tuple(before.shape)}")
-        after = after.to(device=before.device, dtype=before.dtype)
-        return after if isinstance(output, Tensor) else (after, *output[1:])
+        mask = None if where is None else where(first, *before.shape[:2])
+        if mask is not None and not mask.any():
+            return None
+        changed = change(before)
+        if changed.shape != before.shape:
+            raise ValueError(f"an edit made {tuple(changed.shape)} of {tuple(before.shape)}")
+        changed = changed.to(device=before.device, dtype=before.dtype)
+        if mask is not None:
+            changed = torch.where(mask[..., None].to(before.device), changed, before)
+        return changed if isinstance(output, Tensor) else (changed, *output[1:])
 
-    handle = module.register_forward_hook(hook, prepend=True)
-    try:
+    with contextlib.ExitStack() as stack:
+        starts = model.stack(hook).register_forward_pre_hook(begin, prepend=True, with_kwargs=True)
+        stack.callback(starts.remove)
+        stack.callback(model.module(hook).register_forward_hook(after, prepend=True).remove)
         yield
-    finally:
-        handle.remove()
 
 
 def _tensor(output: Any) -> Tensor:

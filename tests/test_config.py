@@ -64,7 +64,7 @@ def test_a_config_is_frozen() -> None:
         ("[models.clip]", "[models.clip]\nrevison = 'x'", "models.clip.revison"),
         ("k = 4", "k = 4\nkk = 5", "dictionaries.sae.kk"),
         ("k = 4", "k = 4\ntraining = { sample = 3 }", "dictionaries.sae.training.sample"),
-        ("[examples.source]", "[machine]\nworkers = 2\n[examples.source]", "machine.workers"),
+        ("[examples.source]", "[machine]\nthreads = 2\n[examples.source]", "machine.threads"),
     ],
 )
 def test_an_unknown_key_is_refused(before: str, after: str, key: str) -> None:

@@ -1,54 +1,42 @@
-"""What every model adapter offers, and the loading that they share."""
+"""What every model adapter offers: named hook points, inputs, and where the image is among them."""
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
 
 import torch
-from huggingface_hub.utils import logging as hub_logging
+from jaxtyping import Float
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers.utils import logging as transformers_logging
 
-from pipeline import hooks
+from pipeline import config, hooks
+from pipeline.models import layout as layouts
+from pipeline.models.layout import Layout
+from pipeline.models.loading import ModelError
+from pipeline.models.memory import Halving
 
 _HOOK = re.compile(r"^(?P<tower>[a-z]+)(\.(?P<layer>-?\d+))?\.(?P<point>[a-z_]+)$")
+LAYER_POINTS = ("attn_out", "mlp_out", "resid_post")
+Region = tuple[float, float, float, float]
 
 
-class ModelError(RuntimeError):
-    """A model cannot be had or has no such hook point; the message names it and the remedy."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which of a hook point's tokens are what, for one image.
+@dataclass(frozen=True, eq=False)
+class HookPoint:
+    """A place in the model whose activations are read: `vision.3.resid_post`.
 
     Attributes:
-        tokens: positions in all; 1 where the hook point has one vector an image.
-        cls: positions of CLS or other special tokens.
-        patches: positions of the patches, in reading order; empty without patches.
+        layer: number of the layer, from 0; None for the projection.
+        depth: how far into the model, for ordering: layers and the projection count 1 each.
+        d_in: width of the activations.
+        kinds: the kinds of token that it can have, as in `layout.KINDS`.
+        tokens: how many tokens a row has; None where that depends on the input.
         grid: rows and columns of the patches, or None.
+        module: the module whose output they are.
+        stack: the module around it that runs once a forward.
     """
-
-    tokens: int
-    cls: tuple[int, ...] = ()
-    patches: tuple[int, ...] = ()
-    grid: tuple[int, int] | None = None
-
-    def positions(self, tokens: str) -> tuple[int, ...]:
-        """The positions that `patches`, `cls` or `all` names; the only one where there is one."""
-        if self.tokens == 1 or tokens == "all":
-            return tuple(range(self.tokens))
-        return self.cls if tokens == "cls" else self.patches
-
-
-@dataclass(frozen=True)
-class HookPoint:
-    """A place in the model whose activations are read: `vision.3.resid_post`."""
 
     name: str
     tower: str
@@ -56,27 +44,150 @@ class HookPoint:
     point: str
     depth: int
     d_in: int
-    layout: Layout
+    kinds: tuple[str, ...]
+    tokens: int | None
+    grid: tuple[int, int] | None
+    module: nn.Module = field(repr=False)
+    stack: nn.Module = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Tower:
+    """A stack of transformer layers.
+
+    Attributes:
+        name: `vision` or `language`.
+        stack: the module around the layers, which runs once a forward.
+        width: of the residual stream.
+        attention: of a layer, the path of the module whose output attention adds to the residual
+            stream; where a norm follows, that norm.
+        mlp: the same of the MLP.
+        kinds, tokens, grid: as of HookPoint.
+    """
+
+    name: str
+    stack: Any
+    layers: nn.ModuleList | nn.Sequential
+    width: int
+    kinds: tuple[str, ...]
+    attention: str = "self_attn"
+    mlp: str = "mlp"
+    tokens: int | None = None
+    grid: tuple[int, int] | None = None
+
+    def hook_points(self, *, depth: int) -> Iterator[HookPoint]:
+        for number, layer in enumerate(self.layers):
+            paths = (self.attention, self.mlp, "")
+            for point, path in zip(LAYER_POINTS, paths, strict=True):
+                yield HookPoint(
+                    f"{self.name}.{number}.{point}",
+                    self.name,
+                    number,
+                    point,
+                    depth + number,
+                    self.width,
+                    self.kinds,
+                    self.tokens,
+                    self.grid,
+                    layer.get_submodule(path),
+                    self.stack,
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a model's forward takes, for a batch of examples; on the CPU.
+
+    Attributes:
+        tensors: by the model's own names, the first axis of each the examples.
+        sizes: width and height of each picture, in pixels; empty without pictures.
+    """
+
+    tensors: Mapping[str, Tensor]
+    sizes: tuple[tuple[int, int], ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def __getitem__(self, part: slice) -> "Inputs":
+        return Inputs({k: v[part] for k, v in self.tensors.items()}, self.sizes[part])
+
+    def pinned(self) -> "Inputs":
+        """The same in memory from which a GPU copies while it computes."""
+        return Inputs({k: v.pin_memory() for k, v in self.tensors.items()}, self.sizes)
 
 
 class Adapter(ABC):
-    """A model under study."""
+    """A model under study, in eval mode.
 
-    model: nn.Module
+    Attributes:
+        settings: as the run's config names it.
+        model: its forward takes `Inputs.tensors`.
+        device: where inputs go.
+        options: what else its forward is called with.
+    """
+
+    settings: config.Model
+    model: Any  # a Hugging Face or open_clip module
     device: torch.device
+    options: ClassVar[Mapping[str, Any]] = {}
 
     @property
     @abstractmethod
+    def towers(self) -> Sequence[Tower]:
+        """Its stacks of layers, in the order in which they run."""
+
+    @property
+    @abstractmethod
+    def projection(self) -> HookPoint | None:
+        """What leaves the vision tower, into the joint space or into the language model."""
+
+    @abstractmethod
+    def prepare(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> Inputs:
+        """The model's inputs for RGB images, and for prompts where it reads words; on the CPU."""
+
+    @abstractmethod
+    def layout(self, inputs: Inputs, hook: str) -> Layout:
+        """What the tokens of these inputs are at a hook point."""
+
+    def region(self, size: tuple[int, int]) -> Region:
+        """Left, top, right, bottom of what the model sees of a picture of this width and height, in
+        its pixels; may reach beyond it."""
+        return (0, 0, *size)
+
+    def boxes(self, inputs: Inputs, hook: str) -> Float[Tensor, "r t 4"]:
+        """Each patch's box (left, top, right, bottom) in the pixels of its picture; NaN for tokens
+        that are no patch."""
+        layout = self.layout(inputs, hook)
+        found = torch.full((*layout.cell.shape, 4), torch.nan)
+        if layout.grid is None:
+            return found
+        for row, example in enumerate(layout.example.tolist()):
+            cells = layouts.boxes(self.region(inputs.sizes[example]), layout.grid)
+            seen = layout.cell[row] >= 0
+            found[row, seen] = cells[layout.cell[row, seen]]
+        return found
+
+    @cached_property
     def hook_points(self) -> Mapping[str, HookPoint]:
         """Every hook point by its name, from the first layer to the last."""
+        points: list[HookPoint] = []
+        depth = 0
+        for tower in self.towers:
+            points += tower.hook_points(depth=depth)
+            depth += len(tower.layers)
+            if tower.name == "vision" and self.projection is not None:
+                points.append(self.projection)
+                depth += 1
+        return {point.name: point for point in points}
 
-    @abstractmethod
     def module(self, hook: str) -> nn.Module:
         """The module whose output is the hook point's activations."""
+        return self.resolve(hook).module
 
-    @abstractmethod
-    def prepare(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """The model's inputs for RGB images, on the CPU."""
+    def stack(self, hook: str) -> nn.Module:
+        """The module around it that runs once a forward."""
+        return self.resolve(hook).stack
 
     def resolve(self, hook: str) -> HookPoint:
         """The hook point of this name; a negative layer counts from the last.
@@ -91,82 +202,50 @@ class Adapter(ABC):
                 for p in self.hook_points.values()
                 if (p.tower, p.point) == (match["tower"], match["point"]) and p.layer is not None
             ]
-            at = int(match["layer"])
-            if -at <= len(same):
-                return same[at]
+            if -int(match["layer"]) <= len(same):
+                return same[int(match["layer"])]
         if hook not in self.hook_points:
-            names = list(self.hook_points)
-            raise ModelError(f"no hook point {hook!r}; there are {', '.join(names)}")
+            raise ModelError(f"no hook point {hook!r}; there are {self._names()}")
         return self.hook_points[hook]
 
+    def forward(self, inputs: Inputs) -> Any:
+        """The model's own forward, on its device."""
+        tensors = {k: v.to(self.device, non_blocking=True) for k, v in inputs.tensors.items()}
+        return self.model(**tensors, **self.options)
+
     @torch.inference_mode()
-    def record(self, inputs: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    def record(self, inputs: Inputs, names: Sequence[str]) -> dict[str, Tensor]:
         """Activations of one batch at the hook points `names`.
 
         Returns:
-            name -> [b, t, d_in], t the layout's tokens, in the model's dtype on its device.
+            name -> [r, t, d_in] as its layout says, in the model's dtype on its device.
         """
-        on_device = {key: value.to(self.device) for key, value in inputs.items()}
-        with hooks.record({name: self.module(name) for name in names}) as acts:
-            self.model(**on_device)
+        with hooks.record(self, names) as acts:
+            self.forward(inputs)
         return {name: a if a.ndim == 3 else a[:, None] for name, a in acts.items()}
 
+    def recorded(
+        self, inputs: Inputs, names: Sequence[str]
+    ) -> Iterator[tuple[Inputs, dict[str, Tensor]]]:
+        """The batch in pieces that fit in memory, each with its activations.
 
-def pretrained(loader: Any, name: str, *, revision: str | None = None, **options: Any) -> Any:
-    """`loader.from_pretrained(name)`, its failures told in one line.
-
-    Raises:
-        ModelError: no such folder or model, no network, gated, or files that do not fit the class.
-    """
-    loud, retries = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # it lists every weight of the towers not wanted
-    hub_logging.set_verbosity_error()  # it tells of every retry; the error below tells of all
-    try:
-        return loader.from_pretrained(name, revision=revision, **options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(_why(name, error)) from error
-    finally:
-        transformers_logging.set_verbosity(loud)
-        hub_logging.set_verbosity(retries)
-
-
-def pretrained_model(loader: Any, name: str, **options: Any) -> Any:
-    """A model as `pretrained` gives it, with every weight from its files.
-
-    Raises:
-        ModelError: as `pretrained`, or weights are lacking, which transformers draws at random.
-    """
-    model, info = pretrained(loader, name, output_loading_info=True, **options)
-    if lacking := sorted(info["missing_keys"]):
-        raise ModelError(
-            f"model {name}: its files lack {len(lacking)} weights of {type(model).__name__} "
-            f"({lacking[0]}, ...); use a checkpoint that holds the whole model"
+        Raises:
+            ModelError: not even one example fits.
+        """
+        yield from self._fits.run(
+            len(inputs),
+            lambda start, end: (inputs[start:end], self.record(inputs[start:end], names)),
         )
-    return model
 
+    @cached_property
+    def _fits(self) -> Halving:
+        return Halving(f"model {self.settings.id}")
 
-def pick_device(name: str) -> str:
-    """`auto` as CUDA, then Apple's MPS, then the CPU; any other name as it is."""
-    if name != "auto":
-        return name
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _why(name: str, error: Exception) -> str:
-    text = f"{error} {error.__cause__ or ''}".replace(name, "").lower()
-    first = (str(error) or type(error).__name__).strip().splitlines()[0]
-    if "gated" in text or re.search(r"\b40[13] client error", text):
-        return (
-            f"model {name}: gated, private or misspelt; check the name, accept its licence on "
-            f"https://huggingface.co/{name} and set HF_TOKEN to a token that may read it"
-        )
-    if Path(name).is_dir():
-        return (
-            f"model {name}: the folder cannot be loaded ({first}); it needs config.json and weights"
-        )
-    return (
-        f"model {name}: cannot be had ({first}); check the name and the network, "
-        "or download it and name its folder"
-    )
+    def _names(self) -> str:
+        layers = [
+            f"{tower.name}.LAYER.POINT with LAYER 0 to {len(tower.layers) - 1} "
+            f"and POINT {', '.join(LAYER_POINTS)}"
+            for tower in self.towers
+        ]
+        rest = [point.name for point in self.hook_points.values() if point.layer is None]
+        return "; ".join([*layers, *rest])

@@ -1,0 +1,50 @@
+"""Gemma 2, or another decoder of Hugging Face: words alone."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from PIL import Image
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pipeline import config
+from pipeline.models import parts
+from pipeline.models.adapter import Adapter, Inputs, Tower
+from pipeline.models.layout import Layout
+from pipeline.models.loading import pretrained, pretrained_model, weights_options
+
+
+class Gemma2Adapter(Adapter):
+    """A `Gemma2ForCausalLM`; it reads the examples' captions."""
+
+    prompt = "{caption}"
+    projection = None
+    options: ClassVar = {"use_cache": False}
+
+    def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
+        self.settings = settings
+        self.model = pretrained_model(
+            AutoModelForCausalLM,
+            settings.id,
+            machine=machine,
+            device=device,
+            **weights_options(settings),
+        )
+        self.device = torch.device(device)
+        self.tokenizer = pretrained(AutoTokenizer, settings.id, revision=settings.revision)
+        self.tokenizer.padding_side = "left"
+
+    @cached_property
+    def towers(self) -> Sequence[Tower]:
+        decoder = parts.find(self.model, ("model",), what="decoder")
+        return [parts.language_tower(decoder, kinds=("special", "text"))]
+
+    def prepare(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> Inputs:
+        made = self.tokenizer(list(prompts), padding=True, return_tensors="pt")
+        return Inputs({name: made[name] for name in ("input_ids", "attention_mask")})
+
+    def layout(self, inputs: Inputs, hook: str) -> Layout:
+        ids, mask = inputs.tensors["input_ids"], inputs.tensors["attention_mask"]
+        kind = parts.word_kinds(ids, mask, self.tokenizer)
+        return Layout(kind, torch.arange(len(ids)), torch.full(ids.shape, -1))

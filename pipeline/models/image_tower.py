@@ -1,0 +1,97 @@
+"""What the adapters of contrastive models share: an image tower and the joint space behind it."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+from transformers import AutoConfig, AutoImageProcessor
+
+from pipeline import config
+from pipeline.models import parts
+from pipeline.models.adapter import Adapter, HookPoint, Inputs, Region, Tower
+from pipeline.models.layout import Layout
+from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
+
+
+class ImageTower(Adapter):
+    """A Hugging Face contrastive model's image tower; its text tower is not loaded.
+
+    Attributes:
+        family: what the errors call it.
+        model_types: of the configs that it loads.
+        loader: the class of its image tower.
+    """
+
+    family: str
+    model_types: tuple[str, ...]
+    loader: Any
+
+    def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        name, revision = settings.id, settings.revision
+        described = pretrained(AutoConfig, name, revision=revision)
+        if described.model_type not in self.model_types:
+            raise ModelError(
+                f"model {name}: is {described.model_type}, not {self.family}; mend models.*.family"
+            )
+        self.model = pretrained_model(
+            self.loader,
+            name,
+            machine=machine,
+            device=device,
+            config=self.vision_config(described),
+            **weights_options(settings),
+        )
+        self.processor = pretrained(AutoImageProcessor, name, revision=revision)
+
+    def vision_config(self, described: Any) -> Any:
+        """The image tower's config, out of that of the whole model."""
+        return getattr(described, "vision_config", described)
+
+    @property
+    @abstractmethod
+    def joint(self) -> tuple[nn.Module, int]:
+        """The module whose output is the joint embedding, and its width."""
+
+    @cached_property
+    def towers(self) -> Sequence[Tower]:
+        inner = getattr(self.model, "vision_model", self.model)
+        return [parts.vision_tower(inner)]
+
+    @cached_property
+    def projection(self) -> HookPoint:
+        module, width = self.joint
+        (tower,) = self.towers
+        return HookPoint(
+            name="vision.projection",
+            tower="vision",
+            layer=None,
+            point="projection",
+            depth=len(tower.layers),
+            d_in=width,
+            kinds=("image",),
+            tokens=1,
+            grid=None,
+            module=module,
+            stack=tower.stack,
+        )
+
+    def prepare(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> Inputs:
+        pixels = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
+        dtype = getattr(torch, self.settings.dtype)
+        return Inputs({"pixel_values": pixels.to(dtype)}, tuple(image.size for image in images))
+
+    def layout(self, inputs: Inputs, hook: str) -> Layout:
+        point = self.resolve(hook)
+        if point.grid is None or point.tokens is None:
+            return Layout.whole(len(inputs))
+        cells = point.grid[0] * point.grid[1]
+        return Layout.of_patches(len(inputs), grid=point.grid, cls_tokens=point.tokens - cells)
+
+    def region(self, size: tuple[int, int]) -> Region:
+        return parts.seen_region(self.processor, size)

@@ -1,0 +1,118 @@
+"""Which token of a batch's activations is what: where the image is, and where the words are."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pipeline.hooks import Where
+
+KINDS = ("pad", "image", "cls", "patch", "special", "text")
+"""What a token can be, by its code:
+
+- pad: filling, of no meaning, as the padded rim of a tile;
+- image: one vector that stands for the whole image, as a contrastive model's projection;
+- cls: a vision tower's CLS and register tokens;
+- patch: a part of the image, in the vision tower, behind the projector or as an image token of
+  the language model;
+- special: a language model's tokens without words of their own (BOS, the ends of image rows);
+- text: words.
+"""
+
+Tokens = Literal["patches", "cls", "text", "all"]
+Scope = Literal["image", "prompt", "generated", "all"]
+
+_READ: dict[str, tuple[str, ...]] = {
+    "patches": ("image", "patch"),
+    "cls": ("image", "cls"),
+    "text": ("image", "text"),
+    "all": KINDS[1:],
+}
+_SCOPES: dict[str, tuple[str, ...]] = {
+    "image": ("image", "cls", "patch"),
+    "prompt": ("special", "text"),
+    "generated": (),
+    "all": KINDS[1:],
+}
+
+
+def code(kind: str) -> int:
+    """The number that stands for a kind of token in `Layout.kind`."""
+    return KINDS.index(kind)
+
+
+def kinds_read(tokens: Tokens) -> tuple[str, ...]:
+    """The kinds of token that a dictionary with this setting reads."""
+    return _READ[tokens]
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What the tokens of one batch are, at one hook point; on the CPU.
+
+    Attributes:
+        kind: code of each token's kind, as in KINDS.
+        example: which example of the batch a row belongs to, rising; a tiled image has several.
+        cell: of patches the cell of the image's grid in which they lie, in reading order; else -1.
+            The patches of a tile may share a cell.
+        grid: rows and columns of the cells, or None where patches have no grid.
+    """
+
+    kind: Int[Tensor, "r t"]
+    example: Int[Tensor, " r"]
+    cell: Int[Tensor, "r t"]
+    grid: tuple[int, int] | None = None
+
+    @classmethod
+    def whole(cls, examples: int) -> "Layout":
+        """One vector an image."""
+        kind = torch.full((examples, 1), code("image"), dtype=torch.int8)
+        return cls(kind, torch.arange(examples), torch.full((examples, 1), -1))
+
+    @classmethod
+    def of_patches(cls, examples: int, *, grid: tuple[int, int], cls_tokens: int) -> "Layout":
+        """CLS tokens, then the patches in reading order."""
+        patches = grid[0] * grid[1]
+        cell = torch.cat([torch.full((cls_tokens,), -1), torch.arange(patches)])
+        kind = torch.where(cell < 0, code("cls"), code("patch")).to(torch.int8)
+        return cls(
+            kind.expand(examples, -1), torch.arange(examples), cell.expand(examples, -1), grid
+        )
+
+    @property
+    def examples(self) -> int:
+        """How many examples the batch holds."""
+        return int(self.example[-1]) + 1 if len(self.example) else 0
+
+    def read(self, tokens: Tokens) -> Bool[Tensor, "r t"]:
+        """The tokens that `patches`, `cls`, `text` or `all` names; where there is one vector an
+        image, each of them names it."""
+        return self._any(kinds_read(tokens))
+
+    def where(self, scope: Scope) -> Where:
+        """For `hooks.edit`: the image's tokens, the words of the prompt, what is generated after
+        it, or all of these. Rows that beams or repeated sampling add are those of their example."""
+        prompt, generated = self._any(_SCOPES[scope]), scope in ("generated", "all")
+
+        def mask(first: int, rows: int, tokens: int) -> Tensor:
+            known = prompt[:, first : first + tokens]
+            new = torch.full((len(prompt), tokens - known.shape[1]), generated)
+            return torch.cat([known, new], 1).repeat_interleave(rows // len(prompt), 0)
+
+        return mask
+
+    def _any(self, kinds: tuple[str, ...]) -> Bool[Tensor, "r t"]:
+        codes = torch.tensor([code(kind) for kind in kinds], dtype=torch.int8)
+        return torch.isin(self.kind, codes)
+
+
+def boxes(region: tuple[float, float, float, float], grid: tuple[int, int]) -> Float[Tensor, "p 4"]:
+    """The cells' boxes (left, top, right, bottom) where `grid` divides `region`, in reading order,
+    in the units of `region`: pixels of the picture."""
+    left, top, right, bottom = region
+    x = torch.linspace(left, right, grid[1] + 1)
+    y = torch.linspace(top, bottom, grid[0] + 1)
+    rows, columns = (a.flatten() for a in torch.meshgrid(*map(torch.arange, grid), indexing="ij"))
+    return torch.stack([x[columns], y[rows], x[columns + 1], y[rows + 1]], 1)

@@ -1,0 +1,121 @@
+"""OpenCLIP (open_clip_torch): its own vision transformers, and timm's as SigLIP uses them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor, nn
+
+from pipeline import config
+from pipeline.models import parts
+from pipeline.models.adapter import Inputs, Region, Tower
+from pipeline.models.image_tower import ImageTower
+from pipeline.models.loading import LOADING_ERRORS, ModelError, quiet, why
+
+
+class OpenClipAdapter(ImageTower):
+    """The image tower of an open_clip model; its text tower is dropped after loading.
+
+    Its id is ARCHITECTURE/PRETRAINED as open_clip lists them (`ViT-B-32/laion2b_s34b_b79k`), a hub
+    repository (`hf-hub:OWNER/NAME`), or a folder that holds `open_clip_config.json` and weights.
+    """
+
+    def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        self.model, self._transform = load_openclip(settings.id, device=device)
+        self.model.to(getattr(torch, settings.dtype))
+
+    @cached_property
+    def towers(self) -> Sequence[Tower]:
+        trunk = getattr(self.model, "trunk", None)
+        if trunk is None:
+            grid, special = self.model.grid_size, 1
+            layers = parts.find(self.model, ("transformer.resblocks",), what="layers")
+            paths = ("ls_1", "ls_2")
+        else:
+            grid, special = trunk.patch_embed.grid_size, trunk.num_prefix_tokens
+            layers = parts.find(trunk, ("blocks",), what="layers")
+            paths = ("ls1", "ls2")
+        assert isinstance(layers, nn.ModuleList | nn.Sequential)
+        return [
+            Tower(
+                "vision",
+                self.model,
+                layers,
+                trunk.embed_dim if trunk is not None else self.model.transformer.width,
+                ("cls", "patch") if special else ("patch",),
+                attention=paths[0],
+                mlp=paths[1],
+                tokens=special + grid[0] * grid[1],
+                grid=(grid[0], grid[1]),
+            )
+        ]
+
+    @property
+    def joint(self) -> tuple[nn.Module, int]:
+        head = getattr(self.model, "head", None)
+        if head is None:
+            return self.model, int(self.model.output_dim)
+        # timm's towers end in a head that may be empty.
+        widths = [m.out_features for m in head.modules() if isinstance(m, nn.Linear)]
+        return self.model, int(widths[-1] if widths else self.model.trunk.num_features)
+
+    def prepare(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> Inputs:
+        pixels = torch.stack([self._transform(image) for image in images])
+        dtype = getattr(torch, self.settings.dtype)
+        return Inputs({"x": pixels.to(dtype)}, tuple(image.size for image in images))
+
+    def region(self, size: tuple[int, int]) -> Region:
+        shown = self.model.preprocess_cfg
+        side = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
+        if shown["resize_mode"] != "shortest":
+            return (0, 0, *size)
+        width, height = size
+        scale = side / min(size)
+        left, top = (width - side / scale) / 2, (height - side / scale) / 2
+        return (left, top, width - left, height - top)
+
+
+def load_openclip(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image], Tensor]]:
+    """An open_clip model's image tower in eval mode, and the transform of its pictures.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    weights: str | None = None
+    architecture = name
+    if Path(name).is_dir():
+        architecture = f"local-dir:{name}"
+    elif not name.startswith("hf-hub:"):
+        architecture, _, weights = name.partition("/")
+        if weights not in open_clip.list_pretrained_tags_by_model(architecture):
+            raise ModelError(
+                f"model {name}: open_clip has no such weights; name ARCHITECTURE/PRETRAINED as "
+                "open_clip.list_pretrained() gives them, hf-hub:OWNER/NAME, or a folder"
+            )
+    with quiet(), _placed(device):
+        try:
+            model = open_clip.create_model(
+                architecture,
+                weights,
+                device=device,
+                load_weights=device != "meta",
+                require_pretrained=device != "meta",
+            )
+        except LOADING_ERRORS as error:
+            raise ModelError(why(name, error)) from error
+    visual = model.visual
+    settings = PreprocessCfg(**visual.preprocess_cfg)
+    return visual.eval(), image_transform_v2(settings, is_train=False)
+
+
+def _placed(device: str) -> AbstractContextManager[Any]:
+    """Where tensors are made: on `meta` nothing is."""
+    return torch.device("meta") if device == "meta" else nullcontext()

@@ -1,0 +1,12 @@
+"""PaliGemma and PaliGemma 2: SigLIP's patches through a linear projector into Gemma."""
+
+from pipeline.models.llava import LlavaAdapter
+
+
+class PaliGemmaAdapter(LlavaAdapter):
+    """A `PaliGemmaForConditionalGeneration`; image tokens, then the prompt."""
+
+    prompt = "caption en"
+
+    def bare(self, prompt: str) -> str:
+        return f"{self.processor.image_token}{prompt}"

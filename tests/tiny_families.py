@@ -1,0 +1,280 @@
+"""Tiny models with random weights of every family, saved with real processors and tokenizers."""
+
+import json
+from pathlib import Path
+
+import torch
+from tiny import JOINT, LAYERS, PATCH, SIDE, WIDTH, clip_config, seeded
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GemmaConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextImageProcessor,
+    LlavaNextProcessor,
+    LlavaProcessor,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    PaliGemmaProcessor,
+    PreTrainedTokenizerFast,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
+    SiglipVisionConfig,
+)
+
+WORDS = 24
+"""Width of the tiny language models."""
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", "<image>", "<unused0>", "<end_of_turn>")
+VOCABULARY = (
+    *SPECIAL,
+    "\n",
+    *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:?! ",
+)
+TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | upper }}: "
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+
+
+def tokenizer(*, image_token: str | None = "<image>", **more: object) -> PreTrainedTokenizerFast:
+    """One token a letter, after a first token, as Llama's and Gemma's begin."""
+    known = {word: i for i, word in enumerate(VOCABULARY)}
+    raw = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    raw.post_processor = TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", known["<bos>"])]
+    )
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        **more,
+    )
+    if image_token is not None:
+        made.add_special_tokens({"additional_special_tokens": [image_token]})
+    return made
+
+
+def vision_config() -> CLIPVisionConfig:
+    return clip_config().vision_config
+
+
+def siglip_vision_config() -> SiglipVisionConfig:
+    return SiglipVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=2 * WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=PATCH,
+    )
+
+
+def llama_config() -> LlamaConfig:
+    return LlamaConfig(
+        hidden_size=WORDS,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        vocab_size=len(VOCABULARY),
+        max_position_embeddings=512,
+        **_ends(),
+    )
+
+
+def gemma2_config(kind: type = Gemma2Config) -> Gemma2Config | GemmaConfig:
+    return kind(
+        hidden_size=WORDS,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=12,
+        vocab_size=len(VOCABULARY),
+        max_position_embeddings=512,
+        **_ends(),
+    )
+
+
+def _ends() -> dict[str, int]:
+    return {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+
+
+def clip_pictures() -> CLIPImageProcessor:
+    return CLIPImageProcessor(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
+
+
+def siglip_pictures() -> SiglipImageProcessor:
+    return SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
+
+
+def louder(model: torch.nn.Module, *, scale: float = 4) -> torch.nn.Module:
+    """As initialised, all images look alike and no word outweighs another."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim >= 2 and "position" not in name:
+                weight.mul_(scale)
+    return model
+
+
+def siglip(folder: Path, *, seed: int = 10) -> Path:
+    text = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 64,
+        "max_position_embeddings": 8,
+    }
+    settings = SiglipConfig(text_config=text, vision_config=siglip_vision_config().to_dict())
+    louder(seeded(SiglipModel, settings, seed)).save_pretrained(folder)
+    siglip_pictures().save_pretrained(folder)
+    return folder
+
+
+def openclip(folder: Path, *, timm: bool = False, seed: int = 11) -> Path:
+    """A folder as open_clip's `local-dir:` reads it."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    vision: dict[str, object] = {
+        "image_size": SIDE,
+        "layers": LAYERS,
+        "width": WIDTH,
+        "head_width": 16,
+        "patch_size": PATCH,
+    }
+    if timm:
+        vision = {
+            "image_size": 2 * SIDE,  # its patches are of 16 pixels
+            "timm_model_name": "test_vit",
+            "timm_pool": "token",
+            "timm_proj": "linear",
+        }
+    text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
+    described = {
+        "model_cfg": {"embed_dim": JOINT, "vision_cfg": vision, "text_cfg": text},
+        "preprocess_cfg": {"size": vision["image_size"], "mean": [0.5] * 3, "std": [0.5] * 3},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "open_clip_config.json").write_text(json.dumps(described))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(louder(model).state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def llava(
+    folder: Path, *, seed: int = 12, template: bool = True, strategy: str = "default"
+) -> Path:
+    settings = LlavaConfig(
+        vision_config=vision_config(),
+        text_config=llama_config(),
+        image_token_index=VOCABULARY.index("<image>"),
+        vision_feature_layer=-2,
+        vision_feature_select_strategy=strategy,
+    )
+    louder(seeded(LlavaForConditionalGeneration, settings, seed)).save_pretrained(folder)
+    LlavaProcessor(
+        image_processor=clip_pictures(),
+        tokenizer=tokenizer(),
+        patch_size=PATCH,
+        vision_feature_select_strategy=strategy,
+        num_additional_image_tokens=1,
+        image_token="<image>",
+        chat_template=TEMPLATE if template else None,
+    ).save_pretrained(folder)
+    return folder
+
+
+def llava_next(folder: Path, *, seed: int = 13) -> Path:
+    pinpoints = [[SIDE, 2 * SIDE], [2 * SIDE, SIDE], [2 * SIDE, 2 * SIDE], [SIDE, 3 * SIDE]]
+    settings = LlavaNextConfig(
+        vision_config=vision_config(),
+        text_config=llama_config(),
+        image_token_index=VOCABULARY.index("<image>"),
+        image_grid_pinpoints=pinpoints,
+        vision_feature_layer=-2,
+    )
+    louder(seeded(LlavaNextForConditionalGeneration, settings, seed)).save_pretrained(folder)
+    pictures = LlavaNextImageProcessor(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_grid_pinpoints=pinpoints,
+    )
+    LlavaNextProcessor(
+        image_processor=pictures,
+        tokenizer=tokenizer(),
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token="<image>",
+        chat_template=TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def paligemma(folder: Path, *, seed: int = 14, second: bool = True) -> Path:
+    """PaliGemma 2, or the first with Gemma behind."""
+    settings = PaliGemmaConfig(
+        vision_config=siglip_vision_config(),
+        text_config=gemma2_config(Gemma2Config if second else GemmaConfig),
+        image_token_index=VOCABULARY.index("<image>"),
+        projection_dim=WORDS,
+    )
+    louder(seeded(PaliGemmaForConditionalGeneration, settings, seed)).save_pretrained(folder)
+    pictures = siglip_pictures()
+    pictures.image_seq_length = (SIDE // PATCH) ** 2
+    PaliGemmaProcessor(image_processor=pictures, tokenizer=tokenizer()).save_pretrained(folder)
+    return folder
+
+
+def gemma2(folder: Path, *, seed: int = 15) -> Path:
+    louder(seeded(Gemma2ForCausalLM, gemma2_config(), seed)).save_pretrained(folder)
+    tokenizer(image_token=None).save_pretrained(folder)
+    return folder
+
+
+def gemma3(folder: Path, *, seed: int = 16) -> Path:
+    """A family without an adapter of its own: 4 image tokens for 16 patches."""
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3ImageProcessor,
+        Gemma3Processor,
+        Gemma3TextConfig,
+    )
+
+    names = {"boi_token": "<unused0>", "eoi_token": "<end_of_turn>", "image_token": "<image>"}
+    made = tokenizer(extra_special_tokens=names)
+    settings = Gemma3Config(
+        vision_config=siglip_vision_config(),
+        text_config=gemma2_config(Gemma3TextConfig),
+        mm_tokens_per_image=4,
+        boi_token_index=VOCABULARY.index("<unused0>"),
+        eoi_token_index=VOCABULARY.index("<end_of_turn>"),
+        image_token_index=VOCABULARY.index("<image>"),
+    )
+    louder(seeded(Gemma3ForConditionalGeneration, settings, seed)).save_pretrained(folder)
+    Gemma3Processor(
+        image_processor=Gemma3ImageProcessor(size={"height": SIDE, "width": SIDE}),
+        tokenizer=made,
+        image_seq_length=4,
+    ).save_pretrained(folder)
+    return folder
