@@ -40,7 +40,8 @@ class OpenClipAdapter(ImageTower):
             layers = parts.find(self.model, ("transformer.resblocks",), what="layers")
             paths = ("ls_1", "ls_2")
         else:
-            grid, special = trunk.patch_embed.grid_size, trunk.num_prefix_tokens
+            grid = parts.patch_grid(self.model.image_size, trunk.patch_embed)
+            special = trunk.num_prefix_tokens
             layers = parts.find(trunk, ("blocks",), what="layers")
             paths = ("ls1", "ls2")
         assert isinstance(layers, nn.ModuleList | nn.Sequential)
