@@ -199,7 +199,7 @@ def pictures(connection: Connection, example_ids: Sequence[int]) -> dict[int, by
 
 def examples(connection: Connection, example_ids: Sequence[int]) -> dict[int, Example]:
     """What is known of these examples, by id."""
-    sql = "SELECT example_id, uri, captions, label, tags FROM examples"
+    sql = "SELECT example_id, uri, captions, label, tags, width / height FROM examples"
     return {row[0]: Example(*row) for row in _among(connection, sql, example_ids)}
 
 
@@ -240,8 +240,9 @@ def _where(dictionary_id: str, chosen: Filter) -> tuple[str, list[Any]]:
 def _records(
     connection: Connection, kind: type[T], sql: str, values: Sequence[Any] = ()
 ) -> list[T]:
-    """The rows as records of `kind`; columns that it does not have are left out."""
+    """The rows as records of `kind`; columns that it does not have are left out, and what an older
+    bundle lacks is as the record's default says."""
     cursor = connection.cursor().execute(sql, list(values))
     names = [column[0] for column in cursor.description or ()]
-    wanted = [(f.name, names.index(f.name)) for f in fields(kind)]  # type: ignore[arg-type]
+    wanted = [(f.name, names.index(f.name)) for f in fields(kind) if f.name in names]  # type: ignore[arg-type]
     return [kind(**{name: row[at] for name, at in wanted}) for row in cursor.fetchall()]

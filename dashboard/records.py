@@ -28,6 +28,7 @@ class Dictionary:
     models: int
     """How many models the bundle holds."""
     ms: float | None
+    grid_fit: str | None = None
 
     @property
     def place(self) -> str:
@@ -148,3 +149,5 @@ class Example:
     captions: list[str]
     label: str | None
     tags: list[str]
+    aspect: float = 1.0
+    """Width over height."""

@@ -79,10 +79,19 @@ def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
 
 
 def top_images(
-    top: Sequence[Top], known: Mapping[int, Example], pictures: Mapping[int, bytes]
+    top: Sequence[Top],
+    known: Mapping[int, Example],
+    pictures: Mapping[int, bytes],
+    *,
+    whole: bool = False,
 ) -> list[dict[str, Any]]:
-    """The top images as the component `topimages` takes them."""
-    return [_image(one, known.get(one.example_id), pictures.get(one.example_id)) for one in top]
+    """The top images as the component `topimages` takes them; `whole` where the patches cover all
+    of a picture and not the square that is shown."""
+    images = [_image(one, known.get(one.example_id), pictures.get(one.example_id)) for one in top]
+    for image, one in zip(images, top, strict=True):
+        example = known.get(one.example_id)
+        image["aspect"] = example.aspect if whole and example else 1.0
+    return images
 
 
 def _image(one: Top, example: Example | None, picture: bytes | None) -> dict[str, Any]:

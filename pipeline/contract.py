@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 VERSION = f"{MAJOR}.{MINOR}"
 
 TOP_K = 16
@@ -174,7 +174,7 @@ DICTIONARIES = Table(
                 "features of each Matryoshka level, inner first; may be empty",
             ),
             _field("source", TEXT, "where its weights come from"),
-            _field("tokens", TEXT, "the positions it reads: `patches`, `cls` or `all`"),
+            _field("tokens", TEXT, "the tokens it reads: `patches`, `cls`, `text` or `all`"),
             _field(
                 "pooling", TEXT, "how positions become one activation an image: `max` or `mean`"
             ),
@@ -186,6 +186,13 @@ DICTIONARIES = Table(
                 null=True,
             ),
             _field("grid_width", I16, "columns of patches", "patches", null=True),
+            _field(
+                "grid_fit",
+                TEXT,
+                "what the grid covers: `crop`, the square centre of the picture, or `whole`, all of "
+                "it; null without a grid, and in bundles before 1.1",
+                null=True,
+            ),
             _field("l0", F32, "mean number of active features a token, on val", "features"),
             _field(
                 "fvu", F32, "fraction of variance unexplained, on val, over its tokens", "0 is best"
@@ -312,7 +319,7 @@ RECONSTRUCTION = Table(
     pa.schema(
         [
             _DICTIONARY,
-            _field("token_type", TEXT, "`patch`, `cls`, or `image` (one vector an image)"),
+            _field("token_type", TEXT, "`patch` (in a language model its image token), `cls`, `text`, `special`, or `image` (one vector an image)"),
             _field("tokens", I64, "tokens measured", "tokens"),
             _field("mse", F64, "mean over tokens of the squared error's sum over the width", "activation squared"),
             _field("fvu", F64, "sum of squared errors over the sum of squares about the mean", "0 is best"),

@@ -10,12 +10,12 @@ import io
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from PIL import Image
 
@@ -24,6 +24,8 @@ from pipeline.demo import scenes
 from pipeline.pictures import Unreadable, read_rgb
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 
 _SPLIT_FOLDERS = {"train": "train", "val": "val"}
 _SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "val"}
@@ -282,18 +284,27 @@ class HuggingFaceReader:
         return [names[v] if v is not None and v >= 0 else None for v in values] if names else values
 
 
+Pictures = list[tuple[Example, Image.Image]]
+
+
 def read(
     source: Reader,
     wanted: Sequence[Example],
+    prepare: Callable[[Pictures], T],
     *,
     batch: int,
     skipped: dict[str, str],
-    workers: int = 4,
-) -> Iterator[list[tuple[Example, Image.Image]]]:
-    """The readable ones of `wanted` with their pictures, in order, in lists of up to `batch`.
+    workers: int | None = None,
+) -> Iterator[tuple[Pictures, T]]:
+    """The readable ones of `wanted` with their pictures, in order, in lists of up to `batch`, each
+    with what `prepare` makes of it.
 
-    The next batch is read in threads while the caller works on this one. What cannot be read goes
-    into `skipped`: uri -> reason.
+    Both are done in threads, some batches ahead of the caller. What cannot be read goes into
+    `skipped`: uri -> reason.
+
+    Args:
+        prepare: called in threads, on several batches at once.
+        workers: threads that read; one a core, at most 16, when not given.
     """
 
     def one(example: Example) -> tuple[Example, Image.Image | Unreadable]:
@@ -302,16 +313,26 @@ def read(
         except Unreadable as error:
             return example, error
 
-    with ThreadPoolExecutor(workers) as pool:
-        starts = range(0, len(wanted), batch)
-        pending = deque([pool.submit(one, e) for e in wanted[:batch]])
-        for start in starts:
-            pending.extend(pool.submit(one, e) for e in wanted[start + batch : start + 2 * batch])
-            results = [pending.popleft().result() for _ in wanted[start : start + batch]]
-            skipped |= {e.uri: str(r) for e, r in results if isinstance(r, Unreadable)}
-            whole = [(e, r) for e, r in results if not isinstance(r, Unreadable)]
-            if whole:
-                yield whole
+    def whole(reading: Sequence[Future[Any]]) -> tuple[dict[str, str], list[tuple[Pictures, T]]]:
+        results = [each.result() for each in reading]
+        lost = {e.uri: str(r) for e, r in results if isinstance(r, Unreadable)}
+        found = [(e, r) for e, r in results if not isinstance(r, Unreadable)]
+        return lost, [(found, prepare(found))] if found else []
+
+    count = workers or min(16, os.cpu_count() or 4)
+    ahead = max(2, count // 4)
+    # Preparers have threads of their own, so that they never wait for one of their own kind.
+    with ThreadPoolExecutor(count) as readers, ThreadPoolExecutor(ahead) as preparers:
+        pending: deque[Future[tuple[dict[str, str], list[tuple[Pictures, T]]]]] = deque()
+        starts = deque(range(0, len(wanted), batch))
+        while starts or pending:
+            while starts and len(pending) <= ahead:
+                start = starts.popleft()
+                reading = [readers.submit(one, e) for e in wanted[start : start + batch]]
+                pending.append(preparers.submit(whole, reading))
+            lost, made = pending.popleft().result()
+            skipped |= lost
+            yield from made
 
 
 def _refuse_unusable(found: list[Example]) -> None:

@@ -14,7 +14,7 @@ from pipeline import config, contract
 from pipeline.examples import Example
 from pipeline.store import content_key, fingerprint_files
 
-VERSIONS = {"collect": 1, "train": 1, "encode": 1, "score": 1, "publish": 1}
+VERSIONS = {"collect": 1, "train": 1, "encode": 2, "score": 1, "publish": 1}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,10 @@ def control_name(run: config.RunConfig, place: Place) -> str:
 
 def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
     """Every step's plan, in the order in which they run."""
-    weights = {name: model_identity(m.id, m.revision) for name, m in run.models.items()}
+    weights = {
+        name: content_key(weights_identity(m), m.family, m.dtype, m.quantization, m.prompt)
+        for name, m in run.models.items()
+    }
     judges = {name: model_identity(e.id, e.revision) for name, e in run.encoders.items()}
     collect = _collect(run, found, weights, judges)
     train = _train(run, collect)
@@ -97,6 +100,45 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
     return {
         p.step: p for p in (collect, train, encode, score, _publish(run, collect, train, score))
     }
+
+
+def weights_identity(model: config.Model) -> str:
+    """The files that a model under study consists of.
+
+    Raises:
+        ConfigError: a part of it cannot be found.
+    """
+    parts = [model_identity(model.id, model.revision)]
+    if model.vision is not None:
+        parts.append(model_identity(model.vision, model.vision_revision))
+    if model.projector is not None:
+        parts.append(file_identity(model.projector, what="projector"))
+    return "+".join(parts)
+
+
+def file_identity(path: Path, *, what: str) -> str:
+    """A file by its content.
+
+    Raises:
+        ConfigError: no such file.
+    """
+    if not path.is_file():
+        raise config.ConfigError(f"{what} {path}: no such file")
+    return fingerprint_files(path)
+
+
+def source_identity(source: str, revision: str | None) -> str:
+    """A published SAE: local files by their content, anything else by name and revision.
+
+    Raises:
+        ConfigError: no such file or folder.
+    """
+    if source.startswith(("hf:", "sae-lens:")):
+        return f"{source}@{revision or 'main'}"
+    path = Path(source)
+    if path.is_dir():
+        return fingerprint_files(path)
+    return file_identity(path, what="SAE")
 
 
 def model_identity(name: str, revision: str | None) -> str:
@@ -124,7 +166,7 @@ def _collect(
     trained = [p for p in places(run) if _is_trained(run, p)]
     reads = sorted({(p.model, p.hook, run.dictionaries[p.dictionary].tokens) for p in trained})
     train_facts = {
-        "weights": {m: (weights[m], run.models[m].dtype) for m, _, _ in reads},
+        "weights": {m: weights[m] for m, _, _ in reads},
         "reads": reads,
         "tokens": run.examples.training_tokens,
     }
@@ -157,6 +199,10 @@ def _train(run: config.RunConfig, collect: Plan) -> Plan:
             key = content_key("train", VERSIONS["train"], how, str(place), acts)
             spec = {"place": place, "acts": acts}
             units.append(Unit(str(place), key, settings.training.samples, spec))
+        elif isinstance(settings, config.PublishedSAE):
+            opened = source_identity(settings.sources[place.hook], settings.revision)
+            key = content_key("train", VERSIONS["train"], "published", opened, str(place))
+            units.append(Unit(str(place), key, 1, {"place": place, "acts": []}))
     return Plan(
         "train",
         "vectors",
@@ -168,10 +214,10 @@ def _train(run: config.RunConfig, collect: Plan) -> Plan:
 def _encode(run: config.RunConfig, collect: Plan, train: Plan, weights: Mapping[str, str]) -> Plan:
     saes = {str(unit.spec["place"]): unit.key for unit in train.units}
     units = []
-    for model, settings in run.models.items():
+    for model in run.models:
         here = places(run, model=model)
         facts = {
-            "weights": (weights[model], settings.dtype),
+            "weights": weights[model],
             "dictionaries": [
                 (str(p), saes.get(str(p)), _reading(run.dictionaries[p.dictionary])) for p in here
             ],
@@ -184,7 +230,6 @@ def _encode(run: config.RunConfig, collect: Plan, train: Plan, weights: Mapping[
                 "model": model,
                 "examples": unit.spec["examples"],
                 "dictionaries": [(p, saes.get(str(p))) for p in here],
-                "weights": weights[model],
             }
             units.append(Unit(f"{model}/{unit.name}", key, unit.weight, spec))
     return Plan(
@@ -258,7 +303,7 @@ def _is_trained(run: config.RunConfig, place: Place) -> bool:
     return isinstance(run.dictionaries[place.dictionary], config.TrainedSAE)
 
 
-def _reading(settings: config.Neurons | config.TrainedSAE) -> tuple[str, str]:
+def _reading(settings: config.Dictionary) -> tuple[str, str]:
     return settings.tokens, settings.pooling
 
 

@@ -45,9 +45,12 @@ def content_key(*facts: Any) -> str:
 
 
 def fingerprint_files(folder: Path, *, patterns: tuple[str, ...] = ("*",)) -> str:
-    """Hash of the names, sizes and bytes of the files in `folder` (of files over 64 MiB only the
-    first and last MiB, which tell two checkpoints apart without reading gigabytes)."""
+    """Hash of the names, sizes and bytes of the files in `folder`, or of the one file that it is
+    (of files over 64 MiB only the first and last MiB, which tell two checkpoints apart without
+    reading gigabytes)."""
     names = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
+    if folder.is_file():
+        names, folder = {folder}, folder.parent
     digest = hashlib.sha256()
     for path in sorted(names):
         size = path.stat().st_size

@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "saes": {"config", "hooks", "metrics"},
     "study": {"annotations", "store", "metrics", "contract", "config"},
     "interventions": {"saes", "config"},
+    "readings": {"contract", "config", "metrics", "models", "saes"},
     "plan": {"contract", "config", "examples", "store"},
     "progress": {"store", "plan"},
     "engine": {"store", "config", "plan"},

@@ -351,6 +351,10 @@ def bad_files(path: Path) -> dict[str, str]:
     }
 
 
+def batches_of(reader: examples.Reader, wanted: list, **more: object) -> list[examples.Pictures]:
+    return [batch for batch, _ in examples.read(reader, wanted, len, **more)]
+
+
 def test_what_cannot_be_read_is_skipped_with_a_reason(tmp_path: Path) -> None:
     wanted = bad_files(tmp_path)
     for i in range(5):
@@ -358,7 +362,7 @@ def test_what_cannot_be_read_is_skipped_with_a_reason(tmp_path: Path) -> None:
     reader = folder(tmp_path)
     listing = list(reader.examples())
     skipped: dict[str, str] = {}
-    batches = list(examples.read(reader, listing, batch=3, skipped=skipped))
+    batches = batches_of(reader, listing, batch=3, skipped=skipped)
     assert [e.uri for batch in batches for e, _ in batch] == [f"good{i}.png" for i in range(5)]
     assert all(len(batch) <= 3 for batch in batches)
     assert set(skipped) == set(wanted)
@@ -380,7 +384,7 @@ def test_a_file_that_went_is_skipped(tmp_path: Path) -> None:
     listing = list(reader.examples())
     (tmp_path / "a.png").unlink()
     skipped: dict[str, str] = {}
-    assert list(examples.read(reader, listing, batch=2, skipped=skipped)) == []
+    assert (batches_of(reader, listing, batch=2, skipped=skipped)) == []
     assert list(skipped) == ["a.png"]
 
 
@@ -411,10 +415,32 @@ def test_reading_keeps_the_order(batch: int, tmp_path: Path) -> None:
         Image.new("RGB", (4 + i, 4)).save(tmp_path / f"{i:02}.png")
     reader = folder(tmp_path)
     wanted = list(reader.examples())[::-1]
-    batches = list(examples.read(reader, wanted, batch=batch, skipped={}))
+    batches = batches_of(reader, wanted, batch=batch, skipped={})
     assert [e for got in batches for e, _ in got] == wanted
     assert [image.width for got in batches for _, image in got] == list(range(16, 3, -1))
     assert all(len(got) == batch for got in batches[:-1])
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_batches_are_prepared_ahead(workers: int, tmp_path: Path) -> None:
+    """Each with its own result, though several are made at once; a failure reaches the caller."""
+    for i in range(11):
+        Image.new("RGB", (4 + i, 4)).save(tmp_path / f"{i:02}.png")
+    reader = folder(tmp_path)
+    wanted = list(reader.examples())
+
+    def prepare(batch: examples.Pictures) -> list[int]:
+        return [image.width for _, image in batch]
+
+    more = {"batch": 2, "skipped": {}, "workers": workers}
+    for batch, prepared in examples.read(reader, wanted, prepare, **more):
+        assert prepared == [image.width for _, image in batch]
+
+    def fail(batch: examples.Pictures) -> None:
+        raise RuntimeError("no such model")
+
+    with pytest.raises(RuntimeError, match="no such model"):
+        list(examples.read(reader, wanted, fail, **more))
 
 
 def test_a_thumbnail_is_the_square_centre() -> None:
@@ -558,7 +584,7 @@ def test_a_data_set_is_read(data_set: Path) -> None:
     skipped: dict[str, str] = {}
     read = [
         p
-        for batch in examples.read(reader, list(got.values()), batch=2, skipped=skipped)
+        for batch in batches_of(reader, list(got.values()), batch=2, skipped=skipped)
         for p in batch
     ]
     colours = {e.uri: image.getpixel((4, 4)) for e, image in read}
@@ -626,7 +652,7 @@ def test_a_name_that_is_not_utf8_is_skipped_with_its_reason(tmp_path: Path) -> N
     skipped: dict[str, str] = {}
     read = [
         e.uri
-        for batch in examples.read(source, list(source.examples()), batch=8, skipped=skipped)
+        for batch in batches_of(source, list(source.examples()), batch=8, skipped=skipped)
         for e, _ in batch
     ]
     assert read == ["good.png"]

@@ -210,21 +210,42 @@ def codes(*, ties: bool) -> torch.Tensor:
     return values * (torch.rand(5, 7, 6, generator=generator) < 0.3)
 
 
+RAGGED = pytest.mark.parametrize("tokens", [[7] * 5, [7, 3, 1, 5, 7]], ids=["even", "ragged"])
+
+
+def pooled_of(dense: torch.Tensor, tokens: list[int], how: pooling.Pooling, *, seed: int = -1):
+    """The pooled codes of the first `tokens` tokens of each example, given in any order."""
+    example = torch.repeat_interleave(torch.arange(len(tokens)), torch.tensor(tokens))
+    rows = torch.cat([of[:n] for of, n in zip(dense, tokens, strict=True)])
+    row, feature = rows.nonzero(as_tuple=True)
+    order = torch.arange(len(row))
+    if seed >= 0:
+        order = torch.randperm(len(row), generator=torch.Generator().manual_seed(seed))
+    row, feature = row[order], feature[order]
+    return pooling.pool_sparse(
+        example[row],
+        feature,
+        token=row,
+        value=rows[row, feature],
+        tokens=torch.tensor(tokens),
+        features=dense.shape[2],
+        how=how,
+    )
+
+
+@RAGGED
 @pytest.mark.parametrize("how", ["max", "mean"])
 @pytest.mark.parametrize("ties", [False, True])
-def test_sparse_pooling(how: pooling.Pooling, ties: bool) -> None:
+def test_sparse_pooling(how: pooling.Pooling, ties: bool, tokens: list[int]) -> None:
     dense = codes(ties=ties)
-    row, feature = dense.flatten(0, 1).nonzero(as_tuple=True)
-    got = pooling.pool_sparse(
-        row, feature, value=dense.flatten(0, 1)[row, feature], tokens=7, shape=(5, 6), how=how
-    )
+    got = pooled_of(dense, tokens, how)
     wanted = []
-    for example in range(5):
+    for example, count in enumerate(tokens):
         for f in range(6):
-            of = dense[example, :, f].tolist()
+            of = dense[example, :count, f].tolist()
             if max(of) > 0:
-                pooled = max(of) if how == "max" else sum(of) / 7
-                wanted.append((example, f, pooled, of.index(max(of))))
+                pooled = max(of) if how == "max" else sum(of) / count
+                wanted.append((example, f, pooled, sum(tokens[:example]) + of.index(max(of))))
     assert [(e, f, t) for e, f, _, t in wanted] == list(
         zip(got.example.tolist(), got.feature.tolist(), got.token.tolist(), strict=True)
     )
@@ -232,35 +253,36 @@ def test_sparse_pooling(how: pooling.Pooling, ties: bool) -> None:
 
 
 def test_sparse_pooling_does_not_depend_on_the_order_of_codes() -> None:
-    dense = codes(ties=True).flatten(0, 1)
-    row, feature = dense.nonzero(as_tuple=True)
-    shuffled = torch.randperm(len(row), generator=torch.Generator().manual_seed(3))
-    one, two = (
-        pooling.pool_sparse(
-            row[at], feature[at], value=dense[row, feature][at], tokens=7, shape=(5, 6), how="max"
-        )
-        for at in (torch.arange(len(row)), shuffled)
-    )
+    one, two = (pooled_of(codes(ties=True), [7] * 5, "max", seed=seed) for seed in (-1, 3))
     for name in ("example", "feature", "value", "token"):
         assert torch.equal(getattr(one, name), getattr(two, name))
 
 
 def test_sparse_pooling_of_nothing() -> None:
-    none = torch.zeros(0, dtype=torch.int64)
-    got = pooling.pool_sparse(none, none, value=torch.zeros(0), tokens=7, shape=(5, 6), how="max")
+    got = pooled_of(torch.zeros(5, 7, 6), [7] * 5, "max")
     assert len(got.value) == len(got.example) == len(got.feature) == len(got.token) == 0
 
 
+@RAGGED
 @pytest.mark.parametrize("how", ["max", "mean"])
-def test_dense_pooling(how: pooling.Pooling) -> None:
-    acts = torch.randn(4, 5, 3, generator=torch.Generator().manual_seed(4))
-    value, token = pooling.pool_dense(acts, how=how)
-    for b in range(4):
-        for d in range(3):
-            of = acts[b, :, d]
-            wanted = of.max() if how == "max" else of.mean()
-            torch.testing.assert_close(value[b, d], wanted)
-            assert token[b, d] == of.argmax()
+def test_dense_pooling(how: pooling.Pooling, tokens: list[int]) -> None:
+    acts = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(4)) - 2
+    rows = torch.cat([of[:n] for of, n in zip(acts, tokens, strict=True)])
+    got = pooling.pool_dense(rows, torch.tensor(tokens), how=how)
+    for b, count in enumerate(tokens):
+        of = acts[b, :count]
+        torch.testing.assert_close(got[b], of.amax(0) if how == "max" else of.mean(0))
+
+
+def test_patches_by_cell() -> None:
+    """Of patches that share a cell the strongest, also of negative ones; 0 where there is none."""
+    acts = -torch.rand(6, 2, generator=torch.Generator().manual_seed(5))
+    example, cell = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 1, 2, 2, 2, 0])
+    got = pooling.to_cells(acts, example, cell, shape=(2, 3))
+    assert torch.equal(got[0], acts[:3])
+    assert torch.equal(got[1], torch.stack([acts[5], torch.zeros(2), acts[3:5].amax(0)]))
+    each = pooling.to_cells(acts, example, torch.tensor([0, 1, 2, 0, 1, 2]), shape=(2, 3))
+    assert torch.equal(each, acts.view(2, 3, 2))
 
 
 def literal_strongest(feature: list[int], value: list[float], count: int) -> list[int]:

@@ -40,7 +40,8 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
     known = queries.examples(run.connection, ids)
     pictures = queries.pictures(run.connection, ids)
     topimages(
-        widgets.top_images(one.top, known, pictures), grid=dictionary.grid, key="top",
+        widgets.top_images(one.top, known, pictures, whole=dictionary.grid_fit == "whole"),
+        grid=dictionary.grid, key="top",
         note=words.READ_AT_CLS if dictionary.tokens == "cls" else "",
         unmapped=words.NO_PATCH if dictionary.grid else words.ONE_VECTOR,
     )  # fmt: skip

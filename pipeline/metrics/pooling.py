@@ -27,38 +27,61 @@ class Pooled:
 
 
 def pool_sparse(
-    row: Int[Tensor, " nnz"],
+    example: Int[Tensor, " nnz"],
     feature: Int[Tensor, " nnz"],
     *,
+    token: Int[Tensor, " nnz"],
     value: Float[Tensor, " nnz"],
-    tokens: int,
-    shape: tuple[int, int],
+    tokens: Int[Tensor, " b"],
+    features: int,
     how: Pooling,
 ) -> Pooled:
-    """Pool sparse codes above 0 of `tokens` rows an example (row = example * tokens + token).
+    """Pool sparse codes above 0 over the tokens of each of b examples.
 
-    Linear in the codes, and holds one dense [examples, features] array of `shape`. Absent codes are
-    0: they count in the mean.
+    Linear in the codes, and holds one dense [b, features] array. Absent codes are 0: they count in
+    the mean over an example's `tokens`.
     """
-    width = shape[1]
-    key = row // tokens * width + feature
-    highest = value.new_zeros(shape[0] * width).scatter_reduce_(0, key, value, "amax")
-    token = torch.full_like(highest, tokens, dtype=torch.int64)
+    key = example * features + feature
+    highest = value.new_zeros(len(tokens) * features).scatter_reduce_(0, key, value, "amax")
+    first = torch.full_like(highest, torch.iinfo(torch.int64).max, dtype=torch.int64)
     at_highest = value == highest[key]
-    token.scatter_reduce_(0, key[at_highest], row[at_highest] % tokens, "amin")
+    first.scatter_reduce_(0, key[at_highest], token[at_highest], "amin")
     pair = highest.nonzero()[:, 0]
-    pooled = highest
+    pooled = highest[pair]
     if how == "mean":
-        pooled = torch.zeros_like(highest).index_add_(0, key, value) / tokens
-    return Pooled(pair // width, pair % width, pooled[pair], token[pair])
+        total = torch.zeros_like(highest).index_add_(0, key, value)[pair]
+        pooled = total / tokens[pair // features]
+    return Pooled(pair // features, pair % features, pooled, first[pair])
 
 
 def pool_dense(
-    acts_btd: Float[Tensor, "b t d"], *, how: Pooling
-) -> tuple[Float[Tensor, "b d"], Int[Tensor, "b d"]]:
-    """Pool activations over tokens: (pooled, strongest token)."""
-    strongest = acts_btd.max(dim=1)
-    return (strongest.values if how == "max" else acts_btd.mean(dim=1)), strongest.indices
+    acts_nd: Float[Tensor, "n d"], tokens: Int[Tensor, " b"], *, how: Pooling
+) -> Float[Tensor, "b d"]:
+    """Pool the activations of n tokens over b examples; the first `tokens[0]` of them are the first
+    example's, and so on, at least one each."""
+    counts = tokens.tolist()
+    if len(set(counts)) == 1:
+        acts_btd = acts_nd.unflatten(0, (len(counts), counts[0]))
+        return acts_btd.amax(1) if how == "max" else acts_btd.mean(1)
+    lengths = tokens.to(acts_nd.device)
+    return torch.segment_reduce(acts_nd, how, lengths=lengths, axis=0)
+
+
+def to_cells(
+    acts_nd: Float[Tensor, "n d"],
+    example: Int[Tensor, " n"],
+    cell: Int[Tensor, " n"],
+    *,
+    shape: tuple[int, int],
+) -> Float[Tensor, "b p d"]:
+    """The activations by example and cell, `shape` = (b, p); of patches that share a cell the
+    strongest, 0 in cells without a patch."""
+    at = example * shape[1] + cell
+    if torch.equal(at, torch.arange(shape[0] * shape[1])):
+        return acts_nd.unflatten(0, shape)
+    grid = acts_nd.new_full((shape[0] * shape[1], acts_nd.shape[1]), -torch.inf)
+    grid.scatter_reduce_(0, at[:, None].expand_as(acts_nd), acts_nd, "amax")
+    return grid.masked_fill(grid == -torch.inf, 0).unflatten(0, shape)
 
 
 def strongest(

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -99,7 +99,8 @@ class Inputs:
     """What a model's forward takes, for a batch of examples; on the CPU.
 
     Attributes:
-        tensors: by the model's own names, the first axis of each the examples.
+        tensors: by the model's own names; the first axis of each is the examples, else they
+            cannot be divided.
         sizes: width and height of each picture, in pixels; empty without pictures.
     """
 
@@ -110,6 +111,14 @@ class Inputs:
         return len(next(iter(self.tensors.values())))
 
     def __getitem__(self, part: slice) -> "Inputs":
+        if part.indices(len(self)) == (0, len(self), 1):
+            return self
+        for name, tensor in self.tensors.items():
+            if len(tensor) != len(self):
+                raise ModelError(
+                    f"{name} of shape {tuple(tensor.shape)} for {len(self)} examples cannot be "
+                    "divided; choose a smaller batch_size"
+                )
         return Inputs({k: v[part] for k, v in self.tensors.items()}, self.sizes[part])
 
     def pinned(self) -> "Inputs":
@@ -125,12 +134,14 @@ class Adapter(ABC):
         model: its forward takes `Inputs.tensors`.
         device: where inputs go.
         options: what else its forward is called with.
+        prompt: what is asked of each image when the settings name no prompt.
     """
 
     settings: config.Model
     model: Any  # a Hugging Face or open_clip module
     device: torch.device
     options: ClassVar[Mapping[str, Any]] = {}
+    prompt: str = ""
 
     @property
     @abstractmethod
@@ -150,10 +161,40 @@ class Adapter(ABC):
     def layout(self, inputs: Inputs, hook: str) -> Layout:
         """What the tokens of these inputs are at a hook point."""
 
+    def inputs(self, pictures: Sequence[tuple[Any, Image.Image]]) -> Inputs:
+        """The inputs for examples (whose first caption the prompt may name) with their pictures;
+        in memory from which a GPU copies while it computes.
+
+        Raises:
+            ModelError: as `prompts`.
+        """
+        captions = [example.captions[0] if example.captions else None for example, _ in pictures]
+        made = self.prepare([image for _, image in pictures], self.prompts(captions))
+        return made.pinned() if self.device.type == "cuda" else made
+
+    def prompts(self, captions: Sequence[str | None]) -> list[str]:
+        """What is asked of images with these captions.
+
+        Raises:
+            ModelError: the prompt names the caption, and an image has none.
+        """
+        asked = self.prompt if self.settings.prompt is None else self.settings.prompt
+        if "{caption}" in asked and None in captions:
+            raise ModelError(
+                f"model {self.settings.id}: its prompt {asked!r} wants the caption, and an image "
+                "has none; give captions or another prompt"
+            )
+        return [asked.replace("{caption}", caption or "") for caption in captions]
+
     def region(self, size: tuple[int, int]) -> Region:
         """Left, top, right, bottom of what the model sees of a picture of this width and height, in
         its pixels; may reach beyond it."""
         return (0, 0, *size)
+
+    @property
+    def fit(self) -> Literal["crop", "whole"]:
+        """Whether the model sees the square centre of a picture or, squeezed, all of it."""
+        return "whole" if self.region((200, 100)) == (0, 0, 200, 100) else "crop"
 
     def boxes(self, inputs: Inputs, hook: str) -> Float[Tensor, "r t 4"]:
         """Each patch's box (left, top, right, bottom) in the pixels of its picture; NaN for tokens

@@ -20,7 +20,6 @@ class GenericAdapter(Adapter):
     """A generator with eyes, where its parts can be found; the families below refine it.
 
     Attributes:
-        prompt: what is asked of each image when the config names no prompt.
         processor: the model's own, of pictures and words.
     """
 
@@ -74,6 +73,7 @@ class GenericAdapter(Adapter):
     @cached_property
     def projection(self) -> HookPoint:
         grid, cls = self.token_grid, self.projected_cls
+        projector = parts.find(self._inner, parts.PROJECTOR, what="projector")
         return HookPoint(
             name="vision.projection",
             tower="vision",
@@ -84,8 +84,9 @@ class GenericAdapter(Adapter):
             kinds=("cls", "patch") if cls else ("patch",),
             tokens=cls + grid[0] * grid[1] if grid else None,
             grid=grid,
-            module=parts.find(self._inner, parts.PROJECTOR, what="projector"),
-            stack=self._inner,
+            module=projector,
+            # Not the whole model: generation runs the projector before it runs that.
+            stack=projector,
         )
 
     @property
@@ -121,9 +122,18 @@ class GenericAdapter(Adapter):
         tensors = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in made.items()
-            if isinstance(tensor, Tensor)
+            # PaliGemma's processor adds labels, which are for training.
+            if isinstance(tensor, Tensor) and name != "labels"
         }
         return Inputs(tensors, tuple(image.size for image in images))
+
+    def record(self, inputs: Inputs, names: Sequence[str]) -> dict[str, Tensor]:
+        acts = super().record(inputs, names)
+        for name, found in acts.items():
+            wanted = self.layout(inputs, name).kind.shape
+            if found.shape[:2] != wanted:
+                raise self._unclear(f"{name} of shape {tuple(found.shape)}", inputs)
+        return acts
 
     def templated(self, prompt: str) -> str:
         """The prompt with the image's place in it: through the chat template where the processor
@@ -157,11 +167,7 @@ class GenericAdapter(Adapter):
         """Of the vision tower."""
         pixels = inputs.tensors["pixel_values"]
         if pixels.ndim != 4 or len(pixels) != len(inputs):
-            raise ModelError(
-                f"{type(self.model).__name__}: pixel_values of shape {tuple(pixels.shape)} for "
-                f"{len(inputs)} images leave open which row is which image; read the language "
-                "model's hook points, or write an adapter for its family"
-            )
+            raise self._unclear(f"pixel_values of shape {tuple(pixels.shape)}", inputs)
         return Layout.of_patches(
             len(inputs),
             grid=parts.patch_grid((pixels.shape[-2], pixels.shape[-1]), self.vision.stack.config),
@@ -170,12 +176,22 @@ class GenericAdapter(Adapter):
 
     def _projected(self, inputs: Inputs) -> Layout:
         """Behind the projector: the image tokens alone."""
-        cells = torch.stack(self.image_cells(inputs))
+        found = self.image_cells(inputs)
+        if len({len(cells) for cells in found}) > 1:
+            raise self._unclear(f"{[len(cells) for cells in found]} image tokens", inputs)
+        cells = torch.stack(found)
         return Layout(
             _kinds(cells, other="cls"),
             torch.arange(len(inputs)),
             cells.clamp(min=-1),
             self.token_grid,
+        )
+
+    def _unclear(self, what: str, inputs: Inputs) -> ModelError:
+        return ModelError(
+            f"{type(self.model).__name__}: {what} for {len(inputs)} images: which token is which "
+            "patch is not known; read the language model's hook points, or write an adapter for "
+            "its family"
         )
 
     def _words(self, inputs: Inputs) -> Layout:

@@ -103,9 +103,35 @@ class Layout:
 
         return mask
 
+    def tokens_of(self, mask: Bool[Tensor, "r t"]) -> "Picked":
+        """The tokens that `mask` picks, in the order of the examples."""
+        at = mask.flatten().nonzero()[:, 0]
+        example = self.example.repeat_interleave(self.kind.shape[1])[at]
+        return Picked(at, example, self.kind.flatten()[at], self.cell.flatten()[at])
+
     def _any(self, kinds: tuple[str, ...]) -> Bool[Tensor, "r t"]:
         codes = torch.tensor([code(kind) for kind in kinds], dtype=torch.int8)
         return torch.isin(self.kind, codes)
+
+
+@dataclass(frozen=True, eq=False)
+class Picked:
+    """Some tokens of a batch.
+
+    Attributes:
+        at: row * t + token.
+        example, kind, cell: as in Layout.
+    """
+
+    at: Int[Tensor, " n"]
+    example: Int[Tensor, " n"]
+    kind: Int[Tensor, " n"]
+    cell: Int[Tensor, " n"]
+
+    def of(self, acts_rtd: Float[Tensor, "r t d"]) -> Float[Tensor, "n d"]:
+        """These tokens' activations."""
+        flat = acts_rtd.flatten(0, 1)
+        return flat if len(self.at) == len(flat) else flat[self.at.to(flat.device)]
 
 
 def boxes(region: tuple[float, float, float, float], grid: tuple[int, int]) -> Float[Tensor, "p 4"]:

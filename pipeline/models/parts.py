@@ -51,6 +51,12 @@ def vision_tower(module: Any) -> Tower:
     layers = find(module, _LAYERS, what="layers of the vision tower")
     assert isinstance(layers, nn.ModuleList)
     config = module.config
+    for name in ("image_size", "patch_size", "hidden_size"):
+        if not hasattr(config, name):
+            raise ModelError(
+                f"{type(module).__name__}: its config lacks the attribute {name}; its family "
+                "needs an adapter in pipeline/models"
+            )
     grid = patch_grid(_pair(config.image_size), config)
     special = cls_tokens(module)
     return Tower(

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from pipeline import config, contract, examples, models, store
 from pipeline.examples import Example
-from pipeline.models.adapter import pick_device
+from pipeline.models.adapter import Inputs
 from pipeline.models.encoder import ImageEncoder
+from pipeline.models.layout import Layout, Tokens
+from pipeline.models.loading import pick_device
 from pipeline.pictures import thumbnail
 from pipeline.plan import Unit
 
@@ -36,7 +38,10 @@ class Worker:
         self.device = pick_device(run.machine.device)
         self.reader = examples.reader(run.examples.source)
         # All at once, before hours of work show that the last of them cannot be had.
-        self.models = {n: models.load(m, device=self.device) for n, m in run.models.items()}
+        self.models = {
+            name: models.load(settings, device=self.device, machine=run.machine)
+            for name, settings in run.models.items()
+        }
         self.encoders = {n: ImageEncoder(e, device=self.device) for n, e in run.encoders.items()}
 
     def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -45,11 +50,19 @@ class Worker:
         rows: list[dict[str, Any]] = []
         thumbnails: list[dict[str, Any]] = []
         tensors: dict[str, list[Tensor]] = {}
-        size = self.run.machine.batch_size
-        for pictures in examples.read(self.reader, wanted, batch=size, skipped=skipped):
+        reads: Sequence[tuple[str, str, Tokens]] = unit.spec["reads"]
+        batches = examples.read(
+            self.reader,
+            wanted,
+            lambda pictures: {m: self.models[m].inputs(pictures) for m, _, _ in reads},
+            batch=self.run.machine.batch_size,
+            skipped=skipped,
+            workers=self.run.machine.workers,
+        )
+        for pictures, inputs in batches:
             rows += [_row(e, image) for e, image in pictures]
             if unit.spec["split"] == "train":
-                made = self._activations(pictures, unit.spec["reads"])
+                made = self._activations([e for e, _ in pictures], inputs, reads)
             else:
                 thumbnails += [self._thumbnail(e, image) for e, image in pictures]
                 made = self._embeddings(pictures)
@@ -76,28 +89,37 @@ class Worker:
         return {name: encoder.embed(images) for name, encoder in self.encoders.items()}
 
     def _activations(
-        self, pictures: Pictures, reads: Sequence[tuple[str, str, str]]
+        self,
+        batch: Sequence[Example],
+        inputs: Mapping[str, Inputs],
+        reads: Sequence[tuple[str, str, Tokens]],
     ) -> dict[str, Tensor]:
-        """Of each place the activations at randomly chosen positions, [n, d] on the CPU."""
-        made: dict[str, Tensor] = {}
-        for name in sorted({model for model, _, _ in reads}):
-            model = self.models[name]
-            inputs = model.prepare([image for _, image in pictures])
+        """Of each place the activations of randomly chosen tokens, [n, d] on the CPU."""
+        made: dict[str, list[Tensor]] = {}
+        for name, of_model in inputs.items():
+            model, first = self.models[name], 0
             here = [(hook, tokens) for of, hook, tokens in reads if of == name]
-            acts = model.record(inputs, [model.resolve(hook).name for hook, _ in here])
-            for hook, tokens in here:
-                point = model.resolve(hook)
-                at = point.layout.positions(tokens)
-                chosen = self._choose(at, [e for e, _ in pictures])
-                rows = torch.arange(len(pictures))[:, None]
-                made[f"{name}/{hook}/{tokens}"] = acts[point.name].cpu()[rows, chosen].flatten(0, 1)
-        return made
+            points = [model.resolve(hook) for hook, _ in here]
+            for part, acts in model.recorded(of_model, [point.name for point in points]):
+                examples_here = batch[first : first + len(part)]
+                for (hook, tokens), point in zip(here, points, strict=True):
+                    chosen = self._choose(model.layout(part, hook), tokens, examples_here)
+                    flat = acts[point.name].flatten(0, 1)
+                    rows = flat[chosen.to(flat.device)].cpu()
+                    made.setdefault(f"{name}/{hook}/{tokens}", []).append(rows)
+                first += len(part)
+        return {place: torch.cat(rows) for place, rows in made.items()}
 
-    def _choose(self, at: Sequence[int], batch: Sequence[Example]) -> Tensor:
-        """For each example up to `training_tokens` of the positions, seeded by its id: [b, n]."""
-        count = min(len(at), self.run.examples.training_tokens)
-        draws = [np.random.default_rng(e.example_id).permutation(len(at))[:count] for e in batch]
-        return torch.tensor(at)[torch.from_numpy(np.stack(draws))]
+    def _choose(self, layout: Layout, tokens: Tokens, batch: Sequence[Example]) -> Tensor:
+        """For each example up to `training_tokens` of its tokens, seeded by its id: row * t + token
+        of each, [n]."""
+        picked = layout.tokens_of(layout.read(tokens))
+        counts = torch.bincount(picked.example, minlength=len(batch)).tolist()
+        chosen = []
+        for example, at in zip(batch, picked.at.split(counts), strict=True):
+            order = np.random.default_rng(example.example_id).permutation(len(at))
+            chosen.append(at[torch.from_numpy(order[: self.run.examples.training_tokens])])
+        return torch.cat(chosen)
 
 
 def _row(example: Example, image: Image.Image) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class Worker:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("part.json"))
                 row |= {
                     "fingerprint": SAE.load(source).fingerprint(*facts),
-                    "source": f"trained by this run: {store.SAES}/{row['dictionary_id']}",
+                    "source": self._source(place, row["dictionary_id"]),
                     "tokens_seen": self.workspace.facts("train", trained)["tokens_seen"],
                 }
             rows[str(place)] = row
@@ -115,7 +115,15 @@ class Worker:
 
     @cached_property
     def _weights(self) -> dict[str, str]:
-        return {n: plan.model_identity(m.id, m.revision) for n, m in self.run.models.items()}
+        return {name: plan.weights_identity(model) for name, model in self.run.models.items()}
+
+    def _source(self, place: plan.Place, dictionary_id: str) -> str:
+        """Where an SAE comes from."""
+        settings = self.run.dictionaries[place.dictionary]
+        if isinstance(settings, config.PublishedSAE):
+            revision = f" @ {settings.revision}" if settings.revision else ""
+            return f"{settings.sources[place.hook]}{revision}"
+        return f"trained by this run: {store.SAES}/{dictionary_id}"
 
     def _in_order(
         self, unit: plan.Unit, rows: dict[str, dict[str, Any]]

@@ -24,6 +24,7 @@ from pipeline.examples import ExampleError
 from pipeline.metrics import labels, ranking
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
 from pipeline.metrics.reconstruction import ReconstructionSums
+from pipeline.models.layout import kinds_read
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -174,6 +175,7 @@ class Dictionary:
             "pooling": self.settings.pooling,
             "grid_height": grid[0],
             "grid_width": grid[1],
+            "grid_fit": self.facts["grid_fit"] if self.facts["grid"] else None,
             "l0": figures["l0"] if self.sparse else float(self.facts["d_in"]),
             "fvu": figures["fvu"] if self.sparse else 0.0,
             "dead": int((totals.n_active == 0).sum()),
@@ -355,8 +357,7 @@ class Dictionary:
     @property
     def _own_kinds(self) -> set[str]:
         """The kinds of token that the dictionary reads."""
-        of = {"patches": {"patch"}, "cls": {"cls"}, "all": {"patch", "cls"}}
-        return of[self.settings.tokens] | {"image"}
+        return set(kinds_read(self.settings.tokens))
 
     @cached_property
     def _ids(self) -> NDArray[np.int64]:

@@ -1,12 +1,16 @@
-"""Trains the run's SAEs on the collected activations; a part is a sae-lens folder with a curve."""
+"""Trains the run's SAEs on the collected activations, or opens those that others trained.
+
+A part is a sae-lens folder; of a trained SAE with its loss curve.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline import config, store
-from pipeline.models.adapter import pick_device
+from pipeline.models.loading import pick_device
 from pipeline.plan import Unit
+from pipeline.saes import published
 from pipeline.saes.train import ActsFiles, train, write_curve
 
 
@@ -20,6 +24,13 @@ class Worker:
     def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
         place = unit.spec["place"]
         settings = self.run.dictionaries[place.dictionary]
+        if isinstance(settings, config.PublishedSAE):
+            source = settings.sources[place.hook]
+            sae = published.load(source, revision=settings.revision)
+            model = self.run.models[place.model].id
+            sae.save(folder, model=model, hook=place.hook, facts={"source": source})
+            advance(1)
+            return {"tokens_seen": 0}
         assert isinstance(settings, config.TrainedSAE)
         files = [
             self.workspace.part("collect", key) / "acts.safetensors" for key in unit.spec["acts"]

@@ -36,6 +36,12 @@ function heat(image, [rows, columns], stops, top) {
     pixels.data.set([...colour(stops, t), 120 + Math.round(110 * t)], patch * 4);
   });
   pen.putImageData(pixels, 0, 0);
+  // The square centre of the picture is shown; patches may cover all of it.
+  const [wide, high] = [Math.max(1, image.aspect), Math.max(1, 1 / image.aspect)];
+  Object.assign(canvas.style, {
+    width: `${100 * wide}%`, height: `${100 * high}%`,
+    left: `${-50 * (wide - 1)}%`, top: `${-50 * (high - 1)}%`,
+  });
   canvas.setAttribute("aria-hidden", "true");
   return canvas;
 }

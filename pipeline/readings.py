@@ -1,0 +1,235 @@
+"""What is kept of activations as they stream by, for one dictionary at one hook point."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pipeline import config
+from pipeline.contract import TOP_K
+from pipeline.metrics import pooling
+from pipeline.metrics.reconstruction import ReconstructionSums
+from pipeline.models.adapter import HookPoint
+from pipeline.models.layout import KINDS, Layout, kinds_read
+from pipeline.models.loading import ModelError
+from pipeline.saes.sae import SAE, SparseCodes
+
+Settings = config.Neurons | config.TrainedSAE | config.PublishedSAE
+
+
+def refuse_misfit(point: HookPoint, settings: Settings, *, name: str) -> None:
+    """Raise ModelError where the hook point has no token of the kind that the dictionary reads."""
+    if not set(kinds_read(settings.tokens)) & set(point.kinds):
+        raise ModelError(
+            f"dictionaries.{name}: tokens = {settings.tokens!r}, but {point.name} has only "
+            f"{' and '.join(point.kinds)} tokens; mend tokens or hooks"
+        )
+
+
+class SparseReading:
+    """An SAE's codes: pooled, the strongest examples with their patches, reconstruction."""
+
+    def __init__(self, point: HookPoint, settings: Settings, sae: SAE) -> None:
+        self.point, self.settings, self.sae = point, settings, sae
+        self._pooled: list[pooling.Pooled] = []
+        self._patches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        self._recon: dict[str, ReconstructionSums] = {}
+
+    def add(self, acts_rtd: Float[Tensor, "r t d"], layout: Layout, *, first: int) -> None:
+        """Add a batch whose first example is number `first`."""
+        pooled = layout.read(self.settings.tokens)
+        # Patches are encoded for the heat map also where only CLS is pooled.
+        picked = layout.tokens_of(pooled | (layout.cell >= 0))
+        x = picked.of(acts_rtd).float()
+        codes = self.sae.encode_sparse(x)
+        self._reconstruct(x, codes, picked.kind)
+        device = codes.row.device
+        example, cell = picked.example.to(device), picked.cell.to(device)
+        self._add_patches(codes, example[codes.row] + first, cell[codes.row])
+        wanted = pooled.flatten()[picked.at]
+        tokens = torch.bincount(picked.example[wanted], minlength=layout.examples).to(device)
+        kept = wanted.to(device)[codes.row]
+        made = pooling.pool_sparse(
+            example[codes.row[kept]],
+            codes.feature[kept],
+            token=codes.row[kept],
+            value=codes.value[kept],
+            tokens=tokens,
+            features=self.sae.d_sae,
+            how=self.settings.pooling,
+        )
+        kept_of_it = (made.example + first, made.feature, made.value, cell[made.token])
+        self._pooled.append(pooling.Pooled(*(t.cpu() for t in kept_of_it)))
+
+    def tensors(self) -> dict[str, Tensor]:
+        row, feature, value, token = (
+            torch.cat([getattr(p, name) for p in self._pooled]) if self._pooled else torch.zeros(0)
+            for name in ("example", "feature", "value", "token")
+        )
+        top = pooling.strongest(feature, value, count=TOP_K)
+        ends, patch, act = self._patches_of(row[top], feature[top])
+        return {
+            "row": row.int(),
+            "feature": feature.int(),
+            "value": value,
+            "top_row": row[top].int(),
+            "top_feature": feature[top].int(),
+            "top_value": value[top],
+            "top_token": token[top].int(),
+            "top_ends": ends,
+            "top_patch": patch.int(),
+            "top_act": act,
+            **{f"sum_x_{kind}": torch.from_numpy(s.sum_x) for kind, s in self._recon.items()},
+        }
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            **_point_facts(self.point),
+            "basis": "sae",
+            "architecture": self.sae.architecture,
+            "d_sae": self.sae.d_sae,
+            "group_sizes": list(self.sae.group_sizes),
+            "reconstruction": _recon_facts(self._recon),
+        }
+
+    def _add_patches(self, codes: SparseCodes, example: Tensor, cell: Tensor) -> None:
+        seen = cell >= 0
+        kept = (example[seen], codes.feature[seen], cell[seen], codes.value[seen])
+        row, feature, patch, value = (t.cpu() for t in kept)
+        self._patches.append((row, feature, patch, value))
+
+    def _patches_of(self, row: Tensor, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The patch activations of these pairs of example and feature, in their order: where each
+        pair's end, which patches, their activations."""
+        joined = (
+            torch.cat(parts).long() for parts in zip(*(p[:3] for p in self._patches), strict=True)
+        )
+        example, of_feature, patch = joined if self._patches else [torch.zeros(0).long()] * 3
+        value = torch.cat([p[3] for p in self._patches]) if self._patches else torch.zeros(0)
+        width = self.sae.d_sae
+        wanted, order = (row.long() * width + feature.long()).sort()
+        key = example * width + of_feature
+        at = torch.searchsorted(wanted, key).clamp(max=max(0, len(wanted) - 1))
+        found = wanted[at] == key if len(wanted) else torch.zeros(0, dtype=torch.bool)
+        pair, patch, value = order[at[found]], patch[found], value[found]
+        # Patches of tiles may share a cell, which shows the strongest.
+        falling = value.argsort(descending=True, stable=True)
+        cells = int(patch.max()) + 1 if len(patch) else 1
+        by_cell = falling[(pair * cells + patch)[falling].argsort(stable=True)]
+        pair, patch, value = pair[by_cell], patch[by_cell], value[by_cell]
+        new = torch.ones_like(pair, dtype=torch.bool)
+        new[1:] = (pair[1:] != pair[:-1]) | (patch[1:] != patch[:-1])
+        ends = torch.bincount(pair[new], minlength=len(row)).cumsum(0)
+        return ends, patch[new], value[new]
+
+    def _reconstruct(
+        self, x: Float[Tensor, "n d"], codes: SparseCodes, kind: Int[Tensor, " n"]
+    ) -> None:
+        recon = self.sae.decode_sparse(codes)
+        for each in kind.unique().tolist():
+            rows = (kind == each).to(x.device)
+            active = int(rows[codes.row].sum())
+            sums = ReconstructionSums.of(x[rows], recon[rows], active=active)
+            self._recon.setdefault(KINDS[each], ReconstructionSums()).merge(sums)
+
+
+class DenseReading:
+    """The raw neurons: pooled, and the strongest examples with their patches."""
+
+    def __init__(self, point: HookPoint, settings: Settings) -> None:
+        self.point, self.settings = point, settings
+        self._pooled: list[Tensor] = []
+        self._cells = point.grid[0] * point.grid[1] if point.grid else 0
+        self._top = pooling.DenseTop.empty(point.d_in, count=TOP_K, patches=self._cells)
+
+    def add(self, acts_rtd: Float[Tensor, "r t d"], layout: Layout, *, first: int) -> None:
+        """Add a batch whose first example is number `first`."""
+        acts = acts_rtd.float().cpu()
+        pooled = _pooled(acts, layout, self.settings)
+        self._pooled.append(pooled)
+        patches = layout.tokens_of(layout.cell >= 0)
+        shape = (layout.examples, self._cells)
+        cells = pooling.to_cells(patches.of(acts), patches.example, patches.cell, shape=shape)
+        self._top.add(pooled, cells, first=first)
+
+    def tensors(self) -> dict[str, Tensor]:
+        top = self._top.rows()
+        shown = self._top.patches[self._top.value > -torch.inf]
+        return {
+            "dense": _stack(self._pooled, self.point.d_in),
+            "top_row": top.example.int(),
+            "top_feature": top.feature.int(),
+            "top_value": top.value,
+            "top_token": top.token.int(),
+            "top_ends": (torch.arange(len(shown)) + 1) * self._cells,
+            "top_patch": torch.arange(self._cells).repeat(len(shown)).int(),
+            "top_act": shown.flatten(),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            **_point_facts(self.point),
+            "basis": "neurons",
+            "architecture": "identity",
+            "d_sae": self.point.d_in,
+            "group_sizes": [],
+        }
+
+
+class ControlReading:
+    """Pooled neurons and random directions, to be made as sparse as an SAE's features."""
+
+    def __init__(self, point: HookPoint, settings: Settings, seed: int) -> None:
+        self.point, self.settings = point, settings
+        generator = torch.Generator().manual_seed(seed)
+        directions = torch.randn(point.d_in, point.d_in, generator=generator)
+        self._directions = torch.nn.functional.normalize(directions, dim=0)
+        self._made: dict[str, list[Tensor]] = {"neurons": [], "directions": []}
+
+    def add(self, acts_rtd: Float[Tensor, "r t d"], layout: Layout, *, first: int) -> None:
+        """Add a batch."""
+        acts = acts_rtd.float()
+        directions = self._directions.to(acts.device)
+        self._made["neurons"].append(_pooled(acts, layout, self.settings).cpu())
+        self._made["directions"].append(_pooled(acts @ directions, layout, self.settings).cpu())
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: _stack(made, self.point.d_in) for name, made in self._made.items()}
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+Reading = SparseReading | DenseReading | ControlReading
+
+
+def _pooled(acts_rtd: Tensor, layout: Layout, settings: Settings) -> Float[Tensor, "b d"]:
+    """The activations pooled over each example's tokens."""
+    picked = layout.tokens_of(layout.read(settings.tokens))
+    tokens = torch.bincount(picked.example, minlength=layout.examples)
+    return pooling.pool_dense(picked.of(acts_rtd), tokens, how=settings.pooling)
+
+
+def _stack(parts: Sequence[Tensor], d: int) -> Float[Tensor, "n d"]:
+    return torch.cat(list(parts)) if parts else torch.zeros(0, d)
+
+
+def _point_facts(point: HookPoint) -> dict[str, Any]:
+    return {
+        "hook": point.name,
+        "tower": point.tower,
+        "layer": point.layer,
+        "point": point.point,
+        "depth": point.depth,
+        "d_in": point.d_in,
+        "grid": point.grid,
+    }
+
+
+def _recon_facts(sums: Mapping[str, ReconstructionSums]) -> dict[str, dict[str, float]]:
+    return {
+        kind: {n: getattr(s, n) for n in ("tokens", "sse", "sum_x2", "cosine", "active")}
+        for kind, s in sums.items()
+    }
