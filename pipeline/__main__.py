@@ -82,6 +82,24 @@ def verify(
 
 
 @app.command()
+def hooks(config: Config) -> None:
+    """List the hook points of CONFIG's models with their shapes; * marks those that it reads.
+
+    Needs each model's configuration and processor, not its weights.
+    """
+    from pipeline import config as settings
+    from pipeline import models
+
+    with one_line_errors():
+        for name, model in settings.load(config).models.items():
+            adapter = models.load(model, device="meta")
+            typer.echo(f"{name}: {model.id}")
+            read = {adapter.resolve(hook).name for hook in model.hooks}
+            for point in adapter.hook_points.values():
+                typer.echo(f" {'*' if point.name in read else ' '} {point}")
+
+
+@app.command()
 def docs(
     path: Annotated[Path, typer.Argument(help="File to write")] = Path("docs/data-dictionary.md"),
 ) -> None:

@@ -197,7 +197,6 @@ def test_sae_lens_own_files_are_read(tmp_path: Path) -> None:
     [
         ({"architecture": "gated"}, "gated"),
         ({"normalize_activations": "layer_norm"}, "layer_norm"),
-        ({"rescale_acts_by_decoder_norm": True, "architecture": "topk", "k": 3}, "rescale"),
         ({"reshape_activations": "hook_z"}, "hook_z"),
     ],
     ids=lambda value: str(value)[:20],

@@ -1,11 +1,18 @@
 """Tiny models with random weights of every family, saved with real processors and tokenizers."""
 
 import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
+import tiny
 import torch
+from safetensors.torch import save_file
 from tiny import JOINT, LAYERS, PATCH, SIDE, WIDTH, clip_config, seeded
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPImageProcessor,
@@ -31,6 +38,8 @@ from transformers import (
     SiglipVisionConfig,
 )
 
+from pipeline import config, models
+
 WORDS = 24
 """Width of the tiny language models."""
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", "<image>", "<unused0>", "<end_of_turn>")
@@ -47,10 +56,14 @@ TEMPLATE = (
 )
 
 
+BEGUN_TEMPLATE = "{{ bos_token }}" + TEMPLATE.replace("<image>", "<unused0>")
+"""As Gemma 3's: it writes the first token itself."""
+
+
 def tokenizer(*, image_token: str | None = "<image>", **more: object) -> PreTrainedTokenizerFast:
     """One token a letter, after a first token, as Llama's and Gemma's begin."""
     known = {word: i for i, word in enumerate(VOCABULARY)}
-    raw = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    raw = Tokenizer(WordLevel(known, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     raw.post_processor = TemplateProcessing(
         single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", known["<bos>"])]
@@ -96,6 +109,8 @@ def llama_config() -> LlamaConfig:
 
 
 def gemma2_config(kind: type = Gemma2Config) -> Gemma2Config | GemmaConfig:
+    # Most prompts are longer than the window.
+    window = {} if kind is GemmaConfig else {"sliding_window": 16}
     return kind(
         hidden_size=WORDS,
         intermediate_size=48,
@@ -105,6 +120,7 @@ def gemma2_config(kind: type = Gemma2Config) -> Gemma2Config | GemmaConfig:
         head_dim=12,
         vocab_size=len(VOCABULARY),
         max_position_embeddings=512,
+        **window,
         **_ends(),
     )
 
@@ -147,10 +163,11 @@ def siglip(folder: Path, *, seed: int = 10) -> Path:
     return folder
 
 
-def openclip(folder: Path, *, timm: bool = False, seed: int = 11) -> Path:
+def openclip(
+    folder: Path, *, timm: bool = False, resize: str = "shortest", seed: int = 11
+) -> Path:
     """A folder as open_clip's `local-dir:` reads it."""
     import open_clip
-    from safetensors.torch import save_file
 
     vision: dict[str, object] = {
         "image_size": SIDE,
@@ -169,7 +186,12 @@ def openclip(folder: Path, *, timm: bool = False, seed: int = 11) -> Path:
     text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
     described = {
         "model_cfg": {"embed_dim": JOINT, "vision_cfg": vision, "text_cfg": text},
-        "preprocess_cfg": {"size": vision["image_size"], "mean": [0.5] * 3, "std": [0.5] * 3},
+        "preprocess_cfg": {
+            "size": vision["image_size"],
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+            "resize_mode": resize,
+        },
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps(described))
@@ -271,10 +293,93 @@ def gemma3(folder: Path, *, seed: int = 16) -> Path:
         eoi_token_index=VOCABULARY.index("<end_of_turn>"),
         image_token_index=VOCABULARY.index("<image>"),
     )
-    louder(seeded(Gemma3ForConditionalGeneration, settings, seed)).save_pretrained(folder)
+    model = louder(seeded(Gemma3ForConditionalGeneration, settings, seed))
+    # As initialised it is zero.
+    rising = torch.linspace(-0.3, 0.3, WIDTH * WORDS).sin().view(WIDTH, WORDS)
+    model.model.multi_modal_projector.mm_input_projection_weight.data = rising
+    model.save_pretrained(folder)
     Gemma3Processor(
         image_processor=Gemma3ImageProcessor(size={"height": SIDE, "width": SIDE}),
         tokenizer=made,
         image_seq_length=4,
+        chat_template=BEGUN_TEMPLATE,
     ).save_pretrained(folder)
     return folder
+
+
+def clip_gemma(folder: Path, *, seed: int = 17) -> Path:
+    """Gemma 2 in the folder itself, CLIP in `clip`, the projector between them in a file."""
+    gemma2(folder)
+    tiny.clip(folder / "clip")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        weights = {"weight": torch.randn(WORDS, WIDTH), "bias": torch.randn(WORDS)}
+    save_file(weights, folder / "projector.safetensors")
+    return folder
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a tiny model is made and which settings load it.
+
+    Attributes:
+        family: where its config does not tell.
+        parts: settings that name files in its folder.
+        towers: that it has.
+    """
+
+    build: Callable[[Path], Path]
+    family: str | None = None
+    parts: dict[str, str] = field(default_factory=dict)
+    towers: tuple[str, ...] = ("vision", "language")
+
+
+SEES, READS = ("vision",), ("language",)
+FAMILIES = {
+    "clip": Family(tiny.clip, towers=SEES),
+    "siglip": Family(siglip, towers=SEES),
+    "openclip": Family(openclip, "openclip", towers=SEES),
+    "openclip-timm": Family(partial(openclip, timm=True), "openclip", towers=SEES),
+    "llava": Family(llava),
+    "llava-full": Family(partial(llava, strategy="full", template=False)),
+    "llava-next": Family(llava_next),
+    "paligemma": Family(partial(paligemma, second=False)),
+    "paligemma2": Family(paligemma),
+    "gemma2": Family(gemma2, towers=READS),
+    "clip-gemma": Family(
+        clip_gemma, "clip-gemma", {"vision": "clip", "projector": "projector.safetensors"}
+    ),
+    "gemma3": Family(gemma3),
+}
+TALK = [name for name, family in FAMILIES.items() if "language" in family.towers]
+"""Those that generate words."""
+SEE = [name for name, family in FAMILIES.items() if "vision" in family.towers]
+
+_FOLDERS = tempfile.TemporaryDirectory()
+
+
+@cache
+def folder(name: str) -> Path:
+    """The folder of a family's model, made once; not to be changed."""
+    return FAMILIES[name].build(Path(_FOLDERS.name) / name)
+
+
+def settings(name: str, at: Path | None = None, **more: object) -> config.Model:
+    """The settings that load the family's model, from `at` or from its own folder."""
+    at, family = at or folder(name), FAMILIES[name]
+    parts = {key: str(at / file) for key, file in family.parts.items()}
+    hooks = (f"{family.towers[0]}.0.resid_post",)
+    return config.Model(
+        **{"id": str(at), "family": family.family, "hooks": hooks, **parts, **more}
+    )
+
+
+def load(name: str, *, device: str = "cpu", **machine: object) -> models.Adapter:
+    """A fresh adapter."""
+    return models.load(settings(name), device=device, machine=config.Machine(**machine))
+
+
+@cache
+def adapter(name: str) -> models.Adapter:
+    """The family's adapter, loaded once: for tests that leave it as it is."""
+    return load(name)

@@ -50,6 +50,12 @@ class HookPoint:
     module: nn.Module = field(repr=False)
     stack: nn.Module = field(repr=False)
 
+    def __str__(self) -> str:
+        """Its name, shape (n rows: images, or tiles of them) and what its tokens are."""
+        shape = f"[n, {'t' if self.tokens is None else self.tokens}, {self.d_in}]"
+        grid = f", patches {self.grid[0]} x {self.grid[1]}" if self.grid else ""
+        return f"{self.name:24} {shape:18} {' '.join(self.kinds)}{grid}"
+
 
 @dataclass(frozen=True, eq=False)
 class Tower:
@@ -108,7 +114,7 @@ class Inputs:
     sizes: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
-        return len(next(iter(self.tensors.values())))
+        return len(self.sizes) or len(next(iter(self.tensors.values())))
 
     def __getitem__(self, part: slice) -> "Inputs":
         if part.indices(len(self)) == (0, len(self), 1):

@@ -13,7 +13,15 @@ from transformers.utils import logging as transformers_logging
 
 from pipeline import config
 
-LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+)
 """What libraries raise where a model cannot be had or its files are damaged."""
 
 
@@ -136,6 +144,11 @@ def why(name: str, error: Exception) -> str:
         return (
             f"model {name}: gated, private or misspelt; check the name, accept its licence on "
             f"https://huggingface.co/{name} and set HF_TOKEN to a token that may read it"
+        )
+    if "attention implementation" in text or "flash_attn" in text:
+        return (
+            f"model {name}: cannot be loaded with the attention that machine.attention names "
+            f"({first.partition('.')[0]}); name another or remove the key"
         )
     if Path(name).is_dir():
         return (

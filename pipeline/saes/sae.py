@@ -8,26 +8,17 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
+
+from pipeline.saes import sae_lens
+from pipeline.saes.weights import SAEError as SAEError
 
 _DENSE_LIMIT = 2**25
 """Dense codes made at once while encoding sparsely: 2**25 float32 are 128 MiB."""
 
 Activation = Literal["relu", "topk", "jumprelu"]
-_LENS_NAME: dict[Activation, str] = {"relu": "standard", "topk": "topk", "jumprelu": "jumprelu"}
-_FROM_LENS = {name: activation for activation, name in _LENS_NAME.items()}
-_PLAIN = {
-    "normalize_activations": "none",
-    "reshape_activations": "none",
-    "rescale_acts_by_decoder_norm": False,
-}
-"""What sae-lens can do beside the formula, and the values that leave it out."""
-
-
-class SAEError(ValueError):
-    """A folder is no SAE, or does not fit; the message names it and the remedy."""
+_LENS_NAME = {activation: name for name, activation in sae_lens.ACTIVATIONS.items()}
 
 
 @dataclass(frozen=True)
@@ -181,46 +172,14 @@ class SAE:
         }
         if self.activation == "topk":
             settings |= {"k": self.k, "rescale_acts_by_decoder_norm": False}
-        save_file(self.tensors(), folder / "sae_weights.safetensors")
-        (folder / "cfg.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        save_file(self.tensors(), folder / sae_lens.WEIGHTS)
+        (folder / sae_lens.CONFIG).write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "SAE":
         """The SAE in a sae-lens folder.
 
         Raises:
-            SAEError: no such folder, or an architecture or normalisation that it does not run.
+            SAEError: no such folder, damaged, or what does not run exactly here.
         """
-        try:
-            settings = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
-            tensors = load_file(folder / "sae_weights.safetensors")
-        except (OSError, ValueError, SafetensorError) as error:
-            raise SAEError(f"{folder}: not a sae-lens folder ({error})") from None
-        name = settings.get("architecture", "standard")
-        odd = {k: settings[k] for k, v in _PLAIN.items() if (settings.get(k) or v) != v}
-        if name not in _FROM_LENS or odd:
-            raise SAEError(
-                f"{folder}: architecture {name!r} with {odd or 'nothing else'} is not supported; "
-                f"save it as one of {list(_FROM_LENS)} with the rest folded into its weights"
-            )
-        _refuse_misfits(folder, tensors, name)
-        metadata = settings.get("metadata") or {}
-        return cls(
-            **{key: value.float() for key, value in tensors.items()},
-            activation=_FROM_LENS[name],
-            k=settings.get("k") if name == "topk" else None,
-            apply_b_dec_to_input=settings.get("apply_b_dec_to_input", True),
-            architecture=metadata.get("trained_as") or name,
-            group_sizes=tuple(metadata.get("group_sizes") or ()),
-        )
-
-
-def _refuse_misfits(folder: Path, tensors: dict[str, Tensor], architecture: str) -> None:
-    """Raise SAEError where tensors are missing, unknown, or do not fit each other."""
-    d, s = tensors["W_enc"].shape if "W_enc" in tensors else (0, 0)
-    wanted = {"W_enc": (d, s), "b_enc": (s,), "W_dec": (s, d), "b_dec": (d,)}
-    if architecture == "jumprelu":
-        wanted["threshold"] = (s,)
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found != wanted:
-        raise SAEError(f"{folder}: holds tensors {found}, not {wanted}; save it again")
+        return cls(**sae_lens.read(folder))

@@ -1,0 +1,132 @@
+"""SAEs as others publish them: local files, Hugging Face repositories, sae-lens's releases."""
+
+import glob
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.saes import dictionary_learning, gemma_scope, sae_lens
+from pipeline.saes.sae import SAE
+from pipeline.saes.weights import SAEError, one_line
+
+_FORMATS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path], SAE]], ...] = (
+    (f"{sae_lens.CONFIG} with {sae_lens.WEIGHTS} (sae-lens)", sae_lens.matches, SAE.load),
+    (
+        f"{dictionary_learning.NAME} (dictionary_learning)",
+        dictionary_learning.matches,
+        dictionary_learning.load,
+    ),
+    (f"{gemma_scope.NAME} (Gemma Scope)", gemma_scope.matches, gemma_scope.load),
+)
+_FILES = (
+    sae_lens.CONFIG,
+    sae_lens.WEIGHTS,
+    dictionary_learning.NAME,
+    dictionary_learning.CONFIG,
+    gemma_scope.NAME,
+)
+_HUB, _RELEASE = "hf:", "sae-lens:"
+
+
+def load(source: str, *, revision: str | None = None) -> SAE:
+    """The SAE that `source` names, on the CPU in float32.
+
+    Args:
+        source: a local file or folder; `hf:OWNER/REPO/PATH/IN/REPO`, a file or folder of a hub
+            repository, of which only the SAE's own files are downloaded; or
+            `sae-lens:RELEASE/SAE_ID` (the id may hold slashes).
+        revision: branch, tag or commit of the hub repository.
+
+    Raises:
+        SAEError: nothing there, not reachable, no known format, damaged, or not run exactly.
+    """
+    if source.startswith(_HUB):
+        repo, path = _hub_place(source)
+        return _open(_download(source, repo, path, revision), source)
+    if revision is not None:
+        raise SAEError(f"{source}: only {_HUB} sources have revisions; leave {revision!r} out")
+    if source.startswith(_RELEASE):
+        return _released(source)
+    path_here = Path(source).expanduser()
+    if not path_here.exists():
+        raise SAEError(
+            f"{source}: no such file or folder; give one, {_HUB}OWNER/REPO/PATH, "
+            f"or {_RELEASE}RELEASE/SAE_ID"
+        )
+    return _open(path_here, source)
+
+
+def _open(path: Path, source: str) -> SAE:
+    """The SAE in a local file or folder."""
+    for _, matches, opened in _FORMATS:
+        if matches(path):
+            return opened(path)
+    known = "; ".join(name for name, _, _ in _FORMATS)
+    raise SAEError(f"{source}: no SAE in a known format; looked for {known}")
+
+
+def _hub_place(source: str) -> tuple[str, str]:
+    """The repository and the path in it; the path is empty for its root."""
+    parts = source.removeprefix(_HUB).strip("/").split("/")
+    if len(parts) < 2 or not all(parts) or {".", ".."} & set(parts):
+        raise SAEError(f"{source}: names no place on the hub; write {_HUB}OWNER/REPO/PATH/IN/REPO")
+    return "/".join(parts[:2]), "/".join(parts[2:])
+
+
+def _download(source: str, repo: str, path: str, revision: str | None) -> Path:
+    """Where the SAE's files lie in the hub's cache, fetched if need be."""
+    import huggingface_hub  # hundreds of milliseconds
+
+    folder, _, name = path.rpartition("/")
+    if name.endswith((".pt", ".npz")):  # of a folder of checkpoints only this one
+        wanted = [path, f"{folder}/{dictionary_learning.CONFIG}"]
+    else:
+        folder = folder if name in (sae_lens.CONFIG, sae_lens.WEIGHTS) else path
+        wanted = [f"{folder}/{file}" for file in _FILES]
+    try:
+        root = huggingface_hub.snapshot_download(
+            repo,
+            revision=revision,
+            allow_patterns=[glob.escape(file.lstrip("/")) for file in wanted],
+        )
+    except (OSError, ValueError) as error:  # the hub's own errors are among these
+        raise SAEError(
+            f"{source}: cannot be fetched ({one_line(error)}); check its name, the revision and "
+            "the connection"
+        ) from None
+    found = Path(root, path)
+    if not found.exists():
+        raise SAEError(
+            f"{source}: {repo} has no {path!r} with any of {', '.join(_FILES)}; check the path"
+        )
+    return found
+
+
+def _released(source: str) -> SAE:
+    """An SAE of sae-lens's registry, through its loaders."""
+    release, _, sae_id = source.removeprefix(_RELEASE).partition("/")
+    if not release or not sae_id:
+        raise SAEError(f"{source}: names no release; write {_RELEASE}RELEASE/SAE_ID")
+    from sae_lens import SAE as Lens  # noqa: N811, it has the same name; seconds and a gigabyte
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    entry = get_pretrained_saes_directory().get(release)
+    if entry is None:
+        raise SAEError(
+            f"{source}: sae-lens knows no release {release!r}; "
+            f"for a repository write {_HUB}OWNER/REPO/PATH"
+        )
+    if entry.conversion_func == "dictionary_learning_1" and sae_id in entry.saes_map:
+        # That loader drops the threshold of some classes and fails on configs with blanks.
+        folder = entry.saes_map[sae_id]
+        return _open(_download(source, entry.repo_id, folder, None), source)
+    try:
+        lens = Lens.from_pretrained(release, sae_id, device="cpu", dtype="float32")
+    except Exception as error:  # each of its loaders raises what it likes
+        raise SAEError(
+            f"{source}: sae-lens does not open it ({one_line(error)}); check the id and the "
+            "connection"
+        ) from None
+    settings = lens.cfg.to_dict()
+    # What from_pretrained returns is of version 6, whatever its files were.
+    settings["sae_lens_version"] = "6.0.0"
+    return SAE(**sae_lens.arguments(source, settings, dict(lens.state_dict())))
