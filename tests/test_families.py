@@ -135,9 +135,7 @@ def test_attention_and_mlp_add_up_to_the_residual_stream(name: str) -> None:
         for i in range(len(tower.layers)):
             attention, mlp, after = (acts[f"{tower.name}.{i}.{p}"] for p in LAYER_POINTS)
             scale = max(1.0, float(after.abs().max()))
-            torch.testing.assert_close(
-                attention + mlp, after - before, rtol=0, atol=1e-5 * scale
-            )
+            torch.testing.assert_close(attention + mlp, after - before, rtol=0, atol=1e-5 * scale)
             assert min(attention.abs().max(), mlp.abs().max()) > 1e-3
             before = after
 

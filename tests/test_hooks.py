@@ -1,6 +1,7 @@
 """Reading and editing activations: exact, early, and without a trace in the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pytest
 import tiny
@@ -9,6 +10,20 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPVisionModelWithProjection
 
 from pipeline import hooks
+
+
+@dataclass
+class Named:
+    """Modules by name, as adapters name theirs; `whole` runs once a forward."""
+
+    whole: nn.Module
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+
+    def module(self, hook: str) -> nn.Module:
+        return self.modules[hook]
+
+    def stack(self, hook: str) -> nn.Module:
+        return self.whole
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +60,13 @@ def layers(model: CLIPVisionModelWithProjection) -> nn.ModuleList:
     return model.vision_model.encoder.layers
 
 
+def named(model: CLIPVisionModelWithProjection) -> Named:
+    """Its layers by their numbers, its projection and the whole tower."""
+    numbers = {str(i): layer for i, layer in enumerate(layers(model))}
+    tower = model.vision_model
+    return Named(tower, {**numbers, "projection": model.visual_projection, "tower": tower})
+
+
 @torch.no_grad()
 def out(model: nn.Module, pixels: Tensor) -> Tensor:
     return model(pixel_values=pixels).image_embeds
@@ -54,9 +76,8 @@ def out(model: nn.Module, pixels: Tensor) -> Tensor:
 def test_records_are_the_hidden_states(
     model: CLIPVisionModelWithProjection, pixels: Tensor
 ) -> None:
-    modules = {str(i): layer for i, layer in enumerate(layers(model))}
-    modules["projection"] = model.visual_projection
-    with hooks.record(modules, stop=False) as acts:
+    wanted = [*(str(i) for i in range(tiny.LAYERS)), "projection"]
+    with hooks.record(named(model), wanted, stop=False) as acts:
         output = model(pixel_values=pixels, output_hidden_states=True)
     assert len(output.hidden_states) == tiny.LAYERS + 1
     for i in range(tiny.LAYERS):
@@ -66,9 +87,9 @@ def test_records_are_the_hidden_states(
 
 
 def test_records_carry_no_graph(model: CLIPVisionModelWithProjection, pixels: Tensor) -> None:
-    with hooks.record({"x": layers(model)[0]}) as acts:
+    with hooks.record(named(model), ["0"]) as acts:
         model(pixel_values=pixels)
-    assert not acts["x"].requires_grad
+    assert not acts["0"].requires_grad
 
 
 @torch.no_grad()
@@ -81,15 +102,15 @@ def test_the_forward_stops_after_the_last_that_is_wanted(
         for at, layer in enumerate(layers(model))
     ]
     reached = False
-    # Asked for in another order than they run.
-    with hooks.record({"b": layers(model)[1], "a": layers(model)[0]}) as acts:
+    # Asked for in another order than they run, and one of them twice.
+    with hooks.record(named(model), ["1", "0", "0"]) as acts:
         model(pixel_values=pixels)
         reached = True
     for counter in counters:
         counter.remove()
     assert ran == [0, 1]
     assert not reached
-    assert set(acts) == {"a", "b"}
+    assert set(acts) == {"0", "1"}
 
 
 @torch.no_grad()
@@ -98,7 +119,7 @@ def test_recording_early_does_not_upset_transformers_own_capturing(
 ) -> None:
     """transformers patches forwards for hidden states; leaving by an exception must undo it."""
     before = model(pixel_values=pixels, output_hidden_states=True)
-    with hooks.record({"x": layers(model)[0]}):
+    with hooks.record(named(model), ["0"]):
         model(pixel_values=pixels, output_hidden_states=True)
     after = model(pixel_values=pixels, output_hidden_states=True)
     plain = model(pixel_values=pixels)
@@ -113,7 +134,7 @@ def test_recording_without_stopping_changes_nothing(
     model: CLIPVisionModelWithProjection, pixels: Tensor
 ) -> None:
     before = out(model, pixels)
-    with hooks.record({"x": layers(model)[0]}, stop=False):
+    with hooks.record(named(model), ["0"], stop=False):
         assert torch.equal(out(model, pixels), before)
     assert torch.equal(out(model, pixels), before)
 
@@ -133,7 +154,7 @@ def test_an_edit_is_what_later_layers_see(
         made = layer(by_hand, attention_mask=None)
         by_hand = made[0] if isinstance(made, tuple) else made
     by_hand = model.visual_projection(model.vision_model.post_layernorm(by_hand[:, 0]))
-    with hooks.edit(layers(model)[0], change):
+    with hooks.edit(named(model), "0", change):
         edited = model(pixel_values=pixels, output_hidden_states=True)
     assert torch.equal(edited.image_embeds, by_hand)
     assert not torch.equal(edited.image_embeds, out(model, pixels))
@@ -145,8 +166,8 @@ def test_edits_nest_and_records_see_them(
     model: CLIPVisionModelWithProjection, pixels: Tensor
 ) -> None:
     with (
-        hooks.edit(layers(model)[0], lambda acts: torch.zeros_like(acts)),
-        hooks.record({"1": layers(model)[1]}) as first,
+        hooks.edit(named(model), "0", lambda acts: torch.zeros_like(acts)),
+        hooks.record(named(model), ["1"]) as first,
     ):
         model(pixel_values=pixels)
     zeros = torch.zeros(3, 17, tiny.WIDTH)
@@ -159,7 +180,7 @@ def test_an_edit_of_nothing_is_bit_identical(
     model: CLIPVisionModelWithProjection, pixels: Tensor
 ) -> None:
     before = out(model, pixels)
-    with hooks.edit(layers(model)[1], lambda acts: acts + 0):
+    with hooks.edit(named(model), "1", lambda acts: acts + 0):
         assert torch.equal(out(model, pixels), before)
     assert torch.equal(out(model, pixels), before)
 
@@ -173,11 +194,11 @@ def test_an_exception_within_leaves_the_model_as_it_was(
     def fail(_: Tensor) -> Tensor:
         raise RuntimeError("within")
 
-    with pytest.raises(RuntimeError, match="within"), hooks.edit(layers(model)[1], fail):
+    with pytest.raises(RuntimeError, match="within"), hooks.edit(named(model), "1", fail):
         model(pixel_values=pixels)
-    with pytest.raises(ZeroDivisionError), hooks.record({"x": layers(model)[2]}):
+    with pytest.raises(ZeroDivisionError), hooks.record(named(model), ["2"]):
         _ = 1 / 0
-    with pytest.raises(AttributeError), hooks.record({"x": layers(model)[2]}):
+    with pytest.raises(AttributeError), hooks.record(named(model), ["2"]):
         model(pixel_values="not pixels")
     assert torch.equal(out(model, pixels), before)
 
@@ -192,7 +213,7 @@ def test_an_edit_keeps_the_dtype(pixels: Tensor) -> None:
         seen.append(acts.dtype)
         return acts.double() * 2
 
-    with hooks.edit(layers(half)[0], change), hooks.record({"1": layers(half)[1]}) as acts:
+    with hooks.edit(named(half), "0", change), hooks.record(named(half), ["1"]) as acts:
         half(pixel_values=pixels.bfloat16())
     assert seen == [torch.bfloat16]
     assert acts["1"].dtype == torch.bfloat16
@@ -204,7 +225,7 @@ def test_an_edit_to_another_shape_is_refused(
 ) -> None:
     with (
         pytest.raises(ValueError, match=r"an edit made \(3, 16, 32\) of \(3, 17, 32\)"),
-        hooks.edit(layers(model)[0], lambda acts: acts[:, 1:]),
+        hooks.edit(named(model), "0", lambda acts: acts[:, 1:]),
     ):
         model(pixel_values=pixels)
 
@@ -216,10 +237,11 @@ def test_outputs_that_are_tuples_are_read_and_edited() -> None:
             return x, "kept"
 
     pair = Pair()
-    with hooks.record({"x": pair}, stop=False) as acts:
+    model = Named(pair, {"x": pair})
+    with hooks.record(model, ["x"], stop=False) as acts:
         pair(torch.ones(1, 2, 3))
     assert torch.equal(acts["x"], torch.ones(1, 2, 3))
-    with hooks.edit(pair, lambda x: x * 3):
+    with hooks.edit(model, "x", lambda x: x * 3):
         made, rest = pair(torch.ones(1, 2, 3))
     assert rest == "kept"
     assert torch.equal(made, torch.full((1, 2, 3), 3.0))
@@ -230,7 +252,7 @@ def test_an_output_that_is_no_tensor_is_refused(
 ) -> None:
     with (
         pytest.raises(TypeError, match="not a tensor"),
-        hooks.record({"whole": model.vision_model}),
+        hooks.record(named(model), ["tower"]),
     ):
         model(pixel_values=pixels)
 
@@ -239,7 +261,8 @@ def test_an_output_that_is_no_tensor_is_refused(
 def test_the_whole_clip_reads_the_same_as_its_tower(pixels: Tensor) -> None:
     """Hook points work on the class that people load for both towers, too."""
     whole = tiny.seeded(CLIPModel, tiny.clip_config(), 0)
-    with hooks.record({"1": whole.vision_model.encoder.layers[1]}) as acts:
+    model = Named(whole.vision_model, {"1": whole.vision_model.encoder.layers[1]})
+    with hooks.record(model, ["1"]) as acts:
         whole.get_image_features(pixel_values=pixels)
     states = whole.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
     assert torch.equal(acts["1"], states[2])

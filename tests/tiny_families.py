@@ -163,9 +163,7 @@ def siglip(folder: Path, *, seed: int = 10) -> Path:
     return folder
 
 
-def openclip(
-    folder: Path, *, timm: bool = False, resize: str = "shortest", seed: int = 11
-) -> Path:
+def openclip(folder: Path, *, timm: bool = False, resize: str = "shortest", seed: int = 11) -> Path:
     """A folder as open_clip's `local-dir:` reads it."""
     import open_clip
 
@@ -369,9 +367,7 @@ def settings(name: str, at: Path | None = None, **more: object) -> config.Model:
     at, family = at or folder(name), FAMILIES[name]
     parts = {key: str(at / file) for key, file in family.parts.items()}
     hooks = (f"{family.towers[0]}.0.resid_post",)
-    return config.Model(
-        **{"id": str(at), "family": family.family, "hooks": hooks, **parts, **more}
-    )
+    return config.Model(**{"id": str(at), "family": family.family, "hooks": hooks, **parts, **more})
 
 
 def load(name: str, *, device: str = "cpu", **machine: object) -> models.Adapter:

@@ -145,10 +145,10 @@ def why(name: str, error: Exception) -> str:
             f"model {name}: gated, private or misspelt; check the name, accept its licence on "
             f"https://huggingface.co/{name} and set HF_TOKEN to a token that may read it"
         )
-    if "attention implementation" in text or "flash_attn" in text:
+    if "attention implementation" in text or "flashattention" in text:
         return (
-            f"model {name}: cannot be loaded with the attention that machine.attention names "
-            f"({first.partition('.')[0]}); name another or remove the key"
+            f"model {name}: does not support the attention that machine.attention names, or its "
+            "package is not installed; name another or remove the key"
         )
     if Path(name).is_dir():
         return (

@@ -1,1 +1,1 @@
-"""Sparse autoencoders: the class that runs, and training with sae-lens."""
+"""Sparse autoencoders: the class that runs, published ones, and training with sae-lens."""

@@ -100,7 +100,7 @@ def _kind(file: Path, tensors: dict[str, Tensor], trainer: dict[str, Any]) -> st
         return "jumprelu"
     if "bias" in tensors and "encoder.weight" in tensors:
         return "relu"
-    if tensors.keys() >= {*_LINEAR, "b_dec"}:
+    if tensors.keys() >= {"encoder.weight", "b_dec"}:
         if "threshold" not in tensors:
             return "topk"  # BatchTopK always keeps one
         name = trainer.get("dict_class")

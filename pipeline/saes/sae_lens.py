@@ -123,7 +123,7 @@ def _as_version_6(old: dict[str, Any]) -> dict[str, Any]:
 
 def _runnable(source: str | Path, settings: dict[str, Any]) -> str:
     """sae-lens's name of the architecture. Raises SAEError where it is not run exactly."""
-    name = settings.get("architecture") or "standard"
+    name = str(settings.get("architecture") or "standard")
     # Before version 6 the activation stood beside the architecture; it is one of these for all
     # that run, and sae-lens would take any other, such as tanh-relu, for a ReLU.
     usual = {"topk": ("topk",), "jumprelu": ("relu", "jumprelu")}.get(name, ("relu",))
@@ -139,7 +139,7 @@ def _runnable(source: str | Path, settings: dict[str, Any]) -> str:
             f"{source}: {odd} is not supported; Loupe runs {list(ACTIVATIONS)} with everything "
             "else folded into the weights (save_inference_model of sae-lens does so)"
         )
-    return str(name)
+    return name
 
 
 def _fold_decoder_norms(source: str | Path, weights: dict[str, Tensor]) -> None:
