@@ -90,10 +90,9 @@ class ClipGemmaAdapter(LlavaAdapter):
         processor = _processor(settings, vision)
         self.model = _joined(vision, language, image_token=processor.image_token_id)
         self.model.to(getattr(torch, settings.dtype))
-        if device != "meta":
-            self.projector.to(device)
-            if settings.projector is not None:
-                read_projector(Path(settings.projector), into=self.projector)
+        self.projector.to(device)
+        if device != "meta" and settings.projector is not None:
+            read_projector(Path(settings.projector), into=self.projector)
         self._equip(processor)
 
     @property

@@ -15,6 +15,9 @@ from pipeline.models.adapter import Adapter, HookPoint, Inputs, Region, Tower
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
 
+CLS, ROW_END = -2, -3
+"""Image tokens that are no patch, where `image_cells` has the others' cells."""
+
 
 class GenericAdapter(Adapter):
     """A generator with eyes, where its parts can be found; the families below refine it.
@@ -67,7 +70,7 @@ class GenericAdapter(Adapter):
     @cached_property
     def towers(self) -> Sequence[Tower]:
         language = parts.find(self._inner, parts.LANGUAGE, what="language model")
-        kinds = ("special", "patch", "text")
+        kinds = ("special", *(("cls",) if self.projected_cls else ()), "patch", "text")
         return [self.vision, parts.language_tower(language, kinds=kinds, grid=self.token_grid)]
 
     @cached_property
@@ -181,7 +184,7 @@ class GenericAdapter(Adapter):
             raise self._unclear(f"{[len(cells) for cells in found]} image tokens", inputs)
         cells = torch.stack(found)
         return Layout(
-            _kinds(cells, other="cls"),
+            _kinds(cells),
             torch.arange(len(inputs)),
             cells.clamp(min=-1),
             self.token_grid,
@@ -202,16 +205,19 @@ class GenericAdapter(Adapter):
         for row, cells in enumerate(self.image_cells(inputs)):
             at = ids[row] == self.image_token
             cell[row, at] = cells.clamp(min=-1)
-            kind[row, at] = _kinds(cells, other="special")
+            kind[row, at] = _kinds(cells)
         return Layout(kind, torch.arange(len(ids)), cell, self.token_grid)
 
     def image_cells(self, inputs: Inputs) -> list[Tensor]:
         """For each example the cells of its image tokens, in order; -1 for a patch without a cell,
-        -2 for what is no patch (CLS, the ends of rows)."""
+        CLS or ROW_END for what is no patch."""
         counts = (inputs.tensors["input_ids"] == self.image_token).sum(1).tolist()
         cells = self.token_grid[0] * self.token_grid[1] if self.token_grid else 0
         return [torch.arange(n) if n == cells else torch.full((n,), -1) for n in counts]
 
 
-def _kinds(cells: Tensor, *, other: str) -> Tensor:
-    return torch.where(cells == -2, code(other), code("patch")).to(torch.int8)
+def _kinds(cells: Tensor) -> Tensor:
+    kind = torch.full(cells.shape, code("patch"), dtype=torch.int8)
+    return kind.masked_fill(cells == CLS, code("cls")).masked_fill(
+        cells == ROW_END, code("special")
+    )

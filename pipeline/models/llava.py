@@ -5,7 +5,7 @@ from torch import Tensor
 
 from pipeline.models import parts
 from pipeline.models.adapter import Inputs
-from pipeline.models.generic import GenericAdapter
+from pipeline.models.generic import CLS, GenericAdapter
 
 
 class LlavaAdapter(GenericAdapter):
@@ -23,5 +23,5 @@ class LlavaAdapter(GenericAdapter):
     def image_cells(self, inputs: Inputs) -> list[Tensor]:
         assert self.vision.grid is not None
         patches = torch.arange(self.vision.grid[0] * self.vision.grid[1])
-        cells = torch.cat([torch.full((self.projected_cls,), -2), patches])
+        cells = torch.cat([torch.full((self.projected_cls,), CLS), patches])
         return [cells for _ in inputs.sizes]

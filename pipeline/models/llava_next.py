@@ -11,7 +11,7 @@ from transformers.image_processing_utils import select_best_resolution
 from pipeline.models import layout as layouts
 from pipeline.models import parts
 from pipeline.models.adapter import Inputs, Region
-from pipeline.models.generic import GenericAdapter
+from pipeline.models.generic import ROW_END, GenericAdapter
 from pipeline.models.layout import Layout, code
 
 
@@ -72,7 +72,7 @@ class LlavaNextAdapter(GenericAdapter):
     def image_cells(self, inputs: Inputs) -> list[Tensor]:
         cells = [self._cell_of(size).flatten() for size in inputs.sizes]
         return [
-            torch.where(order < 0, -2, c[order])
+            torch.where(order < 0, ROW_END, c[order])
             for c, order in zip(cells, self._packed(inputs), strict=True)
         ]
 
