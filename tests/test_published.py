@@ -747,7 +747,13 @@ def test_a_sae_lens_release(flat: bool, hub: SimpleNamespace, releases: Callable
     w = without(weights(), "threshold")
     folder = hub.root / "owner" / "saes" / "blocks" / "3"
     if flat:
-        flat_folder(folder, w, activation_fn_str="topk", activation_fn_kwargs={"k": K})
+        flat_folder(
+            folder,
+            w,
+            activation_fn_str="topk",
+            activation_fn_kwargs={"k": K},
+            sae_lens_version="5.9.1",
+        )
     else:
         lens_folder(folder, w, architecture="topk", k=K)
     releases("owner/saes", "blocks.3/width_30", "blocks/3", None)
