@@ -24,7 +24,7 @@ ACTIVATIONS = {"standard": "relu", "topk": "topk", "jumprelu": "jumprelu"}
 
 def matches(path: Path) -> bool:
     """Whether `path` is such a folder, or one of its two files."""
-    return _folder(path).joinpath(CONFIG).is_file() and (path.is_dir() or path.name in _FILES)
+    return _folder(path).joinpath(CONFIG).is_file()
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -98,11 +98,8 @@ def checked_groups(source: str | Path, groups: object, d_sae: int) -> tuple[int,
     return tuple(groups)  # type: ignore[arg-type]
 
 
-_FILES = (CONFIG, WEIGHTS)
-
-
 def _folder(path: Path) -> Path:
-    return path.parent if path.name in _FILES else path
+    return path.parent if path.name in (CONFIG, WEIGHTS) else path
 
 
 def _as_version_6(old: dict[str, Any]) -> dict[str, Any]:
