@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -77,25 +77,17 @@ class SAE:
 
     def encode(self, acts: Float[Tensor, "*b d"]) -> Float[Tensor, "*b s"]:
         """Feature activations, >= 0, in float32 (half precision flips which features fire)."""
-        x = acts.float()
-        if self.apply_b_dec_to_input:
-            x = x - self.b_dec
-        codes = torch.relu(torch.nn.functional.linear(x, self.W_enc.T, self.b_enc))
-        if self.threshold is not None:
-            return codes * (codes > self.threshold)
-        if self.k is not None:
-            top = codes.topk(self.k, dim=-1)
-            return torch.zeros_like(codes).scatter_(-1, top.indices, top.values)
-        return codes
+        before = self._before(acts)
+        return torch.where(self._fires(before), before, 0)
 
     def encode_sparse(self, acts: Float[Tensor, "n d"]) -> SparseCodes:
         """The same codes without holding them densely: at most 128 MiB at once."""
         step = max(1, _DENSE_LIMIT // self.d_sae)
         rows, features, values = [], [], []
         for start in range(0, len(acts), step):
-            codes = self.encode(acts[start : start + step])
-            row, feature = codes.nonzero(as_tuple=True)
-            values.append(codes[row, feature])
+            before = self._before(acts[start : start + step])
+            row, feature = self._fires(before).nonzero(as_tuple=True)
+            values.append(before[row, feature])
             rows.append(row + start)
             features.append(feature)
         joined = (
@@ -103,6 +95,23 @@ class SAE:
         )
         row, feature, value = joined
         return SparseCodes(row.long(), feature.long(), value, (len(acts), self.d_sae))
+
+    def _before(self, acts: Float[Tensor, "*b d"]) -> Float[Tensor, "*b s"]:
+        """What goes into the activation function."""
+        x = acts.float()
+        if self.apply_b_dec_to_input:
+            x = x - self.b_dec
+        return torch.nn.functional.linear(x, self.W_enc.T, self.b_enc)
+
+    def _fires(self, before: Float[Tensor, "*b s"]) -> Bool[Tensor, "*b s"]:
+        """Which features are active."""
+        if self.threshold is not None:
+            return before > self.threshold.clamp(min=0)
+        fires = before > 0
+        if self.k is not None:
+            top = before.topk(self.k, dim=-1).indices
+            fires &= torch.zeros_like(fires).scatter_(-1, top, True)
+        return fires
 
     def decode(self, codes: Float[Tensor, "*b s"]) -> Float[Tensor, "*b d"]:
         """The reconstruction of the activations from feature activations."""
