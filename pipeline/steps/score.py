@@ -1,11 +1,7 @@
 """Merges what encode found of one dictionary into its tables: features, monosemanticity, top
-examples, histograms, activations, reconstruction, and its row of `dictionaries`.
+examples, histograms, activations, reconstruction, and its row of `dictionaries`."""
 
-Parts are read one at a time, in the order of the plan, so that sums are the same to the bit
-whatever the order in which they were made.
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,28 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 from scipy import sparse
 
 from pipeline import config, contract, plan, store
 from pipeline.contract import DENSE_ACTIVATIONS_KEPT, HISTOGRAM_BINS, TOP_K
+from pipeline.encoded import Arrays, Encoded
 from pipeline.examples import ExampleError
 from pipeline.metrics import labels, ranking
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.models.layout import kinds_read
-
-Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass
-class Part:
-    """One part of encode and the same images' part of collect."""
-
-    ids: NDArray[np.int64]
-    acts: Any  # scipy's csr_matrix of an SAE, an array of neurons: [n, s]
-    arrays: Arrays
-    embeddings: Arrays
 
 
 @dataclass
@@ -78,35 +62,12 @@ class Dictionary:
         self.run, self.workspace, self.unit = run, workspace, unit
         self.place: plan.Place = unit.spec["place"]
         self.settings = run.dictionaries[self.place.dictionary]
-        first = workspace.facts("encode", unit.spec["encoded"][0])
-        self.facts = first["readings"][unit.spec["file"]]
+        self.encoded = Encoded(workspace, unit)
+        self.facts, self.size = self.encoded.facts, self.encoded.size
         self.id = contract.dictionary_id(
             self.place.model, self.facts["hook"], self.place.dictionary
         )
-        self.size: int = self.facts["d_sae"]
-        self.sparse = self.facts["basis"] == "sae"
-
-    def parts(self) -> Iterator[Part]:
-        """The parts, one at a time."""
-        for image, encoded in zip(self.unit.spec["images"], self.unit.spec["encoded"], strict=True):
-            arrays = self._load("encode", encoded, self.unit.spec["file"])
-            ids = arrays["ids"]
-            acts = (
-                sparse.csr_matrix(
-                    (arrays["value"], (arrays["row"], arrays["feature"])),
-                    shape=(len(ids), self.size),
-                )
-                if self.sparse
-                else arrays["dense"]
-            )
-            embeddings = self._load("collect", image, "embeddings")
-            if any(len(e) != len(ids) for e in embeddings.values()):
-                raise store.StoreError(
-                    "some images could be read in only one of the steps collect and encode; delete "
-                    f"{self.workspace.root / 'parts'} and run again"
-                )
-            if len(ids):
-                yield Part(ids, acts, arrays, embeddings)
+        self.sparse = self.encoded.is_sae
 
     def gather(self) -> Totals:
         """One pass over the parts."""
@@ -118,7 +79,7 @@ class Dictionary:
             np.full(size, -np.inf),
             {},
         )
-        for part in self.parts():
+        for part in self.encoded.parts():
             if self.sparse:
                 totals.n_active += np.asarray((part.acts > 0).sum(0)).ravel()
                 totals.total += np.asarray(part.acts.sum(0, dtype=np.float64)).ravel()
@@ -159,10 +120,10 @@ class Dictionary:
 
     def row(self, totals: Totals) -> dict[str, Any]:
         """The dictionary's row of `dictionaries`, but for its fingerprint and source."""
-        own = [kind for kind in self._reconstruction if kind in self._own_kinds]
+        own = [kind for kind in self.encoded.reconstruction if kind in self._own_kinds]
         pooled = ReconstructionSums()
         for kind in own:
-            pooled.merge(self._reconstruction[kind])
+            pooled.merge(self.encoded.reconstruction[kind])
         figures = pooled.figures()
         grid = self.facts["grid"] or (None, None)
         return {
@@ -179,7 +140,7 @@ class Dictionary:
             "l0": figures["l0"] if self.sparse else float(self.facts["d_in"]),
             "fvu": figures["fvu"] if self.sparse else 0.0,
             "dead": int((totals.n_active == 0).sum()),
-            "n_examples": self._n,
+            "n_examples": len(self.encoded.ids),
             "default_encoder": self.run.default_encoder,
         }
 
@@ -187,14 +148,16 @@ class Dictionary:
         groups = np.repeat(np.arange(len(self.facts["group_sizes"])), self.facts["group_sizes"])
         matrix, names = self._tags
         ranked = np.full((self.size, TOP_K), -1)
-        ranked[top["feature"], top["rank"] - 1] = np.searchsorted(self._ids, top["example_id"])
+        ranked[top["feature"], top["rank"] - 1] = np.searchsorted(
+            self.encoded.ids, top["example_id"]
+        )
         column, score = labels.mark_out(ranked, matrix)
         active = np.maximum(totals.n_active, 1)
         return {
             "feature_id": np.arange(self.size),
             "group": pa.array(groups) if len(groups) else pa.nulls(self.size),
             "n_active": totals.n_active,
-            "density": totals.n_active / self._n,
+            "density": totals.n_active / len(self.encoded.ids),
             "max": np.where(np.isfinite(totals.high), totals.high, 0),
             "mean": totals.total / active,
             "ms": store.nullable(ms),
@@ -231,8 +194,8 @@ class Dictionary:
         if not self.sparse:
             return made[0], made[1]
         name = plan.control_name(self.run, self.place)
-        parts = [self._load("encode", key, name) for key in self.unit.spec["encoded"]]
-        embeddings = np.concatenate([part.embeddings[encoder] for part in self.parts()])
+        parts = self.encoded.beside(name)
+        embeddings = np.concatenate([part.embeddings[encoder] for part in self.encoded.parts()])
         rng = np.random.default_rng(self.run.scores.seed)
         for scores, kind in zip(made, ("neurons", "directions"), strict=True):
             acts = np.concatenate([part[kind] for part in parts])
@@ -250,7 +213,7 @@ class Dictionary:
             name: [] for name in ("feature", "value", "token", "example_id")
         }
         patches: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        for part in self.parts():
+        for part in self.encoded.parts():
             a = part.arrays
             fields["feature"].append(a["top_feature"])
             fields["value"].append(a["top_value"])
@@ -286,7 +249,7 @@ class Dictionary:
         low = np.zeros(self.size) if self.sparse else totals.low
         span = np.where(totals.high > low, totals.high - low, 1)
         counts = np.zeros((self.size, HISTOGRAM_BINS), np.int64)
-        for part in self.parts():
+        for part in self.encoded.parts():
             coo = sparse.coo_matrix(part.acts) if self.sparse else None
             column = coo.col if coo is not None else np.tile(np.arange(self.size), len(part.ids))
             value = coo.data if coo is not None else part.acts.ravel()
@@ -306,7 +269,7 @@ class Dictionary:
             np.zeros(0, np.int64),
             np.zeros(0, np.float32),
         )
-        for part in self.parts():
+        for part in self.encoded.parts():
             if self.sparse:
                 a = part.arrays
                 new = a["feature"], part.ids[a["row"]], a["value"]
@@ -331,23 +294,15 @@ class Dictionary:
             "activation": value,
         }
 
-    @cached_property
-    def _reconstruction(self) -> dict[str, ReconstructionSums]:
-        merged: dict[str, ReconstructionSums] = {}
-        for key in self.unit.spec["encoded"] if self.sparse else ():
-            facts = self.workspace.facts("encode", key)["readings"][self.unit.spec["file"]]
-            arrays = self._load("encode", key, self.unit.spec["file"])
-            for kind, sums in facts["reconstruction"].items():
-                part = ReconstructionSums(**sums, sum_x=arrays[f"sum_x_{kind}"])
-                merged.setdefault(kind, ReconstructionSums()).merge(part)
-        return merged
-
     def _reconstruction_table(self) -> dict[str, Any]:
-        kinds = sorted(self._reconstruction)
-        figures = [self._reconstruction[kind].figures() for kind in kinds]
+        kinds = sorted(self.encoded.reconstruction)
+        sums = [self.encoded.reconstruction[kind] for kind in kinds]
+        figures = [each.figures() for each in sums]
         return {
             "token_type": pa.array(kinds, pa.string()),
-            "tokens": pa.array([self._reconstruction[kind].tokens for kind in kinds], pa.int64()),
+            "tokens": pa.array(
+                [self.encoded.reconstruction[kind].tokens for kind in kinds], pa.int64()
+            ),
             **{
                 name: pa.array([f[name] for f in figures], pa.float64())
                 for name in ("mse", "fvu", "cosine", "l0")
@@ -360,15 +315,6 @@ class Dictionary:
         return set(kinds_read(self.settings.tokens))
 
     @cached_property
-    def _ids(self) -> NDArray[np.int64]:
-        """All example ids, rising."""
-        return np.sort(np.concatenate([part.ids for part in self.parts()]))
-
-    @property
-    def _n(self) -> int:
-        return len(self._ids)
-
-    @cached_property
     def _tags(self) -> tuple[NDArray[np.float32], list[str]]:
         """The tags of the examples, in the order of `_ids`."""
         files = [
@@ -377,9 +323,6 @@ class Dictionary:
         ]
         rows = pa.concat_tables([pq.read_table(f, columns=["example_id", "tags"]) for f in files])
         return labels.tag_matrix(rows.sort_by("example_id")["tags"].to_pylist())
-
-    def _load(self, step: str, key: str, name: str) -> Arrays:
-        return load_file(self.workspace.part(step, key) / f"{name}.safetensors")
 
 
 def _column(extreme: Any) -> NDArray[np.float64]:

@@ -1,0 +1,103 @@
+"""Reading back what encode found of one dictionary, part by part in the order of the plan, so that
+sums are the same to the bit whatever the order in which the parts were made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from scipy import sparse
+
+from pipeline.metrics.reconstruction import ReconstructionSums
+from pipeline.plan import Unit
+from pipeline.store import StoreError, Workspace
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass
+class Part:
+    """One part of encode and the same images' part of collect.
+
+    Attributes:
+        ids: [n], the examples.
+        acts: pooled activations [n, s]: scipy's csr_matrix of an SAE, an array of neurons.
+        arrays: all that encode left, by name.
+        embeddings: encoder -> [n, e].
+    """
+
+    ids: NDArray[np.int64]
+    acts: Any
+    arrays: Arrays
+    embeddings: Arrays
+
+
+class Encoded:
+    """One dictionary's parts; `unit.spec` names them: `images` of collect, `encoded` of encode, and
+    the `file` in these.
+
+    Attributes:
+        facts: of the dictionary and its hook point.
+        size: how many features.
+        is_sae: an SAE's sparse codes, or dense neurons.
+    """
+
+    def __init__(self, workspace: Workspace, unit: Unit) -> None:
+        self._workspace = workspace
+        self._images: list[str] = unit.spec["images"]
+        self._encoded: list[str] = unit.spec["encoded"]
+        self._file: str = unit.spec["file"]
+        self.facts = self._facts(self._encoded[0])
+        self.size: int = self.facts["d_sae"]
+        self.is_sae = self.facts["basis"] == "sae"
+
+    def parts(self) -> Iterator[Part]:
+        """The parts that hold images, one at a time."""
+        for image, encoded in zip(self._images, self._encoded, strict=True):
+            arrays = self._load("encode", encoded, self._file)
+            ids = arrays["ids"]
+            embeddings = self._load("collect", image, "embeddings")
+            if any(len(e) != len(ids) for e in embeddings.values()):
+                raise StoreError(
+                    "some images could be read in only one of the steps collect and encode; delete "
+                    f"{self._workspace.root / 'parts'} and run again"
+                )
+            if len(ids):
+                yield Part(ids, self._acts(arrays), arrays, embeddings)
+
+    def beside(self, name: str) -> list[Arrays]:
+        """Another file of the same parts."""
+        return [self._load("encode", key, name) for key in self._encoded]
+
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """All example ids, rising."""
+        return np.sort(np.concatenate([part.ids for part in self.parts()]))
+
+    @cached_property
+    def reconstruction(self) -> dict[str, ReconstructionSums]:
+        """Kind of token -> sums; empty for neurons."""
+        merged: dict[str, ReconstructionSums] = {}
+        for key in self._encoded if self.is_sae else ():
+            arrays = self._load("encode", key, self._file)
+            for kind, sums in self._facts(key)["reconstruction"].items():
+                part = ReconstructionSums(**sums, sum_x=arrays[f"sum_x_{kind}"])
+                merged.setdefault(kind, ReconstructionSums()).merge(part)
+        return merged
+
+    def _acts(self, arrays: Arrays) -> Any:
+        if not self.is_sae:
+            return arrays["dense"]
+        codes = (arrays["value"], (arrays["row"], arrays["feature"]))
+        return sparse.csr_matrix(codes, shape=(len(arrays["ids"]), self.size))
+
+    def _facts(self, key: str) -> dict[str, Any]:
+        facts: dict[str, Any] = self._workspace.facts("encode", key)["readings"][self._file]
+        return facts
+
+    def _load(self, step: str, key: str, name: str) -> Arrays:
+        arrays: Arrays = load_file(self._workspace.part(step, key) / f"{name}.safetensors")
+        return arrays
