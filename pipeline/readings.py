@@ -1,10 +1,11 @@
 """What is kept of activations as they stream by, for one dictionary at one hook point."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline import config
@@ -12,7 +13,7 @@ from pipeline.contract import TOP_K
 from pipeline.metrics import pooling
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.models.adapter import HookPoint
-from pipeline.models.layout import KINDS, Layout, kinds_read
+from pipeline.models.layout import KINDS, Layout, code, kinds_read
 from pipeline.models.loading import ModelError
 from pipeline.saes.sae import SAE, SparseCodes
 
@@ -36,6 +37,7 @@ class SparseReading:
         self._pooled: list[pooling.Pooled] = []
         self._patches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         self._recon: dict[str, ReconstructionSums] = {}
+        self._fired = TokenSums.empty(sae.d_sae)
 
     def add(self, acts_rtd: Float[Tensor, "r t d"], layout: Layout, *, first: int) -> None:
         """Add a batch whose first example is number `first`."""
@@ -51,6 +53,7 @@ class SparseReading:
         wanted = pooled.flatten()[picked.at]
         tokens = torch.bincount(picked.example[wanted], minlength=layout.examples).to(device)
         kept = wanted.to(device)[codes.row]
+        self._fired.add(x, codes, kept, wanted.to(device), picked.kind.to(device))
         made = pooling.pool_sparse(
             example[codes.row[kept]],
             codes.feature[kept],
@@ -81,6 +84,7 @@ class SparseReading:
             "top_ends": ends,
             "top_patch": patch.int(),
             "top_act": act,
+            **self._fired.tensors(),
             **{f"sum_x_{kind}": torch.from_numpy(s.sum_x) for kind, s in self._recon.items()},
         }
 
@@ -133,6 +137,54 @@ class SparseReading:
             active = int(rows[codes.row].sum())
             sums = ReconstructionSums.of(x[rows], recon[rows], active=active)
             self._recon.setdefault(KINDS[each], ReconstructionSums()).merge(sums)
+
+
+@dataclass
+class TokenSums:
+    """On which tokens features fire: sums from which their artefacts are told.
+
+    Attributes:
+        fired: [s], tokens on which the feature fires, of those that the dictionary reads.
+        on_cls: [s], of these CLS tokens.
+        norm: [s], sum of these tokens' norms, float64.
+        tokens: [2], how many tokens are read, and the sum of their norms.
+    """
+
+    fired: Int[Tensor, " s"]
+    on_cls: Int[Tensor, " s"]
+    norm: Float[Tensor, " s"]
+    tokens: Float[Tensor, "2"]
+
+    @classmethod
+    def empty(cls, size: int) -> "TokenSums":
+        counts = (torch.zeros(size, dtype=torch.int64) for _ in range(2))
+        return cls(*counts, *(torch.zeros(n, dtype=torch.float64) for n in (size, 2)))
+
+    def add(
+        self,
+        x: Float[Tensor, "n d"],
+        codes: SparseCodes,
+        kept: Bool[Tensor, " nnz"],
+        read: Bool[Tensor, " n"],
+        kind: Int[Tensor, " n"],
+    ) -> None:
+        """Add the codes of n tokens, of which only the `read` ones and so the `kept` codes count."""
+        norms = x.norm(dim=1).double()
+        row, feature = codes.row[kept], codes.feature[kept]
+        size = len(self.fired)
+        self.fired += torch.bincount(feature, minlength=size).cpu()
+        on_cls = feature[kind[row] == code("cls")]
+        self.on_cls += torch.bincount(on_cls, minlength=size).cpu()
+        self.norm += torch.bincount(feature, norms[row], minlength=size).cpu()
+        self.tokens += torch.stack([read.sum().double(), norms[read].sum()]).cpu()
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {
+            "fired": self.fired,
+            "fired_cls": self.on_cls,
+            "fired_norm": self.norm,
+            "tokens": self.tokens,
+        }
 
 
 class DenseReading:

@@ -7,6 +7,8 @@ A part holds N.safetensors for each dictionary N of the model, in the config's o
     dense [n, d]                          all of them (neurons)
     top_row, top_feature, top_value, top_token [m], top_ends [m], top_patch, top_act [q]
                                           the part's strongest examples, with their patches
+    fired, fired_cls, fired_norm [s], tokens [2]
+                                          on which tokens features fire (SAEs)
     sum_x_TYPE [d]                        of the reconstruction sums, the rest is in part.json
 
 and for each way in which SAEs read a hook point `HOOK-TOKENS-POOLING.safetensors` with the pooled
