@@ -6,6 +6,7 @@ in components/shared.js). Nothing here writes to the address but on an event, so
 Back works.
 """
 
+import hashlib
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -33,15 +34,17 @@ def asked_feature() -> tuple[str | None, int | None]:
     return st.query_params.get("dictionary"), number
 
 
-def asked_page() -> int:
-    """The page of Browse in the address, from 1."""
+def asked_page(of: str) -> int:
+    """The page of Browse in the address, from 1, if it is a page of the choices `of`: a page stays
+    in the address when a choice changes, and then means nothing."""
     text = st.query_params.get("page", "")
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+    known = text.isascii() and text.isdigit() and len(text) < 7
+    return max(1, int(text)) if known and st.query_params.get("of", of) == of else 1
 
 
-def first_page() -> None:
-    """A callback: another choice shows its first page."""
-    st.query_params.pop("page", None)
+def name_of(*choices: object) -> str:
+    """A short name of these choices, for `asked_page`."""
+    return hashlib.blake2s(repr(choices).encode(), digest_size=4).hexdigest()
 
 
 def _address(page: str, **parameters: str | int) -> str:

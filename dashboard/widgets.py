@@ -192,11 +192,10 @@ def choice(label: str, options: Sequence[str], *, default: str, key: str, help: 
         at = list(options).index(default)
         return st.selectbox(
             label, options, at, format_func=plain, key=key, bind="query-params", help=help,
-            on_change=state.first_page,
         )  # fmt: skip
     return st.segmented_control(
         label, options, default=default, format_func=plain, key=key, bind="query-params",
-        required=True, help=help, on_change=state.first_page,
+        required=True, help=help,
     )  # fmt: skip
 
 

@@ -181,6 +181,7 @@ def _dictionaries(plan: Plan) -> list[dict[str, object]]:
                     "tokens": "patches" if grid else "all", "pooling": "max",
                     "grid_height": plan.grid if grid else None,
                     "grid_width": plan.grid if grid else None,
+                    "grid_fit": "crop" if grid else None,
                     "l0": 8.0 + depth if sae else float(plan.d_in),
                     "fvu": 0.3 / (1 + depth) + 0.03 * (name == "matryoshka") if sae else 0.0,
                     "tokens_seen": 500_000 if sae else 0, "default_encoder": "judge",

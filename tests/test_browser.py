@@ -112,6 +112,18 @@ def test_pages_of_cards(page: "Page", url: str) -> None:
     assert page.locator(".card .id").all_inner_texts() == first
 
 
+def test_another_choice_shows_its_first_page(page: "Page", url: str) -> None:
+    page.goto(f"{url}/browse")
+    page.get_by_role("link", name="page 2").first.click()
+    page.locator("[aria-current=page]", has_text="2").first.wait_for()
+    page.get_by_text("low first").click()
+    page.locator("[aria-current=page]", has_text="1").first.wait_for()
+    page.get_by_role("link", name="page 2").first.click()
+    page.locator("[aria-current=page]", has_text="2").first.wait_for()
+    page.reload()
+    page.locator("[aria-current=page]", has_text="2").first.wait_for()
+
+
 def test_cards_open_by_keyboard(page: "Page", url: str) -> None:
     page.goto(f"{url}/browse")
     card = page.get_by_role("link", name=re.compile(r"#\d+, .*MS 0\.\d\d, density")).first

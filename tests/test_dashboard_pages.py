@@ -128,6 +128,9 @@ def test_browse_shows_dead_features_on_request(opened: Opened) -> None:
 
 def test_browse_keeps_another_choice_on_its_first_page(opened: Opened) -> None:
     at = opened("browse", page="2", least="1 image")
+    shown = data(at, "grid")
+    assert shown["page"] == 2
+    at = opened("browse", page="2", of=shown["of"], least="1 image")
     assert data(at, "grid")["page"] == 2
     at.selectbox(key="sort").set_value("density").run()
     assert data(at, "grid")["page"] == 1

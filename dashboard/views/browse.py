@@ -38,22 +38,21 @@ def choose_filter(labels: list[str]) -> records.Filter:
         0.01,
         key="ms",
         bind="query-params",
-        on_change=state.first_page,
         help=words.MS,
     )
     thin, dense = st.select_slider(
         "Density", DENSITIES, (0.0, 1.0), format_func=widgets.percent, key="density",
-        bind="query-params", on_change=state.first_page, help=words.DENSITY,
+        bind="query-params", help=words.DENSITY,
     )  # fmt: skip
     chosen = []
     if labels:
         chosen = st.multiselect(
             "Label", labels, key="label", bind="query-params", placeholder="any",
-            on_change=state.first_page, help=words.LABEL,
+            help=words.LABEL,
         )  # fmt: skip
     least = st.select_slider(
         "Active on at least", LEAST, TILES[0] * TILES[1], format_func=widgets.images, key="least",
-        bind="query-params", on_change=state.first_page, help=words.LEAST,
+        bind="query-params", help=words.LEAST,
     )  # fmt: skip
     return records.Filter(
         ms=(low if low > 0 else None, high if high < 1 else None),
@@ -67,11 +66,10 @@ def choose_order() -> tuple[str, bool]:
     """The column to sort by, and whether from high to low."""
     sort = st.selectbox(
         "Sort by", list(SORTS), format_func=SORTS.__getitem__, key="sort", bind="query-params",
-        on_change=state.first_page,
     )  # fmt: skip
     order = st.segmented_control(
         "Order", ["high", "low"], default="high", format_func="{} first".format,
-        key="order", bind="query-params", on_change=state.first_page, required=True,
+        key="order", bind="query-params", required=True,
         label_visibility="collapsed",
     )  # fmt: skip
     return sort, order == "high"
@@ -89,7 +87,8 @@ every, passed = queries.ms_histogram(run.connection, dictionary.dictionary_id, c
 with spark:
     widgets.sparkline(every, passed, name="features by MS, from 0 to 1")
 pages = max(1, -(-total // PER_PAGE))
-page = min(state.asked_page(), pages)
+of = state.name_of(dictionary.dictionary_id, chosen, sort, descending)
+page = min(state.asked_page(of), pages)
 cards = queries.page(
     run.connection, dictionary.dictionary_id, chosen, sort=sort, descending=descending,
     limit=PER_PAGE, offset=(page - 1) * PER_PAGE, examples=TILES[0] * TILES[1],
@@ -102,7 +101,7 @@ with gallery:
         )
         shown = [widgets.card(c, dictionary, s) for c, s in zip(cards, sheets, strict=True)]
         said = f"{total:,} of {dictionary.d_sae:,} features"
-        grid(shown, tiles=TILES, said=said, page=page, pages=pages, key="cards")
+        grid(shown, tiles=TILES, said=said, page=page, pages=pages, of=of, key="cards")
     else:
         widgets.empty(
             "No feature passes these filters. Widen MS or density, ask for fewer images, or take "

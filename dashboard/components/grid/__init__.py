@@ -15,11 +15,13 @@ def grid(
     said: str,
     page: int,
     pages: int,
+    of: str,
     key: str,
 ) -> None:
     """Show `cards` (see `widgets.card`) below what is `said` of them and links to the `pages`.
 
-    `tiles` is a contact sheet's columns and rows; pages count from 1.
+    `tiles` is a contact sheet's columns and rows; pages count from 1 and are those `of` the choices
+    that the address names so (`state.name_of`).
     """
-    data = {"cards": list(cards), "tiles": list(tiles), "said": said, "page": page, "pages": pages}
-    mount(key=key, data=data)
+    place = {"page": page, "pages": pages, "of": of}
+    mount(key=key, data={"cards": list(cards), "tiles": list(tiles), "said": said, **place})

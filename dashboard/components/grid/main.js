@@ -18,10 +18,11 @@ function card(data, tiles) {
   return node;
 }
 
-function at(page) {
+function at(page, of) {
   const to = new URL(location.href);
-  if (page > 1) to.searchParams.set("page", page);
-  else to.searchParams.delete("page");
+  to.searchParams.delete("page");
+  to.searchParams.delete("of");
+  if (page > 1) to.searchParams.set("page", page), to.searchParams.set("of", of);
   return to;
 }
 
@@ -32,24 +33,25 @@ function places(page, pages) {
   return shown.flatMap((n, i) => (i && n - shown[i - 1] > 1 ? [0, n] : [n]));
 }
 
-function step(text, page, name, pages) {
+function step(text, page, name, { pages, of }) {
   if (page < 1 || page > pages) return el("span", "step off", text);
-  const node = link("step", at(page));
+  const node = link("step", at(page, of));
   node.textContent = text;
   node.setAttribute("aria-label", name);
   return node;
 }
 
-function pager({ page, pages }) {
+function pager(data) {
+  const { page, pages } = data;
   const node = el("nav", "pager num");
   node.setAttribute("aria-label", "pages");
-  node.append(step("←", page - 1, "previous page", pages));
+  node.append(step("←", page - 1, "previous page", data));
   for (const n of places(page, pages)) {
-    const place = n ? step(String(n), n, `page ${n}`, pages) : el("span", "step off", "…");
+    const place = n ? step(String(n), n, `page ${n}`, data) : el("span", "step off", "…");
     if (n === page) place.setAttribute("aria-current", "page");
     node.append(place);
   }
-  node.append(step("→", page + 1, "next page", pages));
+  node.append(step("→", page + 1, "next page", data));
   return node;
 }
 

@@ -1,0 +1,260 @@
+"""Features in the plane: one map or several side by side, with lasso, hover and links to features.
+
+Three mounts of one component share what the browser knows of a map. The plane holds the points, as
+bytes that Streamlit sends once: a later run that makes the same bytes sends their hash. The legend
+holds the colours, a byte a point, so that another colouring leaves the points where they are. The
+bar holds the tools and the answer to a hover; it is a fragment of its own, so that hovering runs
+`describe` and nothing else.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import palette
+from dashboard.components import component
+
+mount = component("map")
+
+UNKNOWN, HIDDEN = 254, 255
+"""Colour codes with a meaning: drawn in grey, and not drawn."""
+MOST_CATEGORIES = 254
+STEPS = 254
+"""Steps of a ramp: more than an eye can tell apart."""
+
+Describe = Callable[[str, int], Mapping[str, Any]]
+"""(dictionary, feature) -> what a hover shows: `title`, `lines`, and `src`, the contact sheet."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plane; rows without a finite x and y are not drawn."""
+
+    title: str
+    dictionaries: tuple[str, ...]
+    """Whose features these are; several may share the plane."""
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    features: NDArray[np.int32] | None = None
+    """Feature id of each row; None where row and id are the same."""
+    of: NDArray[np.uint8] | None = None
+    """Place of each row's dictionary in `dictionaries`; None where there is one."""
+    hrefs: tuple[str, ...] = ()
+    """For each dictionary the address of a feature, with `{feature}` where its id goes; without
+    them a click is an answer of `map_view`."""
+    links: Mapping[int, NDArray[np.int32]] = field(default_factory=dict)
+    """Place of another panel -> for each row its match there, -1 for none. Panels of the same
+    dictionary are linked by feature id without this."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What the colours of the points mean; see `ramp` and `categories`."""
+
+    title: str
+    help: str
+    codes: tuple[NDArray[np.uint8], ...]
+    """For each panel a place in `table` per row, or UNKNOWN, or HIDDEN."""
+    table: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    """Of the categories; none for a ramp."""
+    ticks: tuple[tuple[float, str], ...] = ()
+    """Of a ramp: places from 0 to 1 with their numbers."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the panel at place `panel`, ascending."""
+
+    panel: int
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the person did: a selection stands until it is cleared, a click comes once."""
+
+    selected: Rows | None
+    clicked: tuple[str, int] | None
+    """Dictionary and feature."""
+
+
+def ramp(
+    values: Sequence[NDArray[Any]],
+    *,
+    title: str,
+    help: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    log: bool = False,
+    text: Callable[[float], str] = "{:.2f}".format,
+) -> Colours:
+    """Colours for numbers, one array a panel, on one scale; what is not finite is UNKNOWN.
+
+    Values beyond `low` and `high` (the least and the largest, where not given) take the colour at
+    that end. With `log`, equal ratios take equal steps, and values of 0 or less are UNKNOWN.
+    """
+    arrays = [np.asarray(each, np.float64) for each in values]
+    if log:
+        arrays = [np.log10(np.where(a > 0, a, np.nan)) for a in arrays]
+        low, high = (None if end is None else float(np.log10(end)) for end in (low, high))
+    known = [a[np.isfinite(a)] for a in arrays]
+    low = min((float(a.min()) for a in known if a.size), default=0.0) if low is None else low
+    high = max((float(a.max()) for a in known if a.size), default=1.0) if high is None else high
+    span = high - low or 1.0
+    codes = []
+    for a in arrays:
+        place = np.clip(np.nan_to_num((a - low) / span, nan=0.0), 0.0, 1.0) * (STEPS - 1)
+        codes.append(np.where(np.isfinite(a), place.round(), UNKNOWN).astype(np.uint8))
+    at = [low + span * part for part in (0.0, 0.5, 1.0)] if high > low else [low]
+    ticks = [((a - low) / span, text(float(10**a) if log else a)) for a in at]
+    return Colours(title, help, tuple(codes), _steps(palette.VIRIDIS), ticks=tuple(ticks))
+
+
+def categories(
+    codes: Sequence[NDArray[np.uint8]],
+    names: Sequence[str],
+    colours: Sequence[str],
+    *,
+    title: str,
+    help: str = "",
+) -> Colours:
+    """Colours for categories, whose places in `names` are the `codes`, one array a panel.
+
+    Raises:
+        ValueError: not as many colours as names, or more than MOST_CATEGORIES.
+    """
+    if len(names) != len(colours) or len(names) > MOST_CATEGORIES:
+        raise ValueError(
+            f"{len(names)} names and {len(colours)} colours: give as many of both, at most "
+            f"{MOST_CATEGORIES}"
+        )
+    known = tuple(np.asarray(each, np.uint8) for each in codes)
+    return Colours(title, help, known, tuple(colours), names=tuple(names))
+
+
+def map_view(
+    panels: Sequence[Panel],
+    colours: Colours,
+    *,
+    describe: Describe,
+    selected: Rows | None = None,
+    tiles: tuple[int, int] = (4, 2),
+    height: int | None = None,
+    key: str,
+) -> Answer:
+    """Show `panels` side by side, each point in its colour.
+
+    `describe` is asked for the feature below the pointer; `tiles` is a contact sheet's columns and
+    rows. `selected`, where it is another than in the run before, replaces what the person chose;
+    no rows clear it. `height` is that of a panel in pixels.
+
+    Raises:
+        ValueError: arrays of a panel that are not of one length.
+    """
+    plane, digest = pack_panels(panels, key=key, height=height)
+    with st.container(key=f"{key}-map", gap="xsmall"):
+        _bar(describe, selected, tiles, key)
+        state = mount(
+            key=f"{key}-plane", data=plane, default={"selection": None},
+            on_selection_change=lambda: None, on_click_change=lambda: None,
+        )  # fmt: skip
+        mount(key=f"{key}-legend", data=pack_colours(panels, colours, key=key))
+    click = state.click
+    return Answer(
+        selected=_rows(state.selection, digest),
+        clicked=(str(click["dictionary"]), int(click["feature"])) if click else None,
+    )
+
+
+@st.fragment
+def _bar(describe: Describe, selected: Rows | None, tiles: tuple[int, int], key: str) -> None:
+    """The tools, and what a hover shows; runs alone while the pointer moves."""
+    place = f"{key}-bar"
+    asked = st.session_state.get(place, {}).get("hover")
+    answer = None
+    if asked:
+        dictionary, feature = str(asked["dictionary"]), int(asked["feature"])
+        answer = {"dictionary": dictionary, "feature": feature, **describe(dictionary, feature)}
+    chosen = selected and {"panel": selected.panel, "rows": [int(row) for row in selected.rows]}
+    data = {"map": key, "part": "bar", "answer": answer, "tiles": tiles, "selected": chosen}
+    mount(key=place, data=data, on_hover_change=lambda: None)
+
+
+def pack_panels(panels: Sequence[Panel], *, key: str, height: int | None) -> tuple[bytes, str]:
+    """The points as the browser takes them, and a word that changes with them."""
+    arrays: list[NDArray[Any]] = []
+
+    def put(values: NDArray[Any] | None, kind: Any, rows: int) -> int | None:
+        if values is None:
+            return None
+        if np.shape(values) != (rows,):
+            raise ValueError(f"an array of shape {np.shape(values)} beside {rows} values of x")
+        arrays.append(np.ascontiguousarray(values, kind))
+        return len(arrays) - 1
+
+    heads = []
+    for panel in panels:
+        rows = len(panel.x)
+        heads.append({
+            "title": panel.title, "dictionaries": panel.dictionaries, "hrefs": panel.hrefs,
+            "x": put(panel.x, "<f4", rows), "y": put(panel.y, "<f4", rows),
+            "ids": put(panel.features, "<i4", rows), "of": put(panel.of, "u1", rows),
+            "links": {to: put(match, "<i4", rows) for to, match in panel.links.items()},
+        })  # fmt: skip
+    about = zlib.crc32(json.dumps(heads).encode())
+    for array in arrays:
+        about = zlib.crc32(array.tobytes(), about)
+    digest = f"{about:08x}"
+    head = {"map": key, "part": "plane", "digest": digest, "height": height, "panels": heads}
+    return _pack(head, arrays), digest
+
+
+def pack_colours(panels: Sequence[Panel], colours: Colours, *, key: str) -> bytes:
+    """The colours as the browser takes them."""
+    for panel, codes in zip(panels, colours.codes, strict=True):
+        if codes.shape != panel.x.shape:
+            raise ValueError(f"{codes.shape} colours for {panel.x.shape} points: {panel.title}")
+    head = {
+        "map": key, "part": "legend", "title": colours.title, "help": colours.help,
+        "table": colours.table, "names": colours.names, "ticks": colours.ticks,
+        "grey": palette.NEURONS,
+    }  # fmt: skip
+    return _pack(head, colours.codes)
+
+
+def _pack(head: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> bytes:
+    """The length of the head, the head as JSON, the arrays; each begins at a multiple of 4."""
+    kinds = [(array.dtype.str[-2:], len(array)) for array in arrays]
+    text = json.dumps(head | {"arrays": kinds}).encode()
+    parts = [text, *(array.tobytes() for array in arrays)]
+    whole = [part + b" " * (-len(part) % 4) for part in parts]
+    return b"".join([len(whole[0]).to_bytes(4, "little"), *whole])
+
+
+def _rows(said: Mapping[str, Any] | None, digest: str) -> Rows | None:
+    """A selection as the browser sends it: the rows, or a bit a row where they are many. One that
+    was made on other points says nothing of these."""
+    if not said or said["digest"] != digest:
+        return None
+    if "bits" in said:
+        packed = np.frombuffer(base64.b64decode(said["bits"]), np.uint8)
+        rows = np.flatnonzero(np.unpackbits(packed, bitorder="little"))
+    else:
+        rows = np.asarray(said["rows"], np.int64)
+    return Rows(int(said["panel"]), rows)
+
+
+def _steps(stops: Sequence[str]) -> tuple[str, ...]:
+    """The ramp through `stops` in STEPS colours."""
+    points = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops])
+    at = np.linspace(0, len(stops) - 1, STEPS)
+    rgb = [np.interp(at, np.arange(len(stops)), points[:, i]).round().astype(int) for i in range(3)]
+    return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in zip(*rgb, strict=True))
