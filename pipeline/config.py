@@ -211,6 +211,22 @@ class Scores(_Frozen):
     """Of the density-matched controls."""
 
 
+class Relations(_Frozen):
+    """What the relate step computes: how features stand to each other."""
+
+    neighbors: int = Field(8, ge=1)
+    """Nearest features of the same dictionary, of each kind."""
+    matches: int = Field(3, ge=1)
+    """Best counterparts in every other dictionary."""
+    samples: int = Field(4, ge=0)
+    """Examples from each quantile of a feature's activations; twice as many at random."""
+    maps: bool = True
+    """A map of every SAE's decoder directions."""
+    plane: tuple[str, ...] = ()
+    """Dictionaries whose features share one map, by the images that they fire on."""
+    seed: int = 0
+
+
 class Machine(_Frozen):
     """Settings that change the speed, not the result."""
 
@@ -283,6 +299,7 @@ class RunConfig(_Frozen):
     encoders: dict[Annotated[str, Field(pattern=NAME)], Encoder] = Field(min_length=1)
     dictionaries: dict[Annotated[str, Field(pattern=NAME)], Dictionary] = Field(min_length=1)
     scores: Scores = Scores()
+    relations: Relations = Relations()
     machine: Machine = Machine()
 
     @model_validator(mode="after")
@@ -292,6 +309,11 @@ class RunConfig(_Frozen):
             raise ValueError(
                 f"scores.default_encoder = {default!r}: name one of {list(self.encoders)}"
             )
+        for name in self.relations.plane:
+            if name not in self.dictionaries:
+                raise ValueError(
+                    f"relations.plane has {name!r}: name some of {list(self.dictionaries)}"
+                )
         for name, dictionary in self.dictionaries.items():
             for model in dictionary.models or ():
                 if model not in self.models:

@@ -332,6 +332,102 @@ RECONSTRUCTION = Table(
     references=(_OF_DICTIONARY,),
 )  # fmt: skip
 
+SAMPLE_EXAMPLES = Table(
+    "sample_examples",
+    "Examples of each SAE feature beyond its strongest: from quantiles of its activations, at random, and of "
+    "its silence, so that one is not fooled by the top.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _MODALITY,
+            _FEATURE,
+            _field("kind", TEXT, "quantiles of the activations above 0 (`0-25 %` to `75-95 %`), `random` (any that activates it) or `silent` (any that does not)"),
+            _EXAMPLE,
+            _field("activation", F32, "pooled activation; 0 of silent ones", "activation"),
+        ]
+    ),
+    key=("dictionary_id", "modality", "feature_id", "kind", "example_id"),
+    sort=("dictionary_id", "modality", "feature_id", "kind", "example_id"),
+    references=(_OF_FEATURE, _OF_EXAMPLE),
+)  # fmt: skip
+
+NEIGHBORS = Table(
+    "neighbors",
+    "For each feature those of its own dictionary that are nearest to it, in three ways.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _FEATURE,
+            _field("kind", TEXT, "`decoder` (cosine of decoder directions), `jaccard` (val images that activate both over those that activate either) or `correlation` (of the activations over the val images); neurons have only the last"),
+            _field("rank", I16, "from 1"),
+            _field("neighbor", I32, "feature of the same dictionary"),
+            _field("score", F32, "by the kind", "-1 to 1"),
+        ]
+    ),
+    key=("dictionary_id", "feature_id", "kind", "rank"),
+    sort=("dictionary_id", "feature_id", "kind", "rank"),
+    references=(_OF_FEATURE,),
+)  # fmt: skip
+
+MATCHES = Table(
+    "matches",
+    "For each feature its best counterparts in every other dictionary, by correlation of the activations over the val images.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _FEATURE,
+            _field("other_id", TEXT, "the other dictionary, as in `dictionaries`"),
+            _field("rank", I16, "from 1"),
+            _field("match", I32, "feature of the other dictionary"),
+            _field("correlation", F32, "of the activations", "-1 to 1"),
+            _field("jaccard", F32, "overlap of the two features' top images", "0 to 1", null=True),
+        ]
+    ),
+    key=("dictionary_id", "feature_id", "other_id", "rank"),
+    sort=("dictionary_id", "feature_id", "other_id", "rank"),
+    references=(_OF_FEATURE,),
+)  # fmt: skip
+
+MAPS = Table(
+    "maps",
+    "Two coordinates a feature: those that are alike lie together.",
+    pa.schema(
+        [
+            _field("basis", TEXT, "`decoder` (each dictionary for itself, by its decoder directions) or `activations` (several on one plane, by the images that they fire on)"),
+            _DICTIONARY,
+            _FEATURE,
+            _field("x", F32, "without unit"),
+            _field("y", F32, "without unit"),
+        ]
+    ),
+    key=("basis", "dictionary_id", "feature_id"),
+    sort=("basis", "dictionary_id", "feature_id"),
+    references=(_OF_FEATURE,),
+)  # fmt: skip
+
+ARTEFACTS = Table(
+    "artefacts",
+    "SAE features that look like something other than a concept, and why: hints to look, no verdicts.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _FEATURE,
+            _field("dead", pa.bool_(), "fires on no token of the val images"),
+            _field("dense", pa.bool_(), "fires on more than a tenth of the tokens"),
+            _field("on_cls", pa.bool_(), "fires mostly on CLS and register tokens"),
+            _field("on_high_norm", pa.bool_(), "fires on tokens that are on average at least twice as long as all"),
+            _field("duplicate", pa.bool_(), "a live feature has nearly the same decoder direction"),
+            _field("token_density", F32, "share of the tokens read on which it fires", "0 to 1"),
+            _field("cls_share", F32, "share of its firings that are on CLS or register tokens; null where only one kind is read, or it is dead", "0 to 1", null=True),
+            _field("norm_ratio", F32, "mean norm of the tokens on which it fires over that of all tokens read; null if dead", null=True),
+            _field("twin", I32, "the feature with the nearest decoder direction, where it is a duplicate", null=True),
+        ]
+    ),
+    key=("dictionary_id", "feature_id"),
+    sort=("dictionary_id", "feature_id"),
+    references=(_OF_FEATURE,),
+)  # fmt: skip
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -347,6 +443,11 @@ TABLES: dict[str, Table] = {
         HISTOGRAMS,
         ACTIVATIONS,
         RECONSTRUCTION,
+        SAMPLE_EXAMPLES,
+        NEIGHBORS,
+        MATCHES,
+        MAPS,
+        ARTEFACTS,
     )
 }
 

@@ -1,7 +1,7 @@
 """Reading back what encode found of one dictionary, part by part in the order of the plan, so that
 sums are the same to the bit whatever the order in which the parts were made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,6 @@ from safetensors.numpy import load_file
 from scipy import sparse
 
 from pipeline.metrics.reconstruction import ReconstructionSums
-from pipeline.plan import Unit
 from pipeline.store import StoreError, Workspace
 
 Arrays = dict[str, NDArray[Any]]
@@ -36,8 +35,8 @@ class Part:
 
 
 class Encoded:
-    """One dictionary's parts; `unit.spec` names them: `images` of collect, `encoded` of encode, and
-    the `file` in these.
+    """One dictionary's parts; `spec` names them: `images` of collect, `encoded` of encode, and the
+    `file` in these.
 
     Attributes:
         facts: of the dictionary and its hook point.
@@ -45,11 +44,11 @@ class Encoded:
         is_sae: an SAE's sparse codes, or dense neurons.
     """
 
-    def __init__(self, workspace: Workspace, unit: Unit) -> None:
+    def __init__(self, workspace: Workspace, spec: Mapping[str, Any]) -> None:
         self._workspace = workspace
-        self._images: list[str] = unit.spec["images"]
-        self._encoded: list[str] = unit.spec["encoded"]
-        self._file: str = unit.spec["file"]
+        self._images: list[str] = spec["images"]
+        self._encoded: list[str] = spec["encoded"]
+        self._file: str = spec["file"]
         self.facts = self._facts(self._encoded[0])
         self.size: int = self.facts["d_sae"]
         self.is_sae = self.facts["basis"] == "sae"
@@ -76,6 +75,14 @@ class Encoded:
     def ids(self) -> NDArray[np.int64]:
         """All example ids, rising."""
         return np.sort(np.concatenate([part.ids for part in self.parts()]))
+
+    def acts(self) -> Any:
+        """All pooled activations [n, s], in the order of `ids`; csr_matrix of an SAE, dense float32
+        of neurons."""
+        parts = list(self.parts())
+        order = np.argsort(np.concatenate([part.ids for part in parts]))
+        stack = sparse.vstack if self.is_sae else np.concatenate
+        return stack([part.acts for part in parts])[order]
 
     @cached_property
     def reconstruction(self) -> dict[str, ReconstructionSums]:

@@ -14,7 +14,9 @@ from pipeline import config, contract
 from pipeline.examples import Example
 from pipeline.store import content_key, fingerprint_files
 
-VERSIONS = {"collect": 1, "train": 1, "encode": 2, "score": 1, "publish": 1}
+VERSIONS = {"collect": 1, "train": 1, "encode": 2, "score": 1, "relate": 1, "publish": 1}
+PLANE = "plane"
+"""The unit of relate that maps several dictionaries at once."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,9 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
     train = _train(run, collect)
     encode = _encode(run, collect, train, weights)
     score = _score(run, collect, encode)
-    return {
-        p.step: p for p in (collect, train, encode, score, _publish(run, collect, train, score))
-    }
+    relate = _relate(run, score, train)
+    publish = _publish(run, collect, train, score, relate)
+    return {p.step: p for p in (collect, train, encode, score, relate, publish)}
 
 
 def weights_identity(model: config.Model) -> str:
@@ -272,10 +274,38 @@ def _score(run: config.RunConfig, collect: Plan, encode: Plan) -> Plan:
     )
 
 
-def _publish(run: config.RunConfig, collect: Plan, train: Plan, score: Plan) -> Plan:
+def _relate(run: config.RunConfig, score: Plan, train: Plan) -> Plan:
+    saes = {str(unit.spec["place"]): unit.key for unit in train.units}
+    specs = [
+        {**unit.spec, "scored": unit.key, "trained": saes.get(str(unit.spec["place"]))}
+        for unit in score.units
+    ]
+    how = run.relations.model_dump(exclude={"plane"})
+    units = []
+    for spec in specs:
+        name = str(spec["place"])
+        # Scored parts name their dictionary, activations and examples, trained ones the decoder.
+        key = content_key("relate", VERSIONS["relate"], how, spec["trained"], name, score.key)
+        others = [other for other in specs if other is not spec]
+        units.append(Unit(name, key, 1, {**spec, "others": others}))
+    if run.relations.plane:
+        shared = [s for s in specs if s["place"].dictionary in run.relations.plane]
+        key = content_key("relate", VERSIONS["relate"], PLANE, run.relations.seed,
+                          [spec["scored"] for spec in shared])  # fmt: skip
+        units.append(Unit(PLANE, key, 1, {"dictionaries": shared}))
+    return Plan(
+        "relate",
+        "dictionaries",
+        tuple(units),
+        {"scores": score.key, "relations": content_key(run.relations.model_dump())},
+    )
+
+
+def _publish(run: config.RunConfig, collect: Plan, train: Plan, score: Plan, relate: Plan) -> Plan:
     reads = {
         "examples and encoders": collect.key,
         "scores": score.key,
+        "relations": relate.key,
         "title": content_key(run.name, run.title),
         "contract": contract.VERSION,
     }
@@ -285,6 +315,7 @@ def _publish(run: config.RunConfig, collect: Plan, train: Plan, score: Plan) -> 
         "images": [unit.key for unit in _val(collect)],
         "trained": {str(unit.spec["place"]): unit.key for unit in train.units},
         "scored": [(unit.spec["place"], unit.key) for unit in score.units],
+        "related": {unit.name: unit.key for unit in relate.units},
     }
     return Plan("publish", "bundle", (Unit("bundle", key, 1, spec),), reads)
 

@@ -168,7 +168,7 @@ class TokenSums:
         read: Bool[Tensor, " n"],
         kind: Int[Tensor, " n"],
     ) -> None:
-        """Add the codes of n tokens, of which only the `read` ones and so the `kept` codes count."""
+        """Add the codes of n tokens; only the `read` ones, and so the `kept` codes, count."""
         norms = x.norm(dim=1).double()
         row, feature = codes.row[kept], codes.feature[kept]
         size = len(self.fired)

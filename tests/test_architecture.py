@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "interventions": {"saes", "config"},
     "readings": {"contract", "config", "metrics", "models", "saes"},
     "plan": {"contract", "config", "examples", "store"},
-    "encoded": {"metrics", "plan", "store"},
+    "encoded": {"metrics", "store"},
     "progress": {"store", "plan"},
     "engine": {"store", "config", "plan"},
 }

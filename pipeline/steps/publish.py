@@ -16,13 +16,21 @@ from pipeline import config, contract, database, engine, plan, store
 from pipeline.contract import Table
 from pipeline.saes.sae import SAE
 
-_PER_DICTIONARY = (
+_SCORED = (
     contract.FEATURES,
     contract.MONOSEMANTICITY,
     contract.TOP_EXAMPLES,
     contract.HISTOGRAMS,
     contract.ACTIVATIONS,
     contract.RECONSTRUCTION,
+)
+
+_RELATED = (
+    contract.NEIGHBORS,
+    contract.MATCHES,
+    contract.MAPS,
+    contract.ARTEFACTS,
+    contract.SAMPLE_EXAMPLES,
 )
 
 
@@ -36,10 +44,11 @@ class Worker:
         self._examples(unit, folder)
         self._encoders(unit, folder)
         rows = self._dictionaries(unit, folder)
-        for table in _PER_DICTIONARY:
+        for table in _SCORED:
             with store.TableWriter(table, folder) as writer:
                 for _, key in self._in_order(unit, rows):
                     writer.write(self._read("score", key, table))
+        self._relations(unit, rows, folder)
         database.build(folder)
         self._manifest(unit, folder)
         advance(1)
@@ -116,6 +125,16 @@ class Worker:
     @cached_property
     def _weights(self) -> dict[str, str]:
         return {name: plan.weights_identity(model) for name, model in self.run.models.items()}
+
+    def _relations(self, unit: plan.Unit, rows: dict[str, dict[str, Any]], folder: Path) -> None:
+        related: dict[str, str] = unit.spec["related"]
+        for table in _RELATED:
+            with store.TableWriter(table, folder) as writer:
+                # The plane's basis, `activations`, comes before `decoder`.
+                if table is contract.MAPS and plan.PLANE in related:
+                    writer.write(self._read("relate", related[plan.PLANE], table))
+                for place, _ in self._in_order(unit, rows):
+                    writer.write(self._read("relate", related[str(place)], table))
 
     def _source(self, place: plan.Place, dictionary_id: str) -> str:
         """Where an SAE comes from."""

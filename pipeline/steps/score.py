@@ -62,7 +62,7 @@ class Dictionary:
         self.run, self.workspace, self.unit = run, workspace, unit
         self.place: plan.Place = unit.spec["place"]
         self.settings = run.dictionaries[self.place.dictionary]
-        self.encoded = Encoded(workspace, unit)
+        self.encoded = Encoded(workspace, unit.spec)
         self.facts, self.size = self.encoded.facts, self.encoded.size
         self.id = contract.dictionary_id(
             self.place.model, self.facts["hook"], self.place.dictionary

@@ -1,0 +1,219 @@
+"""How features stand to each other: neighbours, matches in other dictionaries, maps, artefacts, and
+examples beyond the strongest.
+
+A part holds a dictionary's tables; the part of the plane, which several dictionaries share, holds
+`maps` alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline import config, contract, plan, store
+from pipeline.contract import TOP_K
+from pipeline.encoded import Encoded
+from pipeline.metrics import artefacts, maps, relations, samples
+from pipeline.models.layout import kinds_read
+from pipeline.saes.sae import SAE
+
+Array = NDArray[Any]
+Columns = dict[str, Any]
+
+
+class Worker:
+    """Does relate's units."""
+
+    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+        self.run, self.workspace = run, workspace
+
+    def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+        if unit.name == plan.PLANE:
+            _write(contract.MAPS, self._plane(unit.spec["dictionaries"]), folder)
+        else:
+            one = Dictionary(self.run, self.workspace, unit.spec)
+            for table, columns in one.tables(unit.spec["others"]).items():
+                rows = len(next(iter(columns.values())))
+                _write(table, {"dictionary_id": [one.id] * rows, **columns}, folder)
+        advance(1)
+        return {}
+
+    def _plane(self, specs: Sequence[Mapping[str, Any]]) -> Columns:
+        """One map of several dictionaries' features, by the images that they fire on."""
+        settings = self.run.relations
+        ones = [Dictionary(self.run, self.workspace, spec) for spec in specs]
+        profiles = [maps.profiles(o.encoded.acts(), width=256, seed=settings.seed) for o in ones]
+        plane = maps.layout(np.concatenate(profiles), seed=settings.seed)
+        ids = np.concatenate([np.full(o.encoded.size, o.id, object) for o in ones])
+        features = np.concatenate([np.arange(o.encoded.size) for o in ones])
+        return {"basis": ["activations"] * len(ids), "dictionary_id": ids} | _mapped(
+            features, plane
+        )
+
+
+class Dictionary:
+    """One dictionary among the others."""
+
+    def __init__(
+        self, run: config.RunConfig, workspace: store.Workspace, spec: Mapping[str, Any]
+    ) -> None:
+        self.settings, self.workspace, self.spec = run.relations, workspace, spec
+        self.place: plan.Place = spec["place"]
+        self.reads = kinds_read(run.dictionaries[self.place.dictionary].tokens)
+        self.encoded = Encoded(workspace, spec)
+        self.id = contract.dictionary_id(
+            self.place.model, self.encoded.facts["hook"], self.place.dictionary
+        )
+        self._run = run
+
+    def tables(self, others: Sequence[Mapping[str, Any]]) -> dict[contract.Table, Columns]:
+        """Its part of each table."""
+        acts = self.encoded.acts()
+        directions = self._directions()
+        near = None
+        if directions is not None:
+            count = self.settings.neighbors
+            near = relations.Ranked(*relations.nearest_directions(directions, count=count))
+        return {
+            contract.NEIGHBORS: self._neighbors(acts, near),
+            contract.MATCHES: self._matches(acts, others),
+            contract.MAPS: self._map(directions),
+            contract.ARTEFACTS: self._artefacts(near),
+            contract.SAMPLE_EXAMPLES: self._samples(acts),
+        }
+
+    def top(self) -> NDArray[np.int64]:
+        """[s, 16], the rows of each feature's strongest examples among `encoded.ids`; -1 where
+        there are fewer."""
+        file = self.workspace.part("score", self.spec["scored"]) / contract.TOP_EXAMPLES.file
+        rows = pq.read_table(file, columns=["feature_id", "rank", "example_id"])
+        feature, rank, example = (column.to_numpy() for column in rows.columns)
+        found = np.full((self.encoded.size, TOP_K), -1, np.int64)
+        found[feature, rank - 1] = np.searchsorted(self.encoded.ids, example)
+        return found
+
+    def _directions(self) -> NDArray[np.float32] | None:
+        """The decoder's rows; neurons have none but the axes."""
+        if self.spec["trained"] is None:
+            return None
+        sae = SAE.load(self.workspace.part("train", self.spec["trained"]))
+        directions: NDArray[np.float32] = sae.W_dec.numpy()
+        return directions
+
+    def _neighbors(self, acts: Any, near: relations.Ranked | None) -> Columns:
+        jaccard, correlation = relations.coactivation(acts, count=self.settings.neighbors)
+        kinds = {"correlation": correlation, "decoder": near, "jaccard": jaccard}
+        parts = [
+            {"feature_id": feature, "kind": [kind] * len(feature), "rank": rank,
+             "neighbor": other, "score": score}
+            for kind, found in kinds.items() if found is not None
+            for feature, rank, other, score in [_long(found.feature, found.value)]
+        ]  # fmt: skip
+        return _sorted(parts, contract.NEIGHBORS)
+
+    def _matches(self, acts: Any, others: Sequence[Mapping[str, Any]]) -> Columns:
+        top, parts = self.top(), []
+        for spec in others:
+            other = Dictionary(self._run, self.workspace, spec)
+            if not np.array_equal(other.encoded.ids, self.encoded.ids):
+                raise store.StoreError(
+                    f"{self.id} and {other.id} were not measured on the same images; delete "
+                    f"{self.workspace.root / 'parts'} and run again"
+                )
+            found = relations.matches(
+                acts, other.encoded.acts(), count=self.settings.matches, top_a=top,
+                top_b=other.top(),
+            )  # fmt: skip
+            feature, rank, match, correlation = _long(found.feature, found.correlation)
+            jaccard = store.nullable(found.jaccard[feature, rank - 1])
+            parts.append(
+                {"feature_id": feature, "other_id": [other.id] * len(feature), "rank": rank,
+                 "match": match, "correlation": correlation, "jaccard": jaccard}
+            )  # fmt: skip
+        return _sorted(parts, contract.MATCHES)
+
+    def _map(self, directions: NDArray[np.float32] | None) -> Columns:
+        if directions is None or not self.settings.maps:
+            return {"basis": []} | _mapped(np.zeros(0, np.int64), np.zeros((0, 2)))
+        plane = maps.layout(directions, seed=self.settings.seed)
+        placed = _mapped(np.arange(len(plane)), plane)
+        return {"basis": ["decoder"] * len(placed["feature_id"])} | placed
+
+    def _artefacts(self, near: relations.Ranked | None) -> Columns:
+        size = self.encoded.size if near is not None else 0
+        fired, on_cls = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        norm, tokens = np.zeros(size), np.zeros(2)
+        for part in self.encoded.parts() if near is not None else ():
+            fired += part.arrays["fired"]
+            on_cls += part.arrays["fired_cls"]
+            norm += part.arrays["fired_norm"]
+            tokens += part.arrays["tokens"]
+        once = np.maximum(fired, 1)
+        mixed = "cls" in self.reads and "patch" in self.reads and self.encoded.facts["grid"]
+        share = np.where((fired > 0) & bool(mixed), on_cls / once, np.nan)
+        mean = tokens[1] / max(1, tokens[0])
+        ratio = np.where(fired > 0, norm / once / max(mean, 1e-30), np.nan)
+        density = fired / max(1, tokens[0])
+        first = (near.feature[:, 0], near.value[:, 0]) if near is not None else (fired, norm)
+        made = artefacts.flags(
+            density_s=density, cls_share_s=share, norm_ratio_s=ratio, cosine_s=first[1],
+            neighbor_s=first[0],
+        )  # fmt: skip
+        return {
+            "feature_id": np.arange(size),
+            **{name: getattr(made, name) for name in
+               ("dead", "dense", "on_cls", "on_high_norm", "duplicate")},
+            "token_density": density,
+            "cls_share": store.nullable(share),
+            "norm_ratio": store.nullable(ratio),
+            "twin": pa.array(first[0].astype(np.int32), mask=~made.duplicate),
+        }  # fmt: skip
+
+    def _samples(self, acts: Any) -> Columns:
+        if not self.encoded.is_sae:
+            return _sorted([], contract.SAMPLE_EXAMPLES)
+        columns, count = acts.tocsc(), self.settings.samples
+        drawn = samples.draw(
+            columns.indptr, columns.indices, columns.data, examples=len(self.encoded.ids),
+            seed=self.settings.seed, per_bin=count, random=2 * count, silent=count,
+        )  # fmt: skip
+        activation = np.where(drawn.at >= 0, columns.data[drawn.at], 0)
+        one = {
+            "modality": ["image"] * len(drawn.at),
+            "feature_id": drawn.feature,
+            "kind": np.array(samples.KINDS, object)[drawn.kind],
+            "example_id": self.encoded.ids[drawn.example],
+            "activation": activation,
+        }
+        return _sorted([one], contract.SAMPLE_EXAMPLES)
+
+
+def _long(feature_sc: Array, value_sc: Array) -> tuple[Array, Array, Array, Array]:
+    """(feature, rank from 1, other, value) of each of the ranked others that there are."""
+    feature, column = np.nonzero(feature_sc >= 0)
+    return feature, column + 1, feature_sc[feature, column], value_sc[feature, column]
+
+
+def _mapped(feature: Array, plane: Array) -> Columns:
+    """Rows of the features that have a place."""
+    known = np.isfinite(plane).all(1)
+    return {"feature_id": feature[known], "x": plane[known, 0], "y": plane[known, 1]}
+
+
+def _sorted(parts: Sequence[Columns], table: contract.Table) -> Columns:
+    """The parts joined, in the table's order."""
+    names = [name for name in table.schema.names if name != "dictionary_id"]
+    schema = pa.schema([table.schema.field(name) for name in names])
+    made = [pa.table(part).select(names).cast(schema) for part in parts]
+    joined = pa.concat_tables(made or [schema.empty_table()])
+    order = [(name, "ascending") for name in table.sort if name != "dictionary_id"]
+    joined = joined.sort_by(order)
+    return {name: joined[name] for name in names}
+
+
+def _write(table: contract.Table, columns: Columns, folder: Path) -> None:
+    store.write_table(table, pa.table(columns), folder)
