@@ -396,8 +396,8 @@ MAPS = Table(
             _field("basis", TEXT, "`decoder` (each dictionary for itself, by its decoder directions) or `activations` (several on one plane, by the images that they fire on)"),
             _DICTIONARY,
             _FEATURE,
-            _field("x", F32, "without unit"),
-            _field("y", F32, "without unit"),
+            _field("x", F32, "only who is near whom has a meaning", "of the map"),
+            _field("y", F32, "as x", "of the map"),
         ]
     ),
     key=("basis", "dictionary_id", "feature_id"),
@@ -419,7 +419,7 @@ ARTEFACTS = Table(
             _field("duplicate", pa.bool_(), "a live feature has nearly the same decoder direction"),
             _field("token_density", F32, "share of the tokens read on which it fires", "0 to 1"),
             _field("cls_share", F32, "share of its firings that are on CLS or register tokens; null where only one kind is read, or it is dead", "0 to 1", null=True),
-            _field("norm_ratio", F32, "mean norm of the tokens on which it fires over that of all tokens read; null if dead", null=True),
+            _field("norm_ratio", F32, "mean norm of the tokens on which it fires over that of all tokens read; null if dead", "times", null=True),
             _field("twin", I32, "the feature with the nearest decoder direction, where it is a duplicate", null=True),
         ]
     ),

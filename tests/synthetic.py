@@ -211,6 +211,7 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         row["n_examples"] = len(pictures.ids)
     for writer in writers.values():
         writer.__exit__()
+    _relations(dictionaries, rng, folder)
     columns = {
         f.name: pa.array([r[f.name] for r in dictionaries]) for f in contract.DICTIONARIES.schema
     }
@@ -267,6 +268,61 @@ def _one_dictionary(
         "activation": size[kept],
     }
     return made
+
+
+RELATED = 3
+"""Neighbours and matches of a feature."""
+
+
+def _relations(dictionaries: list[dict], rng: np.random.Generator, folder: Path) -> None:
+    """Neighbours, matches and places drawn at random, in the right form."""
+    tables = [contract.NEIGHBORS, contract.MATCHES, contract.MAPS, contract.ARTEFACTS]
+    writers = {table.name: store.TableWriter(table, folder) for table in tables}
+    for row in dictionaries:
+        made = _related(row, dictionaries, rng)
+        for name, columns in made.items():
+            columns["dictionary_id"] = np.full(len(columns["feature_id"]), row["dictionary_id"])
+            writers[name].write(pa.table(columns))
+    for writer in writers.values():
+        writer.__exit__()
+    samples = contract.SAMPLE_EXAMPLES
+    store.write_table(samples, samples.schema.empty_table(), folder)
+
+
+def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> dict[str, dict]:
+    d = int(row["d_sae"])
+    feature, rank = np.repeat(np.arange(d), RELATED), np.tile(np.arange(1, RELATED + 1), d)
+    falling = np.sort(rng.random((d, RELATED)), axis=1)[:, ::-1].ravel()
+    others = [each for each in dictionaries if each is not row]
+    shuffled = np.tile(np.repeat([each["dictionary_id"] for each in others], RELATED), d)
+    sizes = np.tile(np.repeat([int(each["d_sae"]) for each in others], RELATED), d)
+    place = rng.normal(0, 1, (d, 2)) + rng.integers(-2, 3, (d, 2)) * 4
+    dead = rng.random(d) < 0.05
+    sae = d if row["basis"] == "sae" else 0
+    return {
+        "neighbors": {
+            "feature_id": feature, "kind": np.full(len(feature), "correlation"), "rank": rank,
+            "neighbor": (feature + rank) % d, "score": falling,
+        },
+        "matches": {
+            "feature_id": np.repeat(np.arange(d), RELATED * len(others)), "other_id": shuffled,
+            "rank": np.tile(np.arange(1, RELATED + 1), d * len(others)),
+            "match": rng.integers(0, sizes),
+            "correlation": np.tile(falling.reshape(d, -1), len(others)).ravel(),
+            "jaccard": rng.random(len(shuffled)),
+        },
+        "maps": {
+            "basis": np.full(sae, "decoder"), "feature_id": np.arange(sae),
+            "x": place[:sae, 0], "y": place[:sae, 1],
+        },
+        "artefacts": {
+            "feature_id": np.arange(sae), "dead": dead[:sae],
+            **{name: rng.random(sae) < 0.1 for name in ("dense", "on_cls", "on_high_norm")},
+            "duplicate": np.zeros(sae, bool), "token_density": rng.random(sae),
+            "cls_share": pa.nulls(sae, pa.float32()), "norm_ratio": rng.random(sae) * 3,
+            "twin": pa.nulls(sae, pa.int32()),
+        },
+    }  # fmt: skip
 
 
 def _ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
