@@ -84,7 +84,7 @@ def test_a_fresh_process_makes_the_same_map(
 
 
 def test_the_seed_and_nothing_else_decides(vectors: np.ndarray, plane: np.ndarray) -> None:
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = maps.layout(vectors, seed=3, block=37)
@@ -114,6 +114,8 @@ def test_principal_components_are_those_of_the_singular_values() -> None:
     for block in (7, 4096):
         got = maps.principal(x, count=6, block=block)
         np.testing.assert_allclose(np.abs(got), np.abs(u[:, :6] * size[:6]), rtol=0, atol=1e-5)
+        axes = centred.T @ got  # along the axes, whose largest entry is positive
+        assert (axes[np.abs(axes).argmax(0), np.arange(6)] > 0).all()
     assert maps.principal(x[:4], count=6).shape == (4, 4)
     assert maps.principal(x[:, :3], count=6).shape == (90, 3)
 
@@ -130,6 +132,15 @@ def test_neighbourhoods(count: int, block: int) -> None:
         others = sorted((gap, j) for j, gap in enumerate(gaps) if j != i)[: count - 1]
         assert index[i].tolist() == [i, *(j for _, j in others)]
         np.testing.assert_allclose(distance[i], [0, *(gap for gap, _ in others)], rtol=1e-6)
+
+
+def test_neighbours_that_single_precision_cannot_tell_apart() -> None:
+    """A small crowd far from the origin: products leave errors as large as the gaps."""
+    rng = np.random.default_rng(5)
+    x = (rng.standard_normal(30) + 1e-4 * rng.standard_normal((400, 30))).astype(np.float32)
+    index, _ = maps.neighborhood(x, count=6)
+    exact = np.linalg.norm(x[:, None].astype(np.float64) - x[None], axis=2)
+    np.testing.assert_array_equal(index, np.argsort(exact, axis=1)[:, :6])
 
 
 def activations(n: int = 500, features: int = 40) -> np.ndarray:

@@ -110,6 +110,20 @@ def test_nearest_directions(block: int) -> None:
     same(relations.nearest_directions(W, count=COUNT, block=block), literal_best(cosine))
 
 
+def test_directions_that_single_precision_cannot_tell_apart() -> None:
+    """A crowd whose cosines differ by less than what products of 400 numbers are off."""
+    rng = np.random.default_rng(6)
+    W = (rng.standard_normal(400) + 1e-3 * rng.standard_normal((300, 400))).astype(np.float32)
+    exact = W.astype(np.float64)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    cosine = without_self(exact @ exact.T)
+    got = relations.nearest_directions(W, count=COUNT)
+    np.testing.assert_allclose(got[1], literal_best(cosine)[1], rtol=0, atol=6e-8)
+    # Equal in single precision they count as equal, so that any of them may be the one.
+    chosen = np.take_along_axis(cosine, got[0], 1).astype(np.float32)
+    np.testing.assert_allclose(chosen, got[1], rtol=0, atol=6e-8)
+
+
 def test_directions_of_few_features() -> None:
     near, cosine = relations.nearest_directions(np.eye(2, dtype=np.float32), count=COUNT)
     assert near.tolist() == [[1, -1, -1, -1], [0, -1, -1, -1]]

@@ -46,7 +46,7 @@ class Worker:
         """One map of several dictionaries' features, by the images that they fire on."""
         settings = self.run.relations
         ones = [Dictionary(self.run, self.workspace, spec) for spec in specs]
-        profiles = [maps.profiles(o.encoded.acts(), width=256, seed=settings.seed) for o in ones]
+        profiles = [maps.profiles(_from_zero(one), width=256, seed=settings.seed) for one in ones]
         plane = maps.layout(np.concatenate(profiles), seed=settings.seed)
         ids = np.concatenate([np.full(o.encoded.size, o.id, object) for o in ones])
         features = np.concatenate([np.arange(o.encoded.size) for o in ones])
@@ -190,6 +190,12 @@ class Dictionary:
             "activation": activation,
         }
         return _sorted([one], contract.SAMPLE_EXAMPLES)
+
+
+def _from_zero(one: Dictionary) -> Any:
+    """Activations from 0 on: what neurons have in common would draw them all together."""
+    acts = one.encoded.acts()
+    return acts if one.encoded.is_sae else acts - acts.min(0)
 
 
 def _long(feature_sc: Array, value_sc: Array) -> tuple[Array, Array, Array, Array]:
