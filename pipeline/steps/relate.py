@@ -48,11 +48,9 @@ class Worker:
         ones = [Dictionary(self.run, self.workspace, spec) for spec in specs]
         profiles = [maps.profiles(_from_zero(one), width=256, seed=settings.seed) for one in ones]
         plane = maps.layout(np.concatenate(profiles), seed=settings.seed)
-        ids = np.concatenate([np.full(o.encoded.size, o.id, object) for o in ones])
-        features = np.concatenate([np.arange(o.encoded.size) for o in ones])
-        return {"basis": ["activations"] * len(ids), "dictionary_id": ids} | _mapped(
-            features, plane
-        )
+        ids = np.repeat([one.id for one in ones], [one.encoded.size for one in ones])
+        features = np.concatenate([np.arange(one.encoded.size) for one in ones])
+        return _placed("activations", plane, feature_id=features, dictionary_id=ids)
 
 
 class Dictionary:
@@ -138,10 +136,9 @@ class Dictionary:
 
     def _map(self, directions: NDArray[np.float32] | None) -> Columns:
         if directions is None or not self.settings.maps:
-            return {"basis": []} | _mapped(np.zeros(0, np.int64), np.zeros((0, 2)))
+            return _placed("decoder", np.zeros((0, 2)), feature_id=np.zeros(0, np.int32))
         plane = maps.layout(directions, seed=self.settings.seed)
-        placed = _mapped(np.arange(len(plane)), plane)
-        return {"basis": ["decoder"] * len(placed["feature_id"])} | placed
+        return _placed("decoder", plane, feature_id=np.arange(len(plane)))
 
     def _artefacts(self, near: relations.Ranked | None) -> Columns:
         size = self.encoded.size if near is not None else 0
@@ -204,10 +201,11 @@ def _long(feature_sc: Array, value_sc: Array) -> tuple[Array, Array, Array, Arra
     return feature, column + 1, feature_sc[feature, column], value_sc[feature, column]
 
 
-def _mapped(feature: Array, plane: Array) -> Columns:
-    """Rows of the features that have a place."""
+def _placed(basis: str, plane: Array, **columns: Array) -> Columns:
+    """Rows of the features that have a place: dead ones fire on nothing that could place them."""
     known = np.isfinite(plane).all(1)
-    return {"feature_id": feature[known], "x": plane[known, 0], "y": plane[known, 1]}
+    made = {name: values[known] for name, values in columns.items()}
+    return {"basis": [basis] * int(known.sum()), **made, "x": plane[known, 0], "y": plane[known, 1]}
 
 
 def _sorted(parts: Sequence[Columns], table: contract.Table) -> Columns:
