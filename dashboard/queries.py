@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 import duckdb
 
 from dashboard.records import (
+    Artefacts,
     Card,
     Dictionary,
     Example,
     Feature,
     Filter,
     Holdings,
+    Related,
+    Sample,
     Score,
     Summary,
     Top,
@@ -192,6 +195,59 @@ def scores(connection: Connection, dictionary_id: str, feature_id: int) -> list[
     )
 
 
+def neighbors(
+    connection: Connection, dictionary_id: str, feature_id: int, *, examples: int
+) -> list[Related]:
+    """The nearest features of the same dictionary, by kind and then rank."""
+    return _related(
+        connection,
+        """SELECT n.kind, n.score, NULL, n.dictionary_id, n.neighbor, n.rank
+        FROM neighbors n WHERE n.dictionary_id = ? AND n.feature_id = ?""",
+        [dictionary_id, feature_id],
+        examples=examples,
+    )
+
+
+def matches(
+    connection: Connection, dictionary_id: str, feature_id: int, *, examples: int
+) -> list[Related]:
+    """The best match in every other dictionary."""
+    return _related(
+        connection,
+        """SELECT m.other_id, m.correlation, m.jaccard, m.other_id, m.match, m.rank
+        FROM matches m WHERE m.dictionary_id = ? AND m.feature_id = ? AND m.rank = 1""",
+        [dictionary_id, feature_id],
+        examples=examples,
+    )
+
+
+def artefacts(connection: Connection, dictionary_id: str, feature_id: int) -> Artefacts | None:
+    """What makes the feature look like an artefact; None for neurons and in older bundles."""
+    if not _has(connection, "artefacts"):
+        return None
+    found = _records(
+        connection,
+        Artefacts,
+        "SELECT * FROM artefacts WHERE dictionary_id = ? AND feature_id = ? LIMIT 1",
+        [dictionary_id, feature_id],
+    )
+    return found[0] if found else None
+
+
+def samples(connection: Connection, dictionary_id: str, feature_id: int) -> list[Sample]:
+    """Examples of the feature beyond its strongest, the stronger kinds first."""
+    if not _has(connection, "sample_examples"):
+        return []
+    return _records(
+        connection,
+        Sample,
+        """SELECT * FROM sample_examples WHERE dictionary_id = ? AND modality = 'image'
+        AND feature_id = ? ORDER BY kind IN ('random', 'silent'), kind = 'silent', kind DESC,
+        activation DESC, example_id LIMIT 200""",
+        [dictionary_id, feature_id],
+    )
+
+
 def pictures(connection: Connection, example_ids: Sequence[int]) -> dict[int, bytes]:
     """WebP bytes of the thumbnails there are of these examples."""
     return dict(_among(connection, "SELECT example_id, image FROM thumbnails", example_ids))
@@ -217,6 +273,34 @@ def _among(connection: Connection, sql: str, example_ids: Sequence[int]) -> list
         return []
     marks = ", ".join("?" * len(ids))
     return connection.cursor().execute(f"{sql} WHERE example_id IN ({marks})", ids).fetchall()
+
+
+def _related(
+    connection: Connection, sql: str, values: Sequence[Any], *, examples: int
+) -> list[Related]:
+    """Features that `sql` names, with the cards of those."""
+    if not _has(connection, "neighbors"):
+        return []
+    rows = connection.cursor().execute(f"{sql} ORDER BY 1, rank LIMIT 200", values).fetchall()
+    wanted = sorted({(row[3], row[4]) for row in rows})
+    if not wanted:
+        return []
+    marks = " OR ".join(["(dictionary_id = ? AND feature_id = ?)"] * len(wanted))
+    cards = _records(
+        connection,
+        Card,
+        f"""SELECT {_CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
+        FROM cards WHERE {marks}""",
+        [examples, *(value for pair in wanted for value in pair)],
+    )
+    by_id = {(card.dictionary_id, card.feature_id): card for card in cards}
+    return [Related(r[0], r[1], r[2], by_id[r[3], r[4]]) for r in rows if (r[3], r[4]) in by_id]
+
+
+def _has(connection: Connection, table: str) -> bool:
+    """Whether the bundle has this table, which older ones lack."""
+    sql = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?"
+    return bool(connection.cursor().execute(sql, [table]).fetchall()[0][0])
 
 
 def _where(dictionary_id: str, chosen: Filter) -> tuple[str, list[Any]]:

@@ -130,6 +130,42 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Related:
+    """A feature that stands near another one: its card, how near, and in what way."""
+
+    kind: str
+    """Of neighbours `decoder`, `jaccard` or `correlation`; of matches the dictionary's id."""
+    score: float
+    overlap: float | None
+    """Of matches: Jaccard index of the top images."""
+    card: Card
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What makes a feature look like something other than a concept."""
+
+    dead: bool
+    dense: bool
+    on_cls: bool
+    on_high_norm: bool
+    duplicate: bool
+    token_density: float
+    cls_share: float | None
+    norm_ratio: float | None
+    twin: int | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An example of a feature beyond its strongest."""
+
+    kind: str
+    example_id: int
+    activation: float
+
+
+@dataclass(frozen=True)
 class Score:
     """MS by one encoder and what sparsity alone would give."""
 

@@ -9,10 +9,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import palette, state, words
-from dashboard.records import Card, Dictionary, Example, Score, Top
+from dashboard.records import Artefacts, Card, Dictionary, Example, Related, Sample, Score, Top
 from dashboard.sheets import data_uri
 
 CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
+RELATED = {"decoder": "cosine", "jaccard": "overlap", "correlation": "correlation"}
 MOST_IN_SIGHT = 8
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|~:$&"})
 """What could start an image, a link, an icon, a formula or markup; names have none of it."""
@@ -46,13 +47,57 @@ def images(count: int) -> str:
 def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
     """The feature card's data, the same wherever a card is shown."""
     href = state.to_feature(one.dictionary_id, one.feature_id)
-    said = f"{dictionary.short} #{one.feature_id}, {one.label or 'no label'}"
+    unlabelled = "dead" if one.n_active == 0 else "no label"
+    said = f"{dictionary.short} #{one.feature_id}, {one.label or unlabelled}"
     return {
         "id": one.feature_id, "href": href, "where": dictionary.short,
         "name": f"{said}, MS {number(one.ms)}, density {percent(one.density)}",
-        "label": one.label, "ms": one.ms, "msText": number(one.ms),
+        "label": one.label, "unlabelled": unlabelled, "ms": one.ms, "msText": number(one.ms),
         "density": percent(one.density), "sheet": sheet, "help": CARD_HELP,
     }  # fmt: skip
+
+
+def related(
+    near: Sequence[Related], dictionaries: Mapping[str, Dictionary], sheets: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Cards of features that stand near one, each with how near."""
+    made = []
+    for one, sheet in zip(near, sheets, strict=True):
+        overlap = "" if one.overlap is None else f", images {percent(one.overlap)}"
+        note = f"{RELATED.get(one.kind, 'correlation')} {number(one.score)}{overlap}"
+        made.append(card(one.card, dictionaries[one.card.dictionary_id], sheet) | {"note": note})
+    return made
+
+
+def flags(found: Artefacts | None) -> None:
+    """The artefact flags that are up, each explained on hover; nothing where there are none."""
+    names = [name for name in words.FLAGS if found is not None and getattr(found, name)]
+    texts = {"on_cls": "on CLS", "on_high_norm": "on high norm"}
+    if found is not None and found.twin is not None:
+        texts["duplicate"] = f"duplicate of #{found.twin}"
+    chips = "".join(
+        f'<span class="flag" title="{html.escape(words.FLAGS[n])}">{texts.get(n, n)}</span>'
+        for n in names
+    )
+    if chips:
+        st.html(f'<div class="flags"><span>may be an artefact:</span>{chips}</div>')
+
+
+def strips(
+    drawn: Sequence[Sample], known: Mapping[int, Example], pictures: Mapping[int, bytes]
+) -> list[dict[str, Any]]:
+    """Rows of small images, a kind of sample each, as the component `strips` takes them."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for one in drawn:
+        example, picture = known.get(one.example_id), pictures.get(one.example_id)
+        caption = example.captions[0][:400] if example and example.captions else ""
+        rows.setdefault(one.kind, []).append(
+            {
+                "src": picture and data_uri(picture), "text": number(one.activation),
+                "caption": caption or (example.uri if example else "an image"),
+            }
+        )  # fmt: skip
+    return [{"name": name, "images": images} for name, images in rows.items()]
 
 
 def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:

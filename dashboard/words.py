@@ -23,6 +23,30 @@ LABEL = (
     "The tag that most marks out the top images, and how far its share among them is above chance "
     "(1: all of them carry it; 0: no more than any images)."
 )
+NEAREST = (
+    "Features of this dictionary whose decoder directions point most nearly the same way (cosine)."
+)
+TOGETHER = (
+    "Features of this dictionary that fire on the same images: the images that activate both, over "
+    "those that activate either (Jaccard index)."
+)
+ALIKE = "Features of this dictionary whose activations go up and down together over the val images."
+PATH = (
+    "The feature of each other dictionary whose activations over the val images correlate most "
+    "with this one's, and the overlap of their top images (Jaccard index). A best match below 0.5 "
+    "says that there is hardly one."
+)
+BEYOND = (
+    "The top images alone make a feature look cleaner than it is. Here are examples from the rest "
+    "of its range, by quantiles of its activations above 0, and others at random."
+)
+FLAGS = {
+    "dead": "fires on no token of the val images",
+    "dense": "fires on more than a tenth of the tokens: it tells little apart",
+    "on_cls": "fires mostly on CLS or register tokens, not on what is in a place",
+    "on_high_norm": "fires on tokens at least twice as long as others: often registers in disguise",
+    "duplicate": "another live feature has nearly the same decoder direction",
+}
 READ_AT_CLS = "activation at the CLS token; the map shows where patches carry the feature too"
 NO_PATCH = "no patch of these images carries the feature: no heat map"
 ONE_VECTOR = "one vector an image here: no heat map"

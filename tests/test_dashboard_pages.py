@@ -150,6 +150,24 @@ def test_feature(opened: Opened) -> None:
     assert tags[0]["marks"][0]["name"] == "share of all images"
 
 
+def test_feature_shows_what_stands_around_it(opened: Opened) -> None:
+    at = opened("feature", dictionary=SAE, feature="1")
+    grids = [
+        json.loads(each.proto.json)
+        for each in at.get("bidi_component")
+        if each.proto.component_name == "loupe_grid"
+    ]
+    near, elsewhere = (one["cards"] for one in grids)
+    assert [card["id"] for card in near] == [2, 3, 4]
+    assert all(card["note"].startswith("correlation 0.") for card in near)
+    assert len(elsewhere) == 8
+    assert [card["where"] for card in elsewhere][:2] == [
+        "vision.1 / matryoshka",
+        "vision.projection / matryoshka",
+    ]
+    assert all(", images " in card["note"] for card in elsewhere)
+
+
 def test_feature_without_a_grid_or_of_neurons(opened: Opened) -> None:
     at = opened("feature", dictionary="clip-demo/vision.projection/neurons", feature="0")
     assert data(at, "topimages")["grid"] is None

@@ -5,7 +5,11 @@ import streamlit as st
 from dashboard import charts, connection, palette, queries, records, state, widgets, words
 from dashboard.components.bars import bars
 from dashboard.components.featurebar import featurebar
+from dashboard.components.grid import grid
+from dashboard.components.strips import strips
 from dashboard.components.topimages import topimages
+
+TILES, TILE, MOST_CARDS = (4, 1), 96, 8
 
 
 def first(run: connection.Run, every: list[records.Dictionary]) -> tuple[records.Dictionary, int]:
@@ -65,6 +69,59 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
              empty="these images have no tags", key="tags")  # fmt: skip
 
 
+KINDS = {
+    "decoder": ("Nearest directions", words.NEAREST),
+    "jaccard": ("Fires together with", words.TOGETHER),
+    "correlation": ("Most correlated", words.ALIKE),
+}
+
+
+def show_around(run: connection.Run, dictionary: records.Dictionary, one: records.Feature) -> None:
+    """What stands near the feature: examples beyond the top, its neighbours, its path through the
+    other dictionaries."""
+    at = (one.card.dictionary_id, one.card.feature_id)
+    drawn = queries.samples(run.connection, *at)
+    if drawn:
+        ids = [sample.example_id for sample in drawn]
+        widgets.section("Beyond the top", words.BEYOND)
+        known, shown = queries.examples(run.connection, ids), queries.pictures(run.connection, ids)
+        strips(widgets.strips(drawn, known, shown), key="beyond")
+    every = {d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}
+    near = queries.neighbors(run.connection, *at, examples=TILES[0] * TILES[1])
+    kinds = [kind for kind in KINDS if any(n.kind == kind for n in near)]
+    if kinds:
+        kind = st.segmented_control(
+            "Neighbours", kinds, default=kinds[0], format_func=lambda kind: KINDS[kind][0],
+            key="near", bind="query-params", required=True,
+            help=" ".join(KINDS[kind][1] for kind in kinds),
+        )  # fmt: skip
+        cards(run, [n for n in near if n.kind == kind][:MOST_CARDS], every, key="neighbors")
+    others = queries.matches(run.connection, *at, examples=TILES[0] * TILES[1])
+    if others:
+        widgets.section("Best match elsewhere", words.PATH)
+        order = {name: place for place, name in enumerate(every)}
+        # The same dictionary at other hook points first: the feature's path through the layers.
+        others.sort(key=lambda m: (every[m.kind].name != dictionary.name, order[m.kind]))
+        cards(run, others, every, key="matches")
+
+
+def cards(
+    run: connection.Run,
+    near: list[records.Related],
+    every: dict[str, records.Dictionary],
+    *,
+    key: str,
+) -> None:
+    """Small cards of features that stand near one."""
+    wanted = {
+        (run.key, n.card.dictionary_id, n.card.feature_id, TILE): n.card.examples for n in near
+    }
+    sheets = run.sheets.get(wanted, lambda ids: queries.pictures(run.connection, ids), tiles=TILES)
+    grid(
+        widgets.related(near, every, sheets), tiles=TILES, said="", page=1, pages=1, of="", key=key
+    )
+
+
 run = connection.current()
 dictionary, feature_id = choose(run, connection.dictionaries(run.connection, run.key))
 feature = queries.feature(run.connection, dictionary.dictionary_id, feature_id)
@@ -72,8 +129,10 @@ if feature is None:
     widgets.empty(f"{dictionary.short} #{feature_id} is not in this bundle. Choose one in Browse.")
     st.stop()
 featurebar(widgets.feature_head(feature.card, dictionary), key="head")
+widgets.flags(queries.artefacts(run.connection, dictionary.dictionary_id, feature_id))
 if feature.top:
     show(run, dictionary, feature)
+    show_around(run, dictionary, feature)
 else:
     widgets.empty(
         "No val image activates this feature: it is dead here. Go on with the arrow keys, or "

@@ -8,13 +8,14 @@ function card(data, tiles) {
   if (data.sheet) sheet.src = data.sheet;
   const title = el("div", "title");
   title.append(el("span", "where", data.where), el("span", "num id", `#${data.id}`));
-  const label = el("div", data.label ? "label" : "label muted", data.label || "no label");
+  const label = el("div", data.label ? "label" : "label muted", data.label || data.unlabelled);
   if (data.label) label.title = data.label;
   const facts = el("div", "facts");
   const density = el("span", "num muted", data.density);
   density.title = data.help.density;
   facts.append(meter(data.ms, data.msText, data.help.ms), density);
   node.append(sheet, title, label, facts);
+  if (data.note) node.append(el("div", "note num muted", data.note));
   return node;
 }
 
@@ -73,7 +74,7 @@ export default function ({ data, parentElement }) {
   const focused = root.getRootNode().activeElement?.getAttribute("aria-label");
   const head = el("div", "head");
   head.append(el("span", "num", data.said), pager(data));
-  root.replaceChildren(head, list);
+  root.replaceChildren(...(data.said || data.pages > 1 ? [head] : []), list);
   if (data.pages > 1 && data.cards.length > 8) root.append(pager(data));
   // Whoever pages by keyboard goes on from the same place.
   if (focused) root.querySelector(`a[aria-label="${CSS.escape(focused)}"]`)?.focus();
