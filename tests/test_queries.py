@@ -187,3 +187,28 @@ def test_connection_is_read_only_and_stays_at_home(
         with pytest.raises(duckdb.Error):
             db.cursor().execute(sql)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_older_bundle_has_no_relations() -> None:
+    """Its tables are not there; the page leaves them out."""
+    with duckdb.connect() as older:
+        older.execute("CREATE TABLE cards AS SELECT 1 AS feature_id")
+        assert queries.neighbors(older, SAE, 0, examples=4) == []
+        assert queries.matches(older, SAE, 0, examples=4) == []
+        assert queries.samples(older, SAE, 0) == []
+        assert queries.artefacts(older, SAE, 0) is None
+
+
+def test_relations(db: duckdb.DuckDBPyConnection) -> None:
+    near = queries.neighbors(db, SAE, 5, examples=2)
+    assert [(n.kind, n.card.feature_id) for n in near] == [("correlation", i) for i in (6, 7, 8)]
+    assert [n.score for n in near] == sorted((n.score for n in near), reverse=True)
+    found = queries.matches(db, SAE, 5, examples=2)
+    every = {d.dictionary_id for d in queries.dictionaries(db)}
+    assert {m.kind for m in found} == every - {SAE}
+    assert all(m.kind == m.card.dictionary_id and m.overlap is not None for m in found)
+    assert all(len(m.card.examples) <= 2 for m in found)
+    flags = queries.artefacts(db, SAE, 5)
+    assert flags is not None
+    assert 0 <= flags.token_density <= 1
+    assert flags.twin is None
