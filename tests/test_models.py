@@ -13,15 +13,21 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, CLIPModel
 
 from pipeline import config, models, plan
-from pipeline.models.adapter import Layout, ModelError
+from pipeline.models.adapter import LAYER_POINTS
 from pipeline.models.clip import ClipAdapter
 from pipeline.models.encoder import ImageEncoder
+from pipeline.models.layout import Layout, code
+from pipeline.models.loading import ModelError
 
 PICTURES = [tiny.picture(seed) for seed in range(3)] + [tiny.picture(3, side=77)]
 
 
 def settings(folder: Path | str, **more: object) -> config.Model:
     return config.Model(id=str(folder), hooks=("vision.0.resid_post",), **more)
+
+
+def load_clip(folder: Path | str) -> ClipAdapter:
+    return ClipAdapter(settings(folder, family="clip"), machine=config.Machine(), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +42,15 @@ def whole(tiny_clip: Path) -> CLIPModel:
 
 
 def test_hook_points(adapter: models.Adapter) -> None:
-    names = [*(f"vision.{i}.resid_post" for i in range(tiny.LAYERS)), "vision.projection"]
-    assert list(adapter.hook_points) == names
+    layers = [f"vision.{i}.{point}" for i in range(tiny.LAYERS) for point in LAYER_POINTS]
+    assert list(adapter.hook_points) == [*layers, "vision.projection"]
     last = adapter.hook_points["vision.2.resid_post"]
     assert (last.tower, last.layer, last.point) == ("vision", 2, "resid_post")
     assert (last.d_in, last.depth) == (tiny.WIDTH, 2)
     joint = adapter.hook_points["vision.projection"]
     assert (joint.layer, joint.depth, joint.d_in) == (None, tiny.LAYERS, tiny.JOINT)
-    depths = [point.depth for point in adapter.hook_points.values()]
-    assert depths == sorted(set(depths))
+    depths = [p.depth for p in adapter.hook_points.values()]
+    assert depths == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
 
 
 def test_negative_layers_count_from_the_last(adapter: models.Adapter) -> None:
@@ -64,29 +70,37 @@ def test_an_unknown_hook_point_is_refused_with_those_there_are(
     with pytest.raises(ModelError) as refused:
         adapter.resolve(hook)
     assert f"no hook point {hook!r}" in str(refused.value)
-    assert "vision.2.resid_post, vision.projection" in str(refused.value)
+    assert "vision.LAYER.POINT with LAYER 0 to 2 and POINT attn_out" in str(refused.value)
+    assert str(refused.value).endswith("; vision.projection")
+
+
+def test_a_hook_point_that_is_named_twice_is_refused(tiny_clip: Path) -> None:
+    twice = config.Model(id=str(tiny_clip), hooks=("vision.2.mlp_out", "vision.-1.mlp_out"))
+    with pytest.raises(ModelError, match="which is named twice; remove one"):
+        models.load(twice, device="cpu")
 
 
 def test_layout(adapter: models.Adapter) -> None:
-    layout = adapter.resolve("vision.0.resid_post").layout
+    layout = adapter.layout(adapter.prepare(PICTURES[:1]), "vision.0.resid_post")
     assert layout.grid == (4, 4)
-    assert layout.positions("cls") == (0,)
-    assert layout.positions("patches") == tuple(range(1, 17))
-    assert layout.positions("all") == tuple(range(17))
-    for tokens in ("cls", "patches", "all"):
-        assert Layout(1).positions(tokens) == (0,)
+    assert layout.read("cls")[0].tolist() == [True] + [False] * 16
+    assert layout.read("patches")[0].tolist() == [False] + [True] * 16
+    assert layout.read("all").all()
+    assert not layout.read("text").any()
+    for tokens in ("cls", "patches", "text", "all"):
+        assert Layout.whole(2).read(tokens).tolist() == [[True], [True]]
 
 
 @torch.no_grad()
 def test_records_are_those_of_hugging_face(adapter: models.Adapter, whole: CLIPModel) -> None:
     inputs = adapter.prepare(PICTURES)
     acts = adapter.record(inputs, list(adapter.hook_points))
-    states = whole.vision_model(**inputs, output_hidden_states=True).hidden_states
+    states = whole.vision_model(**inputs.tensors, output_hidden_states=True).hidden_states
     for i in range(tiny.LAYERS):
         point = adapter.hook_points[f"vision.{i}.resid_post"]
-        assert acts[point.name].shape == (4, point.layout.tokens, point.d_in)
+        assert acts[point.name].shape == (4, point.tokens, point.d_in)
         torch.testing.assert_close(acts[point.name], states[i + 1], rtol=0, atol=1e-5)
-    joint = whole.get_image_features(**inputs)
+    joint = whole.get_image_features(**inputs.tensors)
     joint = joint if isinstance(joint, torch.Tensor) else joint.pooler_output
     assert acts["vision.projection"].shape == (4, 1, tiny.JOINT)
     torch.testing.assert_close(acts["vision.projection"][:, 0], joint, rtol=0, atol=1e-5)
@@ -96,7 +110,7 @@ def test_inputs_are_those_of_the_models_own_processor(
     adapter: models.Adapter, tiny_clip: Path
 ) -> None:
     own = AutoImageProcessor.from_pretrained(tiny_clip)(images=PICTURES, return_tensors="pt")
-    assert torch.equal(adapter.prepare(PICTURES)["pixel_values"], own["pixel_values"])
+    assert torch.equal(adapter.prepare(PICTURES).tensors["pixel_values"], own["pixel_values"])
 
 
 def test_patches_are_in_reading_order(tmp_path: Path) -> None:
@@ -106,10 +120,12 @@ def test_patches_are_in_reading_order(tmp_path: Path) -> None:
     plain = Image.new("RGB", (tiny.SIDE, tiny.SIDE), "grey")
     marked = plain.copy()
     marked.paste("red", (16, 8, 24, 16))  # third column, second row
-    layout = adapter.resolve("vision.0.resid_post").layout
-    acts = adapter.record(adapter.prepare([plain, marked]), ["vision.0.resid_post"])
+    batch = adapter.prepare([plain, marked])
+    layout = adapter.layout(batch, "vision.0.resid_post")
+    acts = adapter.record(batch, ["vision.0.resid_post"])
     change = (acts["vision.0.resid_post"][1] - acts["vision.0.resid_post"][0]).norm(dim=1)
-    patch = change[list(layout.patches)].argmax().item()
+    patch = change[layout.kind[0] == code("patch")].argmax().item()
+    assert layout.grid is not None
     assert divmod(patch, layout.grid[1]) == (1, 2)
 
 
@@ -143,7 +159,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 BOTH = pytest.mark.parametrize(
     "load",
     [
-        lambda name: ClipAdapter(settings(name), device="cpu"),
+        load_clip,
         lambda name: ImageEncoder(config.Encoder(id=str(name)), device="cpu"),
     ],
     ids=["model", "encoder"],
@@ -221,7 +237,7 @@ def test_no_image_processor(
 
 def test_another_family(tmp_path: Path, tiny_encoder: Path) -> None:
     for folder in (tiny.bert(tmp_path / "bert"), tiny_encoder):
-        message = refusal(lambda at=folder: ClipAdapter(settings(at), device="cpu"), folder)
+        message = refusal(lambda at=folder: load_clip(at), folder)
         assert "CLIP" in message
     bert = tmp_path / "bert"
     refusal(lambda: ImageEncoder(config.Encoder(id=str(bert)), device="cpu"), bert)
@@ -239,7 +255,7 @@ def test_a_gated_model_names_the_licence_and_the_token(monkeypatch: pytest.Monke
         raise OSError("You are trying to access a gated repo.\nMake sure to have access") from cause
 
     monkeypatch.setattr(AutoConfig, "from_pretrained", gated)
-    message = refusal(lambda: ClipAdapter(settings("some/gated"), device="cpu"), "some/gated")
+    message = refusal(lambda: load_clip("some/gated"), "some/gated")
     assert "accept its licence on https://huggingface.co/some/gated" in message
     assert "HF_TOKEN" in message
 
@@ -250,7 +266,7 @@ def test_numbers_in_a_name_are_no_status(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError("Can't load the model some/clip-401: no file named config.json")
 
     monkeypatch.setattr(AutoConfig, "from_pretrained", lost)
-    message = refusal(lambda: ClipAdapter(settings("some/clip-401"), device="cpu"), "some/clip-401")
+    message = refusal(lambda: load_clip("some/clip-401"), "some/clip-401")
     assert "gated" not in message
 
 

@@ -76,10 +76,11 @@ class OpenClipAdapter(ImageTower):
     def region(self, size: tuple[int, int]) -> Region:
         shown = self.model.preprocess_cfg
         side = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]
-        if shown["resize_mode"] != "shortest":
+        if shown["resize_mode"] == "squash":
             return (0, 0, *size)
         width, height = size
-        scale = side / min(size)
+        # Cropped to a square, or padded to one.
+        scale = side / (max(size) if shown["resize_mode"] == "longest" else min(size))
         left, top = (width - side / scale) / 2, (height - side / scale) / 2
         return (left, top, width - left, height - top)
 
