@@ -66,7 +66,7 @@ class Tower:
         stack: the module around the layers, which runs once a forward.
         width: of the residual stream.
         attention: of a layer, the path of the module whose output attention adds to the residual
-            stream; where a norm follows, that norm.
+            stream; where a norm follows, that norm; None where no module gives it.
         mlp: the same of the MLP.
         kinds, tokens, grid: as of HookPoint.
     """
@@ -76,8 +76,8 @@ class Tower:
     layers: nn.ModuleList | nn.Sequential
     width: int
     kinds: tuple[str, ...]
-    attention: str = "self_attn"
-    mlp: str = "mlp"
+    attention: str | None = "self_attn"
+    mlp: str | None = "mlp"
     tokens: int | None = None
     grid: tuple[int, int] | None = None
 
@@ -85,6 +85,8 @@ class Tower:
         for number, layer in enumerate(self.layers):
             paths = (self.attention, self.mlp, "")
             for point, path in zip(LAYER_POINTS, paths, strict=True):
+                if path is None:
+                    continue
                 yield HookPoint(
                     f"{self.name}.{number}.{point}",
                     self.name,

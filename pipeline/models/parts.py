@@ -23,6 +23,9 @@ _LAYERS = (
 )
 _ATTENTION = ("self_attn", "attention", "attn")
 _MLP = ("mlp", "feed_forward", "ffn")
+_SCALES = ("lambda_1", "residual_multiplier")
+"""Attributes of layers that scale what attention and MLP give before they add it (InternVL,
+Granite): there no module's output is what is added."""
 
 
 def find(owner: nn.Module, paths: tuple[str, ...], *, what: str) -> nn.Module:
@@ -65,8 +68,8 @@ def vision_tower(module: Any) -> Tower:
         layers,
         config.hidden_size,
         ("cls", "patch") if special else ("patch",),
-        attention=_name(layers[0], _ATTENTION, what="attention"),
-        mlp=_name(layers[0], _MLP, what="MLP"),
+        attention=_adds(layers[0], _ATTENTION, what="attention"),
+        mlp=_adds(layers[0], _MLP, what="MLP"),
         tokens=special + grid[0] * grid[1],
         grid=grid,
     )
@@ -93,8 +96,8 @@ def language_tower(
         kinds,
         attention="post_attention_layernorm"
         if normed
-        else _name(layers[0], _ATTENTION, what="attention"),
-        mlp="post_feedforward_layernorm" if normed else _name(layers[0], _MLP, what="MLP"),
+        else _adds(layers[0], _ATTENTION, what="attention"),
+        mlp="post_feedforward_layernorm" if normed else _adds(layers[0], _MLP, what="MLP"),
         grid=grid,
     )
 
@@ -155,7 +158,10 @@ def _pair(value: Any) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def _name(layer: nn.Module, names: tuple[str, ...], *, what: str) -> str:
+def _adds(layer: nn.Module, names: tuple[str, ...], *, what: str) -> str | None:
+    """The name of the module whose output the layer adds to the residual stream."""
+    if any(hasattr(layer, name) for name in _SCALES):
+        return None
     for name in names:
         if hasattr(layer, name):
             return name
