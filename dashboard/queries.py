@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 
 from dashboard.records import (
     Artefacts,
@@ -19,6 +20,7 @@ from dashboard.records import (
     Feature,
     Filter,
     Holdings,
+    Points,
     Related,
     Sample,
     Score,
@@ -245,6 +247,47 @@ def samples(connection: Connection, dictionary_id: str, feature_id: int) -> list
         AND feature_id = ? ORDER BY kind IN ('random', 'silent'), kind = 'silent', kind DESC,
         activation DESC, example_id LIMIT 200""",
         [dictionary_id, feature_id],
+    )
+
+
+def mapped(connection: Connection) -> list[str]:
+    """The dictionaries that have a map of their own."""
+    if not _has(connection, "maps"):
+        return []
+    sql = "SELECT DISTINCT dictionary_id FROM maps WHERE basis = 'decoder' ORDER BY 1 LIMIT 1000"
+    return [row[0] for row in connection.cursor().execute(sql).fetchall()]
+
+
+def points(connection: Connection, dictionary_id: str) -> Points:
+    """Every feature's place on the dictionary's map."""
+    found = (
+        connection.cursor()
+        .execute(
+            """SELECT m.feature_id, m.x, m.y, f.ms, f.density, f.max, f."group"
+            FROM maps m JOIN features f USING (dictionary_id, feature_id)
+            WHERE m.basis = 'decoder' AND m.dictionary_id = ? ORDER BY m.feature_id""",
+            [dictionary_id],
+        )
+        .fetchnumpy()
+    )
+    whole = found.pop("feature_id").astype(np.int32)
+    return Points(whole, *(np.ma.filled(a.astype(np.float32), np.nan) for a in found.values()))
+
+
+def cards_of(
+    connection: Connection, dictionary_id: str, feature_ids: Sequence[int], *, examples: int
+) -> list[Card]:
+    """The cards of these features, the most monosemantic first."""
+    ids = [int(i) for i in feature_ids][:MOST_ROWS]
+    if not ids:
+        return []
+    return _records(
+        connection,
+        Card,
+        f"""SELECT {_CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
+        FROM cards WHERE dictionary_id = ? AND feature_id IN ({", ".join("?" * len(ids))})
+        ORDER BY ms DESC NULLS LAST, feature_id""",
+        [examples, dictionary_id, *ids],
     )
 
 

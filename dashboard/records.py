@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Dictionary:
@@ -163,6 +166,22 @@ class Sample:
     kind: str
     example_id: int
     activation: float
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Where a dictionary's features lie on its map, with what colours them; NaN where not known.
+
+    Features without a place (dead ones) are left out.
+    """
+
+    feature_id: NDArray[np.int32]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    ms: NDArray[np.float32]
+    density: NDArray[np.float32]
+    max: NDArray[np.float32]
+    group: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

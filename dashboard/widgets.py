@@ -112,7 +112,7 @@ def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
         ("max", number(one.max), words.MAX),
     ]
     if one.group is not None:
-        facts.append(("level", str(one.group + 1), "Matryoshka level, from 1, the innermost."))
+        facts.append(("level", str(one.group + 1), words.LEVEL))
     rank = None if one.ms_percentile is None else f"percentile {one.ms_percentile * 100:.0f}"
     return {
         "id": one.feature_id, "count": dictionary.d_sae, "where": dictionary.short, "href": href,
@@ -242,6 +242,18 @@ def choice(label: str, options: Sequence[str], *, default: str, key: str, help: 
         label, options, default=default, format_func=plain, key=key, bind="query-params",
         required=True, help=help,
     )  # fmt: skip
+
+
+def choose_dictionary(every: Sequence[Dictionary]) -> Dictionary:
+    """Hook point and dictionary; at first the SAE of the highest mean MS."""
+    best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
+    hooks = list(dict.fromkeys(d.place for d in every))
+    names = list(dict.fromkeys(d.name for d in every))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        hook = choice("Hook point", hooks, default=best.place, key="hook", help=words.HOOK)
+        name = choice("Dictionary", names, default=best.name, key="name", help=words.DICTIONARY)
+    here = [d for d in every if d.place == hook]
+    return next((d for d in here if d.name == name), here[0])
 
 
 def panelled(key: str, title: str) -> tuple[DeltaGenerator, DeltaGenerator]:

@@ -50,6 +50,7 @@ FLAGS = {
 READ_AT_CLS = "activation at the CLS token; the map shows where patches carry the feature too"
 NO_PATCH = "no patch of these images carries the feature: no heat map"
 ONE_VECTOR = "one vector an image here: no heat map"
+LEVEL = "Matryoshka level, from 1, the innermost."
 L0 = "Mean number of features active at a token."
 FVU = "Fraction of variance unexplained: what the reconstruction misses; 0 is perfect."
 DEAD = "Features that no val image activates."

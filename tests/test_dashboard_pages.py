@@ -259,3 +259,15 @@ def test_command_line_takes_one_path(opened: Opened, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "argv", ["app.py", "--run", "x"])
     at = AppTest.from_file(str(APP), default_timeout=30).run()
     assert "streamlit run dashboard/app.py -- data/runs/demo" in at.error[0].value
+
+
+def test_map(opened: Opened) -> None:
+    at = opened("map")
+    kinds = [each.proto.component_name for each in at.get("bidi_component")]
+    assert kinds.count("loupe_map") == 3
+    assert not at.exception
+    at.multiselect(key="maps").set_value(["vision.0 / matryoshka", "vision.1 / matryoshka"]).run()
+    at.segmented_control(key="colour").set_value("density").run()
+    assert not at.exception
+    at.multiselect(key="maps").set_value([]).run()
+    assert any("Choose a dictionary" in each.proto.body for each in at.get("html"))

@@ -212,3 +212,25 @@ def test_relations(db: duckdb.DuckDBPyConnection) -> None:
     assert flags is not None
     assert 0 <= flags.token_density <= 1
     assert flags.twin is None
+
+
+def test_points_of_a_map(db: duckdb.DuckDBPyConnection) -> None:
+    mapped = queries.mapped(db)
+    assert SAE in mapped
+    assert NEURONS not in mapped
+    found = queries.points(db, SAE)
+    rows = db.execute(
+        """SELECT feature_id, ms, x FROM maps JOIN features USING (dictionary_id, feature_id)
+        WHERE dictionary_id = ? ORDER BY feature_id""",
+        [SAE],
+    ).fetchall()
+    assert found.feature_id.tolist() == [row[0] for row in rows]
+    assert [None if ms != ms else ms for ms in found.ms.tolist()] == [row[1] for row in rows]
+    assert found.x.tolist() == [row[2] for row in rows]
+
+
+def test_cards_of_chosen_features(db: duckdb.DuckDBPyConnection) -> None:
+    found = queries.cards_of(db, SAE, [9, 3, DEAD], examples=4)
+    assert {card.feature_id for card in found} == {3, 9, DEAD}
+    assert found[-1].feature_id == DEAD, "without a score it comes last"
+    assert queries.cards_of(db, SAE, [], examples=4) == []

@@ -14,20 +14,6 @@ LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 
 
-def choose_dictionary(every: list[records.Dictionary]) -> records.Dictionary:
-    """Hook point and dictionary; at first the SAE of the highest mean MS."""
-    best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
-    hooks = list(dict.fromkeys(d.place for d in every))
-    names = list(dict.fromkeys(d.name for d in every))
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        hook = widgets.choice("Hook point", hooks, default=best.place, key="hook", help=words.HOOK)
-        name = widgets.choice(
-            "Dictionary", names, default=best.name, key="name", help=words.DICTIONARY
-        )
-    here = [d for d in every if d.place == hook]
-    return next((d for d in here if d.name == name), here[0])
-
-
 def choose_filter(labels: list[str]) -> records.Filter:
     """The filters; an end of a range that is not moved lets all pass."""
     low, high = st.slider(
@@ -76,7 +62,7 @@ def choose_order() -> tuple[str, bool]:
 
 
 run = connection.current()
-dictionary = choose_dictionary(connection.dictionaries(run.connection, run.key))
+dictionary = widgets.choose_dictionary(connection.dictionaries(run.connection, run.key))
 panel, gallery = widgets.panelled("browse", "Filter and sort")
 with panel:
     spark = st.container()

@@ -3,8 +3,8 @@
 Three mounts of one component share what the browser knows of a map. The plane holds the points, as
 bytes that Streamlit sends once: a later run that makes the same bytes sends their hash. The legend
 holds the colours, a byte a point, so that another colouring leaves the points where they are. The
-bar holds the tools and the answer to a hover; it is a fragment of its own, so that hovering runs
-`describe` and nothing else.
+bar holds the tools. What a hover shows goes through a small component of its own in a fragment of
+its own, so that hovering runs `describe` and sends its answer, and nothing else.
 """
 
 import base64
@@ -22,6 +22,7 @@ from dashboard import palette
 from dashboard.components import component
 
 mount = component("map")
+hover = component("map/hover")
 
 UNKNOWN, HIDDEN = 254, 255
 """Colour codes with a meaning: drawn in grey, and not drawn."""
@@ -160,8 +161,11 @@ def map_view(
         ValueError: arrays of a panel that are not of one length.
     """
     plane, digest = pack_panels(panels, key=key, height=height)
+    chosen = selected and {"panel": selected.panel, "rows": [int(row) for row in selected.rows]}
+    bar = {"map": key, "part": "bar", "tiles": tiles, "selected": chosen}
     with st.container(key=f"{key}-map", gap="xsmall"):
-        _bar(describe, selected, tiles, key)
+        mount(key=f"{key}-bar", data=bar)
+        _hover(describe, key)
         state = mount(
             key=f"{key}-plane", data=plane, default={"selection": None},
             on_selection_change=lambda: None, on_click_change=lambda: None,
@@ -175,17 +179,15 @@ def map_view(
 
 
 @st.fragment
-def _bar(describe: Describe, selected: Rows | None, tiles: tuple[int, int], key: str) -> None:
-    """The tools, and what a hover shows; runs alone while the pointer moves."""
-    place = f"{key}-bar"
+def _hover(describe: Describe, key: str) -> None:
+    """Answers what feature is below the pointer; runs alone while the pointer moves."""
+    place = f"{key}-hover"
     asked = st.session_state.get(place, {}).get("hover")
     answer = None
     if asked:
         dictionary, feature = str(asked["dictionary"]), int(asked["feature"])
         answer = {"dictionary": dictionary, "feature": feature, **describe(dictionary, feature)}
-    chosen = selected and {"panel": selected.panel, "rows": [int(row) for row in selected.rows]}
-    data = {"map": key, "part": "bar", "answer": answer, "tiles": tiles, "selected": chosen}
-    mount(key=place, data=data, on_hover_change=lambda: None)
+    hover(key=place, data={"map": key, "answer": answer}, on_hover_change=lambda: None)
 
 
 def pack_panels(panels: Sequence[Panel], *, key: str, height: int | None) -> tuple[bytes, str]:

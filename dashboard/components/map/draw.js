@@ -15,18 +15,18 @@ void main() {
     return;
   }
   gl_Position = vec4((vec2(x, y) - centre) * scale, 0.0, 1.0);
-  gl_PointSize = size;
+  gl_PointSize = size + 1.0; // room for the soft edge
   vec3 own = texelFetch(table, ivec2(code, part == 1 ? 1 : 0), 0).rgb;
   colour = vec4(own, opacity);
 }`;
 // A disc with a soft edge; larger ones have a darker rim, so that pale ones stand out on white.
 const FRAGMENT = `#version 300 es
-precision mediump float;
+precision highp float;
 uniform float size;
 flat in vec4 colour;
 out vec4 pixel;
 void main() {
-  float far = length(gl_PointCoord - 0.5) * size;
+  float far = length(gl_PointCoord - 0.5) * (size + 1.0);
   float cover = clamp(size * 0.5 - far + 0.5, 0.0, 1.0) * colour.a;
   float rim = smoothstep(5.0, 9.0, size) * smoothstep(size * 0.5 - 2.2, size * 0.5 - 0.8, far);
   pixel = vec4(colour.rgb * (1.0 - 0.3 * rim) * cover, cover);
@@ -34,12 +34,24 @@ void main() {
 
 function rgb(hex) { return [1, 3, 5].map((i) => Number.parseInt(hex.slice(i, i + 2), 16)); }
 
+const light = (colour) => (0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]) / 255;
+
+// A colour that stands out on the ground: the darkest are lifted a little on a dark one, the palest
+// lowered on a light one. Their order by lightness stays.
+function legible(hex, ground) {
+  const own = rgb(hex);
+  const shade = light(own);
+  const dark = light(rgb(ground)) < 0.5;
+  const part = 0.25 * Math.max(0, dark ? 1 - shade / 0.3 : (shade - 0.6) / 0.4);
+  return own.map((c) => Math.round(c + ((dark ? 255 : 0) - c) * part));
+}
+
 // Two rows of 256 colours: as they are, and faded for what is not selected.
-function tableOf(colours, grey) {
+function tableOf(colours, grey, ground) {
   const pixels = new Uint8Array(2 * 256 * 4);
   const neutral = rgb(grey);
   for (let code = 0; code < 256; code++) {
-    const own = code < colours.length ? rgb(colours[code]) : neutral;
+    const own = code < colours.length ? legible(colours[code], ground) : neutral;
     pixels.set([...own, 255], code * 4);
     pixels.set([...own.map((c, i) => 0.25 * c + 0.75 * neutral[i]), 255], (256 + code) * 4);
   }
@@ -48,11 +60,14 @@ function tableOf(colours, grey) {
 
 // Points grow with the zoom, and let less of each other through as they draw apart.
 function look(panel, wide, high) {
-  const zoom = panel.view.k / panel.fit(wide, high).k;
-  const room = Math.sqrt((wide * high * 0.4) / Math.max(1, panel.grid.drawn));
-  const size = Math.max(1.7, Math.min(5.5, room * 0.9)) * Math.min(4, Math.max(1, zoom) ** 0.38);
-  const crowd = (0.8 * size * size) / (room * Math.max(1, zoom)) ** 2;
-  return { size: Math.min(13, size), opacity: Math.max(0.35, Math.min(0.9, 0.85 / Math.sqrt(crowd))) };
+  const start = panel.fit(wide, high).k;
+  const zoom = panel.view.k / start;
+  const { box, grid } = panel;
+  // The room of one point where there are any, as the side of a square on the screen.
+  const room = start * Math.sqrt((box.wide * box.high) / grid.cells / Math.max(1, grid.crowd));
+  const size = Math.max(1.7, Math.min(5.5, room)) * Math.min(4, Math.max(1, zoom) ** 0.38);
+  const crowd = (size / (room * Math.max(1, zoom))) ** 2;
+  return { size: Math.min(13, size), opacity: Math.max(0.35, Math.min(0.92, 0.9 / Math.sqrt(crowd))) };
 }
 
 function webgl(canvas) {

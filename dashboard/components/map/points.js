@@ -59,7 +59,11 @@ function gridIndex(x, y, box) {
       for (let at = start[r * columns + c0]; at < end; at++) see(order[at]);
     }
   }
-  return { within, drawn: order.length };
+  let empty = 0;
+  for (let i = 1; i < start.length; i++) if (start[i] === start[i - 1]) empty++;
+  // Points over the cells that have any: how crowded they are, whatever the outline of the map.
+  const crowd = order.length / Math.max(1, start.length - 1 - empty);
+  return { within, drawn: order.length, cells: columns * rows, crowd };
 }
 
 function nearest(panel, a, b, reach) {
