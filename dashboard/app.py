@@ -14,6 +14,7 @@ pages = [
     st.Page("views/overview.py", title="Overview", url_path="overview", default=True),
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/map.py", title="Map", url_path="map"),
+    st.Page("views/compare.py", title="Compare", url_path="compare"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
 ]
 chosen = st.navigation(pages, position="top")

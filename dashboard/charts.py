@@ -48,6 +48,31 @@ def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary])
     )
 
 
+def overlaid(counts: dict[str, list[int]], colours: dict[str, str], *, title: str) -> alt.Chart:
+    """Histograms over 0 to 1 of equal bins, one on the other, each as shares of its own total."""
+    held = [i for values in counts.values() for i, n in enumerate(values) if n]
+    seen = range(max(0, min(held, default=0) - 1), max(held, default=0) + 2)
+    rows = [
+        {"name": name, "at": (i + 0.5) / len(values), "share": n / max(1, sum(values)), "count": n}
+        for name, values in counts.items()
+        for i, n in enumerate(values)
+        if i in seen
+    ]
+    return (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_area(opacity=0.45, interpolate="step", line=True)
+        .encode(
+            x=alt.X("at:Q", title=title, scale=alt.Scale(zero=False)),
+            y=alt.Y("share:Q", title="share of features", stack=None, axis=alt.Axis(format="%")),
+            color=alt.Color(
+                "name:N", title=None, legend=alt.Legend(orient="top", labelLimit=400),
+                scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+            ),
+            tooltip=[alt.Tooltip("name:N"), alt.Tooltip("count:Q", title="features")],
+        )
+    )  # fmt: skip
+
+
 def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
     """Sparsity against what the reconstruction misses, one point an SAE."""
     saes = [d for d in dictionaries if d.basis == "sae"]

@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 
 from dashboard.records import (
+    Agreement,
     Artefacts,
     Card,
     Dictionary,
@@ -20,6 +21,7 @@ from dashboard.records import (
     Feature,
     Filter,
     Holdings,
+    Pair,
     Points,
     Related,
     Sample,
@@ -221,6 +223,49 @@ def matches(
         [dictionary_id, feature_id],
         examples=examples,
     )
+
+
+def agreement(
+    connection: Connection, dictionary_id: str, other_id: str, *, threshold: float
+) -> Agreement:
+    """How far the features of one dictionary are found again in another."""
+    sql = """SELECT (SELECT count(*) FROM features WHERE dictionary_id = ? AND n_active > 0),
+            count(*) FILTER (correlation >= ?), avg(correlation)
+        FROM matches WHERE dictionary_id = ? AND other_id = ? AND rank = 1"""
+    values = [dictionary_id, threshold, dictionary_id, other_id]
+    return Agreement(*connection.cursor().execute(sql, values).fetchall()[0])
+
+
+def pairs(
+    connection: Connection, dictionary_id: str, other_id: str, *, limit: int, offset: int
+) -> list[Pair]:
+    """Features with their best match, the best correlated first."""
+    return _records(
+        connection,
+        Pair,
+        """SELECT * FROM matches WHERE dictionary_id = ? AND other_id = ? AND rank = 1
+        ORDER BY correlation DESC, feature_id LIMIT ? OFFSET ?""",
+        [dictionary_id, other_id, min(limit, MOST_ROWS), max(offset, 0)],
+    )
+
+
+def unmatched(
+    connection: Connection,
+    dictionary_id: str,
+    other_id: str,
+    *,
+    threshold: float,
+    limit: int,
+    offset: int,
+) -> list[int]:
+    """Live features without a match of at least `threshold`, the most monosemantic first."""
+    sql = """SELECT feature_id FROM features f WHERE dictionary_id = ? AND n_active > 0
+        AND feature_id NOT IN (
+            SELECT feature_id FROM matches
+            WHERE dictionary_id = ? AND other_id = ? AND rank = 1 AND correlation >= ?)
+        ORDER BY ms DESC NULLS LAST, feature_id LIMIT ? OFFSET ?"""
+    values = [dictionary_id, dictionary_id, other_id, threshold, min(limit, MOST_ROWS), offset]
+    return [row[0] for row in connection.cursor().execute(sql, values).fetchall()]
 
 
 def artefacts(connection: Connection, dictionary_id: str, feature_id: int) -> Artefacts | None:

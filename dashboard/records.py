@@ -168,6 +168,27 @@ class Sample:
     activation: float
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A feature and its best match in another dictionary."""
+
+    feature_id: int
+    match: int
+    correlation: float
+    jaccard: float | None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the live features of one dictionary are found again in another."""
+
+    live: int
+    matched: int
+    """Those whose best match correlates at least as much as the threshold."""
+    mean: float | None
+    """Mean correlation of the best matches."""
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
     """Where a dictionary's features lie on its map, with what colours them; NaN where not known.

@@ -51,6 +51,10 @@ READ_AT_CLS = "activation at the CLS token; the map shows where patches carry th
 NO_PATCH = "no patch of these images carries the feature: no heat map"
 ONE_VECTOR = "one vector an image here: no heat map"
 LEVEL = "Matryoshka level, from 1, the innermost."
+MATCHED = (
+    "A feature is found again in another dictionary if one there correlates with it by 0.5 or more "
+    "over the val images."
+)
 L0 = "Mean number of features active at a token."
 FVU = "Fraction of variance unexplained: what the reconstruction misses; 0 is perfect."
 DEAD = "Features that no val image activates."

@@ -271,3 +271,19 @@ def test_map(opened: Opened) -> None:
     assert not at.exception
     at.multiselect(key="maps").set_value([]).run()
     assert any("Choose a dictionary" in each.proto.body for each in at.get("html"))
+
+
+def test_compare(opened: Opened) -> None:
+    at = opened("compare", left="vision.0 / matryoshka", right="vision.1 / batchtopk")
+    shown = data(at, "grid")
+    where = [card["where"] for card in shown["cards"]]
+    assert where == ["vision.0 / matryoshka", "vision.1 / batchtopk"] * (len(where) // 2)
+    assert shown["paired"]
+    values = [float(card["note"].split()[-1]) for card in shown["cards"][::2]]
+    assert values == sorted(values, reverse=True)
+    at.segmented_control(key="show").set_value("right").run()
+    alone = data(at, "grid")
+    assert {card["where"] for card in alone["cards"]} == {"vision.1 / batchtopk"}
+    assert not alone["paired"]
+    at.selectbox(key="right").set_value("vision.0 / matryoshka").run()
+    assert any("the same dictionary" in each.proto.body for each in at.get("html"))

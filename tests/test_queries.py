@@ -234,3 +234,25 @@ def test_cards_of_chosen_features(db: duckdb.DuckDBPyConnection) -> None:
     assert {card.feature_id for card in found} == {3, 9, DEAD}
     assert found[-1].feature_id == DEAD, "without a score it comes last"
     assert queries.cards_of(db, SAE, [], examples=4) == []
+
+
+def test_two_dictionaries_side_by_side(db: duckdb.DuckDBPyConnection) -> None:
+    other = "clip-demo/vision.1.resid_post/matryoshka"
+    found = db.execute(
+        """SELECT feature_id, match, correlation, jaccard FROM matches
+        WHERE dictionary_id = ? AND other_id = ? AND rank = 1 ORDER BY correlation DESC""",
+        [SAE, other],
+    ).fetchall()
+    rows = queries.pairs(db, SAE, other, limit=5, offset=3)
+    assert [(p.feature_id, p.match, p.correlation, p.jaccard) for p in rows] == found[3:8]
+    live = {
+        i for (i,) in db.execute(
+            "SELECT feature_id FROM features WHERE dictionary_id = ? AND n_active > 0", [SAE]
+        ).fetchall()
+    }  # fmt: skip
+    matched = {feature for feature, _, r, _ in found if r >= 0.9}
+    said = queries.agreement(db, SAE, other, threshold=0.9)
+    assert (said.live, said.matched) == (len(live), len(matched))
+    assert said.mean == pytest.approx(sum(row[2] for row in found) / len(found))
+    alone = queries.unmatched(db, SAE, other, threshold=0.9, limit=200, offset=0)
+    assert set(alone) == live - matched

@@ -17,11 +17,15 @@ def grid(
     pages: int,
     of: str,
     key: str,
+    paired: bool = False,
 ) -> None:
     """Show `cards` (see `widgets.card`) below what is `said` of them and links to the `pages`.
 
     `tiles` is a contact sheet's columns and rows; pages count from 1 and are those `of` the choices
-    that the address names so (`state.name_of`).
+    that the address names so (`state.name_of`). With `paired`, every two cards belong together.
     """
     place = {"page": page, "pages": pages, "of": of}
-    mount(key=key, data={"cards": list(cards), "tiles": list(tiles), "said": said, **place})
+    mount(
+        key=key,
+        data={"cards": list(cards), "tiles": list(tiles), "said": said, "paired": paired, **place},
+    )

@@ -63,7 +63,7 @@ export default function ({ data, parentElement }) {
   const before = shown.get(root);
   shown.set(root, data.page);
   if (before && before !== data.page) root.scrollIntoView({ block: "center" });
-  const list = el("div", "cards");
+  const list = el("div", data.paired ? "cards paired" : "cards");
   list.setAttribute("role", "list");
   for (const one of data.cards) {
     const item = el("div");
