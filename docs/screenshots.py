@@ -12,6 +12,7 @@ from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "screenshots"
 FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=29"
+PAGES = {"overview": "", "browse": "browse", "map": "map", "compare": "compare"}
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
@@ -23,7 +24,7 @@ def main(address: str) -> None:
             page = browser.new_page(
                 viewport={"width": 1280, "height": 860}, color_scheme=scheme, device_scale_factor=1
             )
-            for name, path in (("overview", ""), ("browse", "browse")):
+            for name, path in PAGES.items():
                 shoot(page, f"{address}/{path}", f"{name}{suffix}")
             shoot(page, f"{address}/{FEATURE}", f"feature{suffix}")
             page.close()
