@@ -100,6 +100,29 @@ def hooks(config: Config) -> None:
 
 
 @app.command()
+def fit_projector(
+    config: Annotated[Path, typer.Argument(help="TOML file, as configs/clip-gemma-projector.toml")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; data/projectors/NAME if not given")
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Log what is left out")] = False,
+) -> None:
+    """Train CLIP-Gemma's projector; run it again to go on where it was stopped."""
+    from pipeline import config as settings
+    from pipeline.progress import FitBar
+
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    with one_line_errors():
+        chosen = settings.load(config, settings.FitProjector)
+        folder = out or Path("data/projectors") / chosen.name
+        from pipeline.steps.fit_projector import PROJECTOR, fit  # after the config: it is heavy
+
+        with FitBar() as bar:
+            trained = fit(chosen, folder, watcher=bar)
+        typer.echo(f"{'projector' if trained else 'done before'}: {folder / PROJECTOR}")
+
+
+@app.command()
 def docs(
     path: Annotated[Path, typer.Argument(help="File to write")] = Path("docs/data-dictionary.md"),
 ) -> None:
@@ -128,7 +151,15 @@ def one_line_errors() -> Iterator[None]:
 
 # By name, because importing the modules that define them would cost seconds.
 _EXPECTED = frozenset(
-    {"ConfigError", "ExampleError", "ModelError", "SAEError", "StoreError", "OutOfMemoryError"}
+    {
+        "ConfigError",
+        "ConversationError",
+        "ExampleError",
+        "ModelError",
+        "OutOfMemoryError",
+        "SAEError",
+        "StoreError",
+    }
 )
 
 

@@ -60,8 +60,8 @@ def read(settings: config.Conversations) -> tuple[list[Conversation], dict[str, 
             break
         try:
             found.append(_conversation(entry, settings.images))
-        except _Odd as reason:
-            odd[str(reason)] += 1
+        except _Odd as fault:
+            odd[str(fault)] += 1
     for reason, count in sorted(odd.items()):
         log.warning("%s: %d entries left out: %s", settings.path, count, reason)
     if not found:

@@ -96,3 +96,41 @@ class Bars:
             )
         self._console.print(table)
         self._console.print(f"bundle: {workspace.root / 'bundle'}", highlight=False)
+
+
+class FitBar:
+    """The watcher of a projector's training; draws only in a terminal."""
+
+    def __init__(self) -> None:
+        console = Console(file=sys.stderr)
+        self._progress = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(""),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def start(self, *, done: int, total: int) -> None:
+        self._task = self._progress.add_task(
+            "", total=total, completed=done, measure="steps", loss=float("nan")
+        )
+
+    def advance(self, loss: float) -> None:
+        self._progress.update(self._task, advance=1, loss=loss)

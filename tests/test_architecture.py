@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "database": {"contract", "store"},
     "verify": {"contract", "store", "database"},
     "pictures": set(),
+    "conversations": {"config"},
     "examples": {"contract", "config", "demo", "pictures"},
     "models": {"config", "hooks"},
     "saes": {"config", "hooks", "metrics"},

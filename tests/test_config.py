@@ -36,7 +36,14 @@ def fault(text: str) -> str:
     return message
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "pipeline/configs").glob("*.toml")), ids=str)
+# The projector's training is no run; test_configs reads it.
+SHIPPED = sorted(
+    {*(ROOT / "pipeline/configs").glob("*.toml")}
+    - {ROOT / "pipeline/configs/clip-gemma-projector.toml"}
+)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=str)
 def test_shipped_configs_parse(file: Path) -> None:
     assert config.load(file).name == file.stem
 

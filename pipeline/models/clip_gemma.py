@@ -1,5 +1,6 @@
 """CLIP-Gemma (Venhoff et al. 2025): a frozen CLIP, a linear projector, a frozen Gemma 2."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,23 @@ from pipeline.models.loading import (
 )
 
 IMAGE_TOKEN = "<image>"
-VISION_LAYER = -2
-"""CLIP's last layer but one gives the patches, as in LLaVA."""
+VISION_LAYER = -1
+"""CLIP's last layer gives the patches, before the norm behind it, as in the authors' code."""
+
+
+def asked(question: str) -> str:
+    """The prompt that asks a question as `fit-projector` does: on a line of its own, since a Gemma
+    that was not taught to chat knows no other form; without a question the answer comes at once."""
+    return f"{question}\n" if question else ""
 
 
 class Projector(nn.Module):
-    """A linear map from the vision tower's width to the language model's.
+    """A linear map from the vision tower's width into the language model's residual stream.
 
-    Gemma multiplies its word embeddings by the root of its width. Where the embedding layer itself
-    does so, as in newer transformers, the image's must be multiplied here; `scale` is 1 elsewhere,
-    where the language model multiplies both.
+    Gemma multiplies its word embeddings by the root of its width. The published projectors were
+    trained behind that: what they give goes into the first layer as it is. Newer transformers
+    multiply in the embedding layer, which the image does not pass, and `scale` is 1. Older ones
+    multiply all that enters the language model, which `scale` undoes.
     """
 
     def __init__(self, d_vision: int, d_language: int, *, scale: float) -> None:
@@ -47,7 +55,8 @@ class Projector(nn.Module):
         self.scale = scale
 
     def forward(self, features: Float[Tensor, "b t v"]) -> Float[Tensor, "b t d"]:
-        projected: Tensor = self.linear(features)
+        # While it is trained the linear map is more precise than the parts around it.
+        projected: Tensor = self.linear(features.to(self.linear.weight.dtype))
         return projected * self.scale
 
 
@@ -87,10 +96,15 @@ class ClipGemmaAdapter(LlavaAdapter):
             config=_vision_config(settings),
         )
         language = pretrained_model(AutoModelForCausalLM, settings.id, **options)
+        if language.config.model_type != "gemma2":
+            raise ModelError(
+                f"model {settings.id}: is {language.config.model_type}, not Gemma 2; "
+                "mend models.*.id"
+            )
         processor = _processor(settings, vision)
         self.model = _joined(vision, language, image_token=processor.image_token_id)
-        self.model.to(getattr(torch, settings.dtype))
-        self.projector.to(device)
+        # Not the whole model: what it keeps more precise, as the angles of positions, stays so.
+        self.projector.to(device, getattr(torch, settings.dtype))
         if device != "meta" and settings.projector is not None:
             read_projector(Path(settings.projector), into=self.projector)
         self._equip(processor)
@@ -113,19 +127,24 @@ def read_projector(path: Path, *, into: nn.Linear) -> None:
     Raises:
         ModelError: no such file, or it holds something else.
     """
+    wanted = {name: tuple(tensor.shape) for name, tensor in into.state_dict().items()}
+    remedy = f"name a file of the tensors weight {wanted['weight']} and bias {wanted['bias']}"
     try:
         if path.suffix == ".safetensors":
             found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ModelError(f"projector {path}: no such file; {remedy}") from None
     except Exception as error:  # torch raises whatever a damaged archive leads to
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"projector {path}: cannot be read ({line})") from None
-    tensors = {str(k).removeprefix("module."): v for k, v in dict(found).items()}
-    shapes = {k: tuple(v.shape) for k, v in tensors.items() if isinstance(v, Tensor)}
-    wanted = {name: tuple(tensor.shape) for name, tensor in into.state_dict().items()}
-    if shapes != wanted:
-        raise ModelError(f"projector {path}: holds {shapes}, not {wanted}")
+        line = str(error).split("\n")[0].split(". ")[0] or type(error).__name__
+        raise ModelError(f"projector {path}: cannot be read ({line}); {remedy}") from None
+    items = dict(found) if isinstance(found, Mapping) else {}
+    tensors = {str(k).removeprefix("module."): v for k, v in items.items() if isinstance(v, Tensor)}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != wanted or len(items) != len(wanted):
+        holds = ", ".join(f"{k} {v}" for k, v in list(shapes.items())[:4]) or "no tensors by name"
+        raise ModelError(f"projector {path}: holds {holds}; {remedy}, as CLIP and Gemma are wide")
     into.load_state_dict(tensors)
 
 
@@ -174,12 +193,12 @@ def _joined(vision: Any, language: Any, *, image_token: int) -> Any:
     )
     with torch.device("meta"), quiet():
         model = LlavaForConditionalGeneration(settings)
-    words = language.get_input_embeddings()
-    scale = float(getattr(words, "scalar_embed_scale", 1.0))
+    width = language.config.hidden_size
+    apart = hasattr(language.get_input_embeddings(), "scalar_embed_scale")
     model.model.vision_tower = vision
     model.model.language_model = language.model
     model.model.multi_modal_projector = Projector(
-        vision.config.hidden_size, language.config.hidden_size, scale=scale
+        vision.config.hidden_size, width, scale=1.0 if apart else width**-0.5
     )
     cap = getattr(language.config, "final_logit_softcapping", None)
     model.lm_head = SoftCapped(language.lm_head, cap) if cap else language.lm_head

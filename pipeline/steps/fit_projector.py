@@ -1,7 +1,8 @@
 """Trains CLIP-Gemma's linear projector between its frozen parts, and goes on where it was killed.
 
-In the folder: `state.safetensors` (projector, moments, losses and how far it is, in one file that is
-swapped in one rename), `curve.jsonl`, and at the end `projector.safetensors` and `projector.json`.
+In the folder: `state.safetensors` (projector, moments, losses and how far it is, in one file that
+is swapped in one rename), `curve.jsonl`, and at the end `projector.safetensors` and
+`projector.json`.
 """
 
 import contextlib
@@ -19,20 +20,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from jaxtyping import Float, Int
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from pipeline import config, models, plan, store
 from pipeline.conversations import Conversation, ConversationError, read
-from pipeline.models.adapter import Inputs
-from pipeline.models.clip_gemma import ClipGemmaAdapter, asked, read_projector
+from pipeline.models.answers import Batch, answer_loss, labelled
+from pipeline.models.clip_gemma import ClipGemmaAdapter, read_projector
 from pipeline.models.loading import ModelError, pick_device
 from pipeline.pictures import Unreadable, read_rgb
 
@@ -44,8 +42,6 @@ STATE, CURVE, PROJECTOR, FACTS = (
     "projector.safetensors",
     "projector.json",
 )
-IGNORED = -100
-"""The label of what is not learnt."""
 _AHEAD = 2
 """Batches that are read and prepared while one is learnt from."""
 _DRAWS = 100
@@ -61,25 +57,6 @@ class Watcher(Protocol):
 
     def advance(self, loss: float) -> None:
         """One more step is done."""
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Conversations as the model takes them, padded at the right, with what is to be learnt.
-
-    Attributes:
-        labels: of each token itself, not of the one before; IGNORED but for answers and their ends.
-    """
-
-    inputs: Inputs
-    labels: Int[Tensor, "b t"]
-
-    def pieces(self, count: int) -> Iterator["Batch"]:
-        """The same in up to `count` parts of about the same size."""
-        size = math.ceil(len(self.labels) / count)
-        for start in range(0, len(self.labels), size):
-            part = slice(start, start + size)
-            yield Batch(self.inputs[part], self.labels[part])
 
 
 @dataclass
@@ -136,59 +113,6 @@ def fit(settings: config.FitProjector, folder: Path, *, watcher: Watcher | None 
             _write_projector(folder, state, facts)
         accelerator.wait_for_everyone()
     return True
-
-
-def labelled(
-    adapter: ClipGemmaAdapter,
-    pictures: Sequence[Image.Image],
-    conversations: Sequence[Conversation],
-    *,
-    max_text: int,
-) -> Batch:
-    """Pictures and what is said of them as inputs and labels; on the CPU.
-
-    Each begins as `adapter.prepare` makes it of its first question, so that what is asked later
-    looks the same; then come the answer, the end-of-sequence token, the next question, and so on.
-    """
-    tokenizer = adapter.processor.tokenizer
-    begun = adapter.prepare(pictures, [c.turns[0][0] for c in conversations]).tensors
-    all_ids, all_labels = [], []
-    for row, mask, said in zip(
-        begun["input_ids"], begun["attention_mask"], conversations, strict=True
-    ):
-        ids = row[mask.bool()].tolist()
-        text_begins = max(i for i, token in enumerate(ids) if token == adapter.image_token) + 1
-        labels = [IGNORED] * len(ids)
-        for number, (question, answer) in enumerate(said.turns):
-            if number:
-                ids += tokenizer(asked(question), add_special_tokens=False).input_ids
-                labels += [IGNORED] * (len(ids) - len(labels))
-            words = tokenizer(answer, add_special_tokens=False).input_ids
-            ids += [*words, tokenizer.eos_token_id]
-            labels += [*words, tokenizer.eos_token_id]
-        all_ids.append(torch.tensor(ids[: text_begins + max_text]))
-        all_labels.append(torch.tensor(labels[: text_begins + max_text]))
-    inputs = {
-        "input_ids": pad_sequence(all_ids, True, tokenizer.pad_token_id),
-        "attention_mask": pad_sequence([torch.ones_like(ids) for ids in all_ids], True, 0),
-        "pixel_values": begun["pixel_values"],
-    }
-    return Batch(
-        Inputs(inputs, tuple(picture.size for picture in pictures)),
-        pad_sequence(all_labels, True, IGNORED),
-    )
-
-
-def answer_loss(adapter: ClipGemmaAdapter, batch: Batch) -> Float[Tensor, ""]:
-    """Cross-entropy in nats, summed over the tokens that are to be learnt."""
-    tensors = {
-        k: v.to(adapter.device, non_blocking=True) for k, v in batch.inputs.tensors.items()
-    }
-    labels = batch.labels.to(adapter.device)[:, 1:]
-    hidden = adapter.model.model(**tensors, use_cache=False).last_hidden_state[:, :-1]
-    # Only where an answer is predicted: over Gemma's vocabulary the others would fill the memory.
-    logits = adapter.model.lm_head(hidden[labels != IGNORED])
-    return F.cross_entropy(logits.float(), labels[labels != IGNORED], reduction="sum")
 
 
 def learning_rate(fit: config.Fit, step: int, *, steps: int) -> float:
@@ -277,7 +201,7 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.how, step, steps=self.steps)
         # By the tokens of the whole batch, so that neither pieces nor processes change the loss.
-        count = self._summed((batch.labels[:, 1:] != IGNORED).sum()).clamp(min=1)
+        count = self._summed(batch.learnt.sum()).clamp(min=1)
         loss = torch.zeros((), device=self.adapter.device)
         for piece in batch.pieces(self.how.accumulate):
             with self.accelerator.autocast():
@@ -336,7 +260,8 @@ class _Training:
 
     def _prepared(self, reading: Sequence[Future[tuple[Image.Image, Conversation]]]) -> Batch:
         pictures, said = zip(*(each.result() for each in reading), strict=True)
-        return labelled(self.adapter, pictures, said, max_text=self.how.max_text)
+        turns = [each.turns for each in said]
+        return labelled(self.adapter, pictures, turns, max_text=self.how.max_text)
 
 
 def _unfrozen(adapter: ClipGemmaAdapter, settings: config.FitProjector) -> nn.Linear:
@@ -370,7 +295,7 @@ def _accelerator(settings: config.FitProjector) -> Accelerator:
 
 
 def _key(settings: config.FitProjector, conversations: Sequence[Conversation]) -> str:
-    """Names what is trained. How often it saves, and in how many pieces a batch goes, is no part."""
+    """Names what is trained; how often it saves and in how many pieces a batch goes is no part."""
     model = settings.model
     with settings.data.path.open("rb") as file:
         said = hashlib.file_digest(file, "sha256").hexdigest()
@@ -421,9 +346,7 @@ def _read_state(path: Path, key: str) -> State:
     return State(tensors, tensors.pop("losses").tolist(), about["skipped"])
 
 
-def _write_state(
-    folder: Path, state: State, key: str, curve: Sequence[dict[str, float]]
-) -> None:
+def _write_state(folder: Path, state: State, key: str, curve: Sequence[dict[str, float]]) -> None:
     about = {"state": json.dumps({"key": key, "skipped": state.skipped}, sort_keys=True)}
     tensors = state.tensors | {"losses": torch.tensor(state.losses, dtype=torch.float64)}
     _replace(folder / STATE, lambda path: save_file(tensors, path, metadata=about))
