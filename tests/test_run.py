@@ -391,7 +391,7 @@ def statuses(*arguments: object) -> dict[str, str]:
 
 def test_status_says_what_is_to_do_and_why(copied: Path, write: Write, tmp_path: Path) -> None:
     missing = statuses(write(), "--out", tmp_path / "none")
-    assert set(missing) == {"collect", "train", "encode", "score", "publish"}
+    assert set(missing) == {"collect", "train", "encode", "score", "relate", "publish"}
     assert set(missing.values()) == {"missing not run yet"}
     assert not (tmp_path / "none").exists()
     assert all(s.startswith("done") for s in statuses(write(batch=3), "--out", copied).values())
@@ -403,7 +403,7 @@ def test_status_says_what_is_to_do_and_why(copied: Path, write: Write, tmp_path:
     other = statuses(write(k=5), "--out", copied)
     assert other["collect"].startswith("done")
     assert other["train"].startswith("stale changed: dictionaries; 0 of 4 units")
-    assert all(other[step].startswith("stale") for step in ("encode", "score", "publish"))
+    assert all(other[step].startswith("stale") for step in ("encode", "score", "relate", "publish"))
 
     more = SCENES.replace(str(COUNT), str(COUNT + 1))
     assert statuses(write(source=more), "--out", copied)["collect"].startswith(
