@@ -83,18 +83,20 @@ def verify(
 
 @app.command()
 def hooks(config: Config) -> None:
-    """List the hook points of CONFIG's models with their shapes; * marks those that it reads.
+    """List the hook points of CONFIG's models with their shapes; * marks those that a dictionary
+    reads.
 
     Needs each model's configuration and processor, not its weights.
     """
     from pipeline import config as settings
-    from pipeline import models
+    from pipeline import models, plan
 
     with one_line_errors():
-        for name, model in settings.load(config).models.items():
+        run = settings.load(config)
+        for name, model in run.models.items():
             adapter = models.load(model, device="meta")
             typer.echo(f"{name}: {model.id}")
-            read = {adapter.resolve(hook).name for hook in model.hooks}
+            read = {adapter.resolve(place.hook).name for place in plan.places(run, model=name)}
             for point in adapter.hook_points.values():
                 typer.echo(f" {'*' if point.name in read else ' '} {point}")
 

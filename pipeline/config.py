@@ -71,11 +71,14 @@ class Examples(_Frozen):
     """At most so many positions of each train image are kept for training SAEs, at random."""
 
 
-def _distinct(hooks: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(hooks)) != len(hooks):
-        raise ValueError("a hook point is named twice; name each once")
-    return hooks
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("one is named twice; name each once")
+    return names
 
+
+Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
+"""At least one, each once."""
 
 Family = Literal[
     "clip",
@@ -104,7 +107,7 @@ class Model(_Frozen):
     prompt: str | None = None
     """What a language model is asked of each image; `{caption}` stands for its first caption. The
     family's own when not given; through the chat template where there is one."""
-    hooks: Annotated[tuple[str, ...], AfterValidator(_distinct)] = Field(min_length=1)
+    hooks: Names
     """Hook points, as `vision.3.resid_post`, `language.-1.mlp_out` or `vision.projection`; -1 is
     the last layer. `python -m pipeline hooks CONFIG` lists them."""
     vision: str | None = None
@@ -145,9 +148,9 @@ class Training(_Frozen):
 
 
 class _Reading(_Frozen):
-    hooks: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = None
+    hooks: Names | None = None
     """Hook points to read; every one of its models when not given."""
-    models: tuple[str, ...] | None = None
+    models: Names | None = None
     tokens: Literal["patches", "cls", "text", "all"] = "patches"
     """Tokens to read: patches are the image tokens in a language model, text its other words; a
     hook point of one vector an image has only that one."""
@@ -189,7 +192,7 @@ class PublishedSAE(_Frozen):
     """Hook point -> the SAE: a file or folder, `hf:OWNER/REPO/PATH` or `sae-lens:RELEASE/ID`."""
     revision: str | None = None
     """Of hub repositories."""
-    models: tuple[str, ...] | None = None
+    models: Names | None = None
     tokens: Literal["patches", "cls", "text", "all"] = "patches"
     pooling: Literal["max", "mean"] = "max"
 
@@ -309,6 +312,12 @@ class RunConfig(_Frozen):
             raise ValueError(
                 f"scores.default_encoder = {default!r}: name one of {list(self.encoders)}"
             )
+        for name, studied in self.models.items():
+            if studied.family == "clip-gemma" and studied.projector is None:
+                raise ValueError(
+                    f"models.{name}.projector: name the file of a trained projector; "
+                    "fit-projector writes one"
+                )
         for name in self.relations.plane:
             if name not in self.dictionaries:
                 raise ValueError(

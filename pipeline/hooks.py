@@ -1,6 +1,6 @@
 """Reading and editing a model's activations: the only place that registers forward hooks.
 
-Both leave the model as it was, also when an exception passes through. Hooks are put first
+Both leave the model as it was, also when an exception passes through. Edits are put first
 (`prepend=True`): transformers captures hidden states with hooks of its own, and an edit that ran
 after those would change nothing that the model reads from the captured states.
 """
@@ -63,7 +63,8 @@ def record(
 
     with contextlib.ExitStack() as stack:
         for name in hooks:
-            handle = model.module(name).register_forward_hook(keep(name), prepend=True)
+            # Behind the edits: what is recorded is what later layers see.
+            handle = model.module(name).register_forward_hook(keep(name))
             stack.callback(handle.remove)
         with contextlib.suppress(_Enough):
             yield acts
@@ -96,7 +97,8 @@ def edit(model: Hooked, hook: str, change: Edit, *, where: Where | None = None) 
         mask = None if where is None else where(first, *before.shape[:2])
         if mask is not None and not mask.any():
             return None
-        changed = change(before)
+        # A change that works in place must not reach the tokens that are not meant.
+        changed = change(before if mask is None else before.clone())
         if changed.shape != before.shape:
             raise ValueError(f"an edit made {tuple(changed.shape)} of {tuple(before.shape)}")
         changed = changed.to(device=before.device, dtype=before.dtype)

@@ -94,7 +94,10 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
         name: content_key(weights_identity(m), m.family, m.dtype, m.quantization, m.prompt)
         for name, m in run.models.items()
     }
-    judges = {name: model_identity(e.id, e.revision) for name, e in run.encoders.items()}
+    judges = {
+        name: content_key(model_identity(e.id, e.revision), e.family)
+        for name, e in run.encoders.items()
+    }
     collect = _collect(run, found, weights, judges)
     train = _train(run, collect)
     encode = _encode(run, collect, train, weights)
@@ -137,10 +140,22 @@ def source_identity(source: str, revision: str | None) -> str:
     """
     if source.startswith(("hf:", "sae-lens:")):
         return f"{source}@{revision or 'main'}"
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_dir():
         return fingerprint_files(path)
-    return file_identity(path, what="SAE")
+    beside = [path.with_name(name) for name in _BESIDE]
+    return content_key(
+        file_identity(path, what="SAE"), [fingerprint_files(f) for f in beside if f.is_file()]
+    )
+
+
+_MODEL_FILES = (
+    *("*.json", "*.safetensors", "*.bin", "*.pt", "*.pth"),
+    *("*.jinja", "*.txt", "*.model"),
+)
+"""Weights, configuration, and what words and prompts are made with."""
+_BESIDE = ("cfg.json", "config.json", "sae_weights.safetensors")
+"""Files that belong to a file of an SAE beside them."""
 
 
 def model_identity(name: str, revision: str | None) -> str:
@@ -151,7 +166,7 @@ def model_identity(name: str, revision: str | None) -> str:
     """
     folder = Path(name)
     if folder.is_dir():
-        return fingerprint_files(folder, patterns=("*.json", "*.safetensors", "*.bin"))
+        return fingerprint_files(folder, patterns=_MODEL_FILES)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise config.ConfigError(
             f"model {name}: no such folder; name a folder that holds config.json, or a hub id"

@@ -12,21 +12,38 @@ from pipeline import config
 from pipeline.contract import TOP_K
 from pipeline.metrics import pooling
 from pipeline.metrics.reconstruction import ReconstructionSums
-from pipeline.models.adapter import HookPoint
+from pipeline.models.adapter import Adapter, HookPoint
 from pipeline.models.layout import KINDS, Layout, code, kinds_read
 from pipeline.models.loading import ModelError
+from pipeline.plan import Place, places
 from pipeline.saes.sae import SAE, SparseCodes
 
 Settings = config.Neurons | config.TrainedSAE | config.PublishedSAE
 
 
-def refuse_misfit(point: HookPoint, settings: Settings, *, name: str) -> None:
-    """Raise ModelError where the hook point has no token of the kind that the dictionary reads."""
-    if not set(kinds_read(settings.tokens)) & set(point.kinds):
-        raise ModelError(
-            f"dictionaries.{name}: tokens = {settings.tokens!r}, but {point.name} has only "
-            f"{' and '.join(point.kinds)} tokens; mend tokens or hooks"
-        )
+def points(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, HookPoint]:
+    """The hook point of each dictionary that reads the model called `name`.
+
+    Raises:
+        ModelError: there is no such hook point, it has no token of the kind that the dictionary
+            reads, or a dictionary names it twice.
+    """
+    found: dict[Place, HookPoint] = {}
+    for place in places(run, model=name):
+        tokens, point = run.dictionaries[place.dictionary].tokens, model.resolve(place.hook)
+        if not set(kinds_read(tokens)) & set(point.kinds):
+            raise ModelError(
+                f"dictionaries.{place.dictionary}: tokens = {tokens!r}, but {point.name} of "
+                f"{name} has only {' and '.join(point.kinds)} tokens; mend tokens, hooks or models"
+            )
+        for other, taken in found.items():
+            if (other.dictionary, taken.name) == (place.dictionary, point.name):
+                raise ModelError(
+                    f"dictionaries.{place.dictionary}.hooks: {other.hook!r} and {place.hook!r} are "
+                    f"both {point.name!r}, which is named twice; remove one"
+                )
+        found[place] = point
+    return found
 
 
 class SparseReading:

@@ -78,6 +78,11 @@ def _row_faults(
         outside = f"SELECT count(*) FROM {table.name} WHERE NOT ({within})"
         if count := _count(connection, outside):
             yield f"{table.name}.{name}: {count} values are not within {low} to {high}"
+    for name in _activations(table):
+        if count := _count(
+            connection, f"SELECT count(*) FROM {table.name} WHERE NOT isfinite({name})"
+        ):
+            yield f"{table.name}.{name}: {count} values are no numbers"
     twice = f"SELECT count(*) FROM (SELECT 1 FROM {table.name} GROUP BY {key} HAVING count(*) > 1)"
     if count := _count(connection, twice):
         yield f"{table.name}: {count} keys ({key}) occur more than once"
@@ -98,6 +103,13 @@ def _ranges(table: Table) -> Iterator[tuple[str, int, int]]:
     for field in table.schema:
         if match := re.fullmatch(r"(-?\d+) to (-?\d+)", field.metadata[b"unit"].decode()):
             yield field.name, int(match[1]), int(match[2])
+
+
+def _activations(table: Table) -> Iterator[str]:
+    """The columns that hold an activation."""
+    for field in table.schema:
+        if field.metadata[b"unit"] == b"activation" and pa.types.is_floating(field.type):
+            yield field.name
 
 
 def _disorder(table: Table) -> str:

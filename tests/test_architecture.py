@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "saes": {"config", "hooks", "metrics"},
     "study": {"annotations", "store", "metrics", "contract", "config"},
     "interventions": {"saes", "config"},
-    "readings": {"contract", "config", "metrics", "models", "saes"},
+    "readings": {"contract", "config", "metrics", "models", "plan", "saes"},
     "plan": {"contract", "config", "examples", "store"},
     "encoded": {"metrics", "store"},
     "progress": {"store", "plan"},

@@ -58,13 +58,14 @@ def pool_dense(
     acts_nd: Float[Tensor, "n d"], tokens: Int[Tensor, " b"], *, how: Pooling
 ) -> Float[Tensor, "b d"]:
     """Pool the activations of n tokens over b examples; the first `tokens[0]` of them are the first
-    example's, and so on, at least one each."""
+    example's, and so on. An example without tokens has 0."""
     counts = tokens.tolist()
-    if len(set(counts)) == 1:
+    if len(set(counts)) == 1 and counts[0]:
         acts_btd = acts_nd.unflatten(0, (len(counts), counts[0]))
         return acts_btd.amax(1) if how == "max" else acts_btd.mean(1)
     lengths = tokens.to(acts_nd.device)
-    return torch.segment_reduce(acts_nd, how, lengths=lengths, axis=0)
+    pooled = torch.segment_reduce(acts_nd, how, lengths=lengths, axis=0)
+    return pooled.masked_fill(lengths[:, None] == 0, 0)
 
 
 def to_cells(

@@ -174,25 +174,24 @@ class Adapter(ABC):
         in memory from which a GPU copies while it computes.
 
         Raises:
-            ModelError: as `prompts`.
-        """
-        captions = [example.captions[0] if example.captions else None for example, _ in pictures]
-        made = self.prepare([image for _, image in pictures], self.prompts(captions))
-        return made.pinned() if self.device.type == "cuda" else made
-
-    def prompts(self, captions: Sequence[str | None]) -> list[str]:
-        """What is asked of images with these captions.
-
-        Raises:
             ModelError: the prompt names the caption, and an image has none.
         """
         asked = self.prompt if self.settings.prompt is None else self.settings.prompt
-        if "{caption}" in asked and None in captions:
-            raise ModelError(
-                f"model {self.settings.id}: its prompt {asked!r} wants the caption, and an image "
-                "has none; give captions or another prompt"
-            )
-        return [asked.replace("{caption}", caption or "") for caption in captions]
+        prompts = []
+        for example, _ in pictures:
+            if "{caption}" in asked and not example.captions:
+                raise ModelError(
+                    f"model {self.settings.id}: its prompt {asked!r} wants the caption, and "
+                    f"{example.uri} has none; give captions or another prompt"
+                )
+            caption = example.captions[0] if example.captions else ""
+            prompts.append(asked.replace("{caption}", self.words(caption)))
+        made = self.prepare([image for _, image in pictures], prompts)
+        return made.pinned() if self.device.type == "cuda" else made
+
+    def words(self, caption: str) -> str:
+        """A caption as it goes into a prompt."""
+        return caption
 
     def region(self, size: tuple[int, int]) -> Region:
         """Left, top, right, bottom of what the model sees of a picture of this width and height, in
@@ -261,6 +260,17 @@ class Adapter(ABC):
         """The model's own forward, on its device."""
         tensors = {k: v.to(self.device, non_blocking=True) for k, v in inputs.tensors.items()}
         return self.model(**tensors, **self.options)
+
+    @torch.inference_mode()
+    def generate(self, inputs: Inputs, **options: Any) -> Tensor:
+        """Token ids [b, t], the prompt's first, as transformers' `generate` gives them.
+
+        Args:
+            options: of `generate`: max_new_tokens, do_sample, num_beams, ...
+        """
+        tensors = {k: v.to(self.device, non_blocking=True) for k, v in inputs.tensors.items()}
+        made: Tensor = self.model.generate(**tensors, **options)
+        return made
 
     @torch.inference_mode()
     def record(self, inputs: Inputs, names: Sequence[str]) -> dict[str, Tensor]:

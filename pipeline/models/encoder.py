@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel
 
 from pipeline import config
-from pipeline.models.loading import pretrained, pretrained_model
+from pipeline.models.loading import ModelError, pretrained, pretrained_model
 from pipeline.models.memory import Halving
 
 
@@ -50,7 +50,12 @@ def _hugging_face(
 
     def vectors(images: Sequence[Image.Image]) -> Tensor:
         output = embed(**processor(images=list(images), return_tensors="pt").to(device))
-        made: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+        made = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
+        if not isinstance(made, Tensor):
+            raise ModelError(
+                f"encoder {name}: a {type(model).__name__} makes no one vector of an image; name "
+                "an image encoder, as facebook/dinov2-base"
+            )
         return made
 
     return vectors

@@ -34,6 +34,8 @@ class Gemma2Adapter(Adapter):
         self.device = torch.device(device)
         self.tokenizer = pretrained(AutoTokenizer, settings.id, revision=settings.revision)
         self.tokenizer.padding_side = "left"
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
 
     @cached_property
     def towers(self) -> Sequence[Tower]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from pipeline import config
 from pipeline.models import parts
@@ -28,9 +28,17 @@ class GenericAdapter(Adapter):
 
     prompt = "Describe the image."
     options: ClassVar = {"use_cache": False}
+    model_types: tuple[str, ...] = ()
+    """Of the configs that it loads; any when empty."""
 
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         self.settings = settings
+        described = pretrained(AutoConfig, settings.id, revision=settings.revision)
+        if self.model_types and described.model_type not in self.model_types:
+            raise ModelError(
+                f"model {settings.id}: is {described.model_type}, not {self.model_types[0]}; "
+                "mend models.*.family"
+            )
         self.model = pretrained_model(
             AutoModelForImageTextToText,
             settings.id,
@@ -150,6 +158,10 @@ class GenericAdapter(Adapter):
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
         return text
+
+    def words(self, caption: str) -> str:
+        """Without the token that stands for the image, which a caption may hold by chance."""
+        return caption.replace(self.processor.image_token, "")
 
     def bare(self, prompt: str) -> str:
         """The prompt with the image before it, for models without a chat template."""

@@ -11,6 +11,8 @@ from pipeline.models.generic import CLS, GenericAdapter
 class LlavaAdapter(GenericAdapter):
     """A `LlavaForConditionalGeneration`: an image token a patch, behind CLS where it keeps that."""
 
+    model_types = ("llava",)
+
     @property
     def token_grid(self) -> tuple[int, int] | None:
         return self.vision.grid

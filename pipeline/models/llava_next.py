@@ -23,6 +23,8 @@ class LlavaNextAdapter(GenericAdapter):
     that holds its middle, or is padding where its middle is outside the picture.
     """
 
+    model_types = ("llava_next",)
+
     @cached_property
     def token_grid(self) -> tuple[int, int] | None:
         return self.vision.grid

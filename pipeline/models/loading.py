@@ -38,7 +38,11 @@ def pretrained(loader: Any, name: str, *, revision: str | None = None, **options
     with quiet():
         try:
             return loader.from_pretrained(name, revision=revision, **options)
-        except LOADING_ERRORS as error:
+        except Exception as error:
+            # What a damaged pickle raises is no class that could be named without naming pickle.
+            known = isinstance(error, LOADING_ERRORS) or type(error).__name__ == "UnpicklingError"
+            if not known:
+                raise
             raise ModelError(why(name, error)) from error
 
 
@@ -128,8 +132,19 @@ def quiet() -> Iterator[None]:
 
 
 def pick_device(name: str) -> str:
-    """`auto` as CUDA, then Apple's MPS, then the CPU; any other name as it is."""
+    """`auto` as CUDA, then Apple's MPS, then the CPU; any other name as it is.
+
+    Raises:
+        ModelError: there is no such device.
+    """
     if name != "auto":
+        try:
+            torch.zeros(1, device=name)
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"machine.device = {name!r} is not to be had ({str(error).splitlines()[0]}); "
+                "use auto, cpu, or a device of this machine"
+            ) from None
         return name
     if torch.cuda.is_available():
         return "cuda"

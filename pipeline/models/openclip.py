@@ -29,6 +29,9 @@ class OpenClipAdapter(ImageTower):
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         self.settings = settings
         self.device = torch.device(device)
+        for key in ("quantization", "revision"):
+            if getattr(settings, key) is not None:
+                raise ModelError(f"model {settings.id}: open_clip knows no {key}; remove the key")
         self.model, self._transform = load_openclip(settings.id, device=device)
         self.model.to(getattr(torch, settings.dtype))
 

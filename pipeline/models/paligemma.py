@@ -7,6 +7,7 @@ class PaliGemmaAdapter(LlavaAdapter):
     """A `PaliGemmaForConditionalGeneration`; image tokens, then the prompt."""
 
     prompt = "caption en"
+    model_types = ("paligemma",)
 
     def bare(self, prompt: str) -> str:
         return f"{self.processor.image_token}{prompt}"

@@ -106,6 +106,8 @@ def train(
     from sae_lens.training.sae_trainer import SAETrainer
 
     sample = acts.sample(_CALIBRATION)
+    if not len(sample):
+        raise SAEError(f"no activations for {acts.tensor}: no image has a token of this kind")
     scale = acts.d_in**0.5 / sample.norm(dim=1).mean().clamp_min(1e-12).item()
     how = settings.training
     steps = max(1, how.samples // how.batch)

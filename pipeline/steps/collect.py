@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline import config, contract, examples, models, store
+from pipeline import config, contract, examples, models, readings, store
 from pipeline.examples import Example
 from pipeline.models.adapter import Inputs
 from pipeline.models.encoder import ImageEncoder
@@ -42,6 +42,8 @@ class Worker:
             name: models.load(settings, device=self.device, machine=run.machine)
             for name, settings in run.models.items()
         }
+        for name, model in self.models.items():
+            readings.points(run, model, name=name)
         self.encoders = {n: ImageEncoder(e, device=self.device) for n, e in run.encoders.items()}
 
     def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:

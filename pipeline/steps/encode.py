@@ -32,7 +32,7 @@ from pipeline.readings import (
     DenseReading,
     Reading,
     SparseReading,
-    refuse_misfit,
+    points,
 )
 from pipeline.saes.sae import SAE, SAEError
 
@@ -49,7 +49,7 @@ class Worker:
 
     def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
         model = self._model(unit.spec["model"])
-        readings = self._readings(model, unit.spec["dictionaries"])
+        readings = self._readings(model, unit.spec["model"], unit.spec["dictionaries"])
         skipped: dict[str, str] = {}
         ids: list[int] = []
         batches = examples.read(
@@ -83,22 +83,14 @@ class Worker:
         return self._saes[key]
 
     def _readings(
-        self, model: Adapter, dictionaries: Sequence[tuple[Place, str | None]]
+        self, model: Adapter, called: str, dictionaries: Sequence[tuple[Place, str | None]]
     ) -> dict[str, Reading]:
         """What to make of the activations: file name -> reading."""
         readings: dict[str, Reading] = {}
-        seen: set[tuple[str, str]] = set()
+        found = points(self.run, model, name=called)
         for place, key in dictionaries:
-            settings = self.run.dictionaries[place.dictionary]
-            point = model.resolve(place.hook)
-            refuse_misfit(point, settings, name=place.dictionary)
+            settings, point = self.run.dictionaries[place.dictionary], found[place]
             name = plan.file_name(self.run, place)
-            if (place.dictionary, point.name) in seen:
-                raise models.ModelError(
-                    f"dictionaries.{place.dictionary}.hooks: {place.hook!r} is {point.name!r}, "
-                    "which is named twice; remove one"
-                )
-            seen.add((place.dictionary, point.name))
             if key is None:
                 readings[name] = DenseReading(point, settings)
                 continue

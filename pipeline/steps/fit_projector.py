@@ -252,7 +252,7 @@ class _Training:
                     raise Unreadable("its words hold the token that stands for the image")
                 return read_rgb(said.image), said
             except Unreadable as reason:
-                self.state.skipped[said.image.relative_to(self.images).as_posix()] = str(reason)
+                self.state.skipped[os.path.relpath(said.image, self.images)] = str(reason)
             place = int(others.integers(len(self.conversations)))
         raise ConversationError(
             f"{self.images}: of {_DRAWS} images none can be read, as {said.image}; mend data.images"

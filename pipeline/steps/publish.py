@@ -153,7 +153,10 @@ class Worker:
 
     def _manifest(self, unit: plan.Unit, folder: Path) -> None:
         models = {
-            name: {**m.model_dump(exclude={"hooks"}), "fingerprint": self._weights[name]}
+            name: {
+                **m.model_dump(mode="json", exclude={"hooks"}),
+                "fingerprint": self._weights[name],
+            }
             for name, m in self.run.models.items()
         }
         counts = {
