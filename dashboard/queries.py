@@ -32,6 +32,8 @@ from dashboard.records import (
 
 SORTS = ("ms", "density", "max", "mean", "label_score", "feature_id")
 """Columns of `features` that a list may be sorted by."""
+FLAGS = ("dense", "on_cls", "on_high_norm", "duplicate")
+"""Columns of `artefacts` that a list may leave out."""
 MS_BINS = 40
 MOST_SKIPPED = 200
 MOST_LABELS = 500
@@ -281,6 +283,15 @@ def artefacts(connection: Connection, dictionary_id: str, feature_id: int) -> Ar
     return found[0] if found else None
 
 
+def flags(connection: Connection) -> list[str]:
+    """The artefact flags that some feature of the bundle has."""
+    if not _has(connection, "artefacts"):
+        return []
+    counts = ", ".join(f"bool_or({name})" for name in FLAGS)
+    (row,) = connection.cursor().execute(f"SELECT {counts} FROM artefacts").fetchall()
+    return [name for name, up in zip(FLAGS, row, strict=True) if up]
+
+
 def samples(connection: Connection, dictionary_id: str, feature_id: int) -> list[Sample]:
     """Examples of the feature beyond its strongest, the stronger kinds first."""
     if not _has(connection, "sample_examples"):
@@ -403,6 +414,10 @@ def _where(dictionary_id: str, chosen: Filter) -> tuple[str, list[Any]]:
     if chosen.labels:
         terms.append(f"label IN ({', '.join('?' * len(chosen.labels))})")
         parameters += chosen.labels
+    if flags := [name for name in FLAGS if name in chosen.without]:
+        up = f"dictionary_id = ? AND ({' OR '.join(flags)})"
+        terms.append(f"feature_id NOT IN (SELECT feature_id FROM artefacts WHERE {up})")
+        parameters.append(dictionary_id)
     if chosen.n_active > 0:
         terms.append("n_active >= ?")
         parameters.append(chosen.n_active)

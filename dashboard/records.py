@@ -90,6 +90,8 @@ class Filter:
     labels: tuple[str, ...] = ()
     n_active: int = 1
     """At least so many val images activate it; 0 lets dead features pass."""
+    without: tuple[str, ...] = ()
+    """Artefact flags that no feature shown has."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def related(
 def flags(found: Artefacts | None) -> None:
     """The artefact flags that are up, each explained on hover; nothing where there are none."""
     names = [name for name in words.FLAGS if found is not None and getattr(found, name)]
-    texts = {"on_cls": "on CLS", "on_high_norm": "on high norm"}
+    texts = dict(words.FLAG_NAMES)
     if found is not None and found.twin is not None:
         texts["duplicate"] = f"duplicate of #{found.twin}"
     chips = "".join(

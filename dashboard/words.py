@@ -40,6 +40,11 @@ BEYOND = (
     "The top images alone make a feature look cleaner than it is. Here are examples from the rest "
     "of its range, by quantiles of its activations above 0, and others at random."
 )
+FLAG_NAMES = {
+    "dense": "dense", "on_cls": "on CLS", "on_high_norm": "on high norm",
+    "duplicate": "duplicates",
+}  # fmt: skip
+WITHOUT = "Features that may be artefacts, by kind; each feature's page explains its flags."
 FLAGS = {
     "dead": "fires on no token of the val images",
     "dense": "fires on more than a tenth of the tokens: it tells little apart",

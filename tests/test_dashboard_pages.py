@@ -287,3 +287,11 @@ def test_compare(opened: Opened) -> None:
     assert not alone["paired"]
     at.selectbox(key="right").set_value("vision.0 / matryoshka").run()
     assert any("the same dictionary" in each.proto.body for each in at.get("html"))
+
+
+def test_browse_leaves_artefacts_out(opened: Opened) -> None:
+    at = opened("browse", hook="vision.0", name="matryoshka", least="1 image")
+    before = data(at, "grid")["said"]
+    at.multiselect(key="without").set_value(["dense", "on_cls"]).run()
+    after = data(at, "grid")["said"]
+    assert int(after.split()[0]) < int(before.split()[0])

@@ -256,3 +256,19 @@ def test_two_dictionaries_side_by_side(db: duckdb.DuckDBPyConnection) -> None:
     assert said.mean == pytest.approx(sum(row[2] for row in found) / len(found))
     alone = queries.unmatched(db, SAE, other, threshold=0.9, limit=200, offset=0)
     assert set(alone) == live - matched
+
+
+def test_artefacts_are_left_out(db: duckdb.DuckDBPyConnection) -> None:
+    assert queries.flags(db) == ["dense", "on_cls", "on_high_norm"], "no duplicates are made up"
+    flagged = {
+        i for (i,) in db.execute(
+            "SELECT feature_id FROM artefacts WHERE dictionary_id = ? AND (dense OR on_cls)", [SAE]
+        ).fetchall()
+    }  # fmt: skip
+    assert flagged
+    chosen = Filter(n_active=0, without=("dense", "on_cls"))
+    rest = queries.page(db, SAE, chosen, limit=200, examples=0)
+    every = queries.page(db, SAE, EVERY, limit=200, examples=0)
+    assert {c.feature_id for c in rest} == {c.feature_id for c in every} - flagged
+    assert queries.count(db, SAE, chosen) == len(rest)
+    assert queries.count(db, SAE, Filter(n_active=0, without=("label",))) == len(every), "no column"

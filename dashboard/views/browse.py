@@ -14,7 +14,7 @@ LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 
 
-def choose_filter(labels: list[str]) -> records.Filter:
+def choose_filter(labels: list[str], flags: list[str]) -> records.Filter:
     """The filters; an end of a range that is not moved lets all pass."""
     low, high = st.slider(
         "MS",
@@ -40,11 +40,18 @@ def choose_filter(labels: list[str]) -> records.Filter:
         "Active on at least", LEAST, TILES[0] * TILES[1], format_func=widgets.images, key="least",
         bind="query-params", help=words.LEAST,
     )  # fmt: skip
+    without = []
+    if flags:
+        without = st.multiselect(
+            "Leave out", flags, format_func=lambda flag: words.FLAG_NAMES[flag], key="without",
+            bind="query-params", placeholder="nothing", help=words.WITHOUT,
+        )  # fmt: skip
     return records.Filter(
         ms=(low if low > 0 else None, high if high < 1 else None),
         density=(thin if thin > 0 else None, dense if dense < 1 else None),
         labels=tuple(chosen),
         n_active=least,
+        without=tuple(without),
     )
 
 
@@ -66,7 +73,7 @@ dictionary = widgets.choose_dictionary(connection.dictionaries(run.connection, r
 panel, gallery = widgets.panelled("browse", "Filter and sort")
 with panel:
     spark = st.container()
-    chosen = choose_filter(queries.labels(run.connection))
+    chosen = choose_filter(queries.labels(run.connection), queries.flags(run.connection))
     sort, descending = choose_order()
 total = queries.count(run.connection, dictionary.dictionary_id, chosen)
 every, passed = queries.ms_histogram(run.connection, dictionary.dictionary_id, chosen)

@@ -81,10 +81,15 @@ with wide:
     )
 with narrow:
     widgets.section("Sparsity against error", f"l0: {words.L0} fvu: {words.FVU}")
-    st.altair_chart(
-        charts.l0_fvu(dictionaries), width="stretch", height=360,
-        alt="l0 against fvu of every SAE; the numbers are in the table below.",
-    )  # fmt: skip
+    if any(d.basis == "sae" for d in dictionaries):
+        st.altair_chart(
+            charts.l0_fvu(dictionaries), width="stretch", height=360,
+            alt="l0 against fvu of every SAE; the numbers are in the table below.",
+        )  # fmt: skip
+    else:
+        widgets.empty(
+            "This run has no SAE. Add one to its config: kind = batchtopk, matryoshka or published."
+        )
 widgets.section("Dictionaries", "A dictionary is a set of features at one hook point.")
 table(COLUMNS, rows(dictionaries, summaries), key="dictionaries")
 if held.skipped:
