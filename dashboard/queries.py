@@ -227,6 +227,11 @@ def matches(
     )
 
 
+def has_matches(connection: Connection) -> bool:
+    """Whether the bundle says which features of its dictionaries match."""
+    return _has(connection, "matches")
+
+
 def agreement(
     connection: Connection, dictionary_id: str, other_id: str, *, threshold: float
 ) -> Agreement:

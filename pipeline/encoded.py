@@ -4,10 +4,12 @@ sums are the same to the bit whatever the order in which the parts were made."""
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file
 from scipy import sparse
 
@@ -74,15 +76,21 @@ class Encoded:
     @cached_property
     def ids(self) -> NDArray[np.int64]:
         """All example ids, rising."""
-        return np.sort(np.concatenate([part.ids for part in self.parts()]))
+        files = [self._path("encode", key, self._file) for key in self._encoded]
+        found = []
+        for file in files:
+            with safe_open(file, framework="np") as opened:
+                found.append(opened.get_tensor("ids"))
+        return np.sort(np.concatenate(found))
 
+    @cached_property
     def acts(self) -> Any:
         """All pooled activations [n, s], in the order of `ids`; csr_matrix of an SAE, dense float32
         of neurons."""
-        parts = list(self.parts())
-        order = np.argsort(np.concatenate([part.ids for part in parts]))
+        arrays = [a for a in self.beside(self._file) if len(a["ids"])]
+        order = np.argsort(np.concatenate([a["ids"] for a in arrays]))
         stack = sparse.vstack if self.is_sae else np.concatenate
-        return stack([part.acts for part in parts])[order]
+        return stack([self._acts(a) for a in arrays])[order]
 
     @cached_property
     def reconstruction(self) -> dict[str, ReconstructionSums]:
@@ -106,5 +114,8 @@ class Encoded:
         return facts
 
     def _load(self, step: str, key: str, name: str) -> Arrays:
-        arrays: Arrays = load_file(self._workspace.part(step, key) / f"{name}.safetensors")
+        arrays: Arrays = load_file(self._path(step, key, name))
         return arrays
+
+    def _path(self, step: str, key: str, name: str) -> Path:
+        return self._workspace.part(step, key) / f"{name}.safetensors"

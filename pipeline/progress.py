@@ -30,7 +30,25 @@ class _Rate(TextColumn):
         return Text(f"{task.speed:,.0f} {task.fields['measure']}/s", style="dim")
 
 
-class Bars:
+class _Drawn:
+    """A context within which a progress display is drawn."""
+
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+class Bars(_Drawn):
     """An engine's watcher that draws; where the output is no terminal it prints a line a step."""
 
     def __init__(self) -> None:
@@ -48,18 +66,6 @@ class Bars:
         self._task = TaskID(0)
         self._began = 0.0
         self._steps: list[tuple[Plan, int, float]] = []
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def start(self, plan: Plan, *, done: int) -> None:
         total = sum(unit.weight for unit in plan.units)
@@ -98,7 +104,7 @@ class Bars:
         self._console.print(f"bundle: {workspace.root / 'bundle'}", highlight=False)
 
 
-class FitBar:
+class FitBar(_Drawn):
     """The watcher of a projector's training; draws only in a terminal."""
 
     def __init__(self) -> None:
@@ -114,18 +120,6 @@ class FitBar:
             disable=not console.is_terminal,
         )
         self._task = TaskID(0)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def start(self, *, done: int, total: int) -> None:
         self._task = self._progress.add_task(

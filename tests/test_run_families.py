@@ -213,6 +213,26 @@ def test_a_published_sae(
     np.testing.assert_allclose([h for (h,) in high], codes.amax(0), rtol=1e-3, atol=1e-4)
 
 
+def test_on_which_tokens_a_feature_fires(
+    run: Path, parts: dict[str, Path], tables: duckdb.DuckDBPyConnection
+) -> None:
+    """Density over tokens, and the norm of the tokens on which it fires over that of all."""
+    _, found = one_by_one(run, "llava/language.1.resid_post")
+    x = torch.cat([tokens_of(acts, layout, {"patch"}) for acts, layout in found.values()])
+    fires = (SAE.load(parts["sae"]).encode(x) > 0).double()
+    norm = x.double().norm(dim=1)
+    rows = tables.execute(
+        "SELECT token_density, norm_ratio, dead FROM artefacts "
+        "WHERE dictionary_id = 'llava/language.1.resid_post/theirs' ORDER BY feature_id"
+    ).fetchall()
+    density = fires.mean(0)
+    ratio = (fires.T @ norm) / fires.sum(0) / norm.mean()
+    assert [dead for _, _, dead in rows] == (density == 0).tolist()
+    np.testing.assert_allclose([row[0] for row in rows], density, rtol=1e-3, atol=1e-4)
+    for (_, got, dead), wanted in zip(rows, ratio.tolist(), strict=True):
+        assert got is None if dead else got == pytest.approx(wanted, rel=1e-3)
+
+
 def test_kinds_of_token_are_told_apart(tables: duckdb.DuckDBPyConnection) -> None:
     kinds = tables.execute(
         "SELECT dictionary_id, list(token_type ORDER BY token_type) FROM reconstruction GROUP BY 1"

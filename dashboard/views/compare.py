@@ -25,11 +25,17 @@ def choose(every: list[records.Dictionary]) -> tuple[records.Dictionary, records
     return by_name[left], by_name[right]
 
 
-def found_again(one: records.Dictionary, other: records.Dictionary) -> tuple[str, str, str]:
-    """The figure of how much of one is found again in the other."""
-    said = queries.agreement(
+def agreement(one: records.Dictionary, other: records.Dictionary) -> records.Agreement:
+    """How much of one is found again in the other."""
+    return queries.agreement(
         run.connection, one.dictionary_id, other.dictionary_id, threshold=MATCH_THRESHOLD
     )
+
+
+def figure(
+    one: records.Dictionary, other: records.Dictionary, said: records.Agreement
+) -> tuple[str, str, str]:
+    """The same as a number with its name and explanation."""
     share = said.matched / said.live if said.live else None
     text = f"{widgets.percent(share)} of {said.live:,}"
     about = f"{words.MATCHED} Mean correlation of the best matches: {widgets.number(said.mean)}."
@@ -72,7 +78,7 @@ def show_alone(one: records.Dictionary, other: records.Dictionary, page: int) ->
 
 run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
-if len(every) < 2 or not queries.mapped(run.connection):
+if len(every) < 2 or not queries.has_matches(run.connection):
     widgets.empty(
         "There is nothing to compare: the bundle holds one dictionary, or was made before matches "
         "were computed. Run the pipeline again, with two or more dictionaries."
@@ -82,8 +88,8 @@ left, right = choose(every)
 if left is right:
     widgets.empty("Left and right are the same dictionary. Choose another one.")
     st.stop()
-one_way, other_way = found_again(left, right), found_again(right, left)
-widgets.figures([one_way, other_way])
+one_way, other_way = agreement(left, right), agreement(right, left)
+widgets.figures([figure(left, right, one_way), figure(right, left, other_way)])
 everything = records.Filter(n_active=0)
 counts = {
     d.short: queries.ms_histogram(run.connection, d.dictionary_id, everything)[0]
@@ -100,10 +106,7 @@ shown = st.segmented_control(
     bind="query-params", required=True, help=words.MATCHED,
 )  # fmt: skip
 of = state.name_of(left.dictionary_id, right.dictionary_id, shown)
-one, other = (right, left) if shown == "right" else (left, right)
-said = queries.agreement(
-    run.connection, one.dictionary_id, other.dictionary_id, threshold=MATCH_THRESHOLD
-)
+one, other, said = (left, right, one_way) if shown != "right" else (right, left, other_way)
 total = said.live if shown == "matched" else said.live - said.matched
 per_page = PER_PAGE if shown == "matched" else 2 * PER_PAGE
 pages = max(1, -(-total // per_page))

@@ -129,6 +129,10 @@ class Inputs:
                 )
         return Inputs({k: v[part] for k, v in self.tensors.items()}, self.sizes[part])
 
+    def on(self, device: torch.device) -> dict[str, Tensor]:
+        """Its tensors on `device`."""
+        return {k: v.to(device, non_blocking=True) for k, v in self.tensors.items()}
+
     def pinned(self) -> "Inputs":
         """The same in memory from which a GPU copies while it computes."""
         return Inputs({k: v.pin_memory() for k, v in self.tensors.items()}, self.sizes)
@@ -258,8 +262,7 @@ class Adapter(ABC):
 
     def forward(self, inputs: Inputs) -> Any:
         """The model's own forward, on its device."""
-        tensors = {k: v.to(self.device, non_blocking=True) for k, v in inputs.tensors.items()}
-        return self.model(**tensors, **self.options)
+        return self.model(**inputs.on(self.device), **self.options)
 
     @torch.inference_mode()
     def generate(self, inputs: Inputs, **options: Any) -> Tensor:
@@ -268,8 +271,7 @@ class Adapter(ABC):
         Args:
             options: of `generate`: max_new_tokens, do_sample, num_beams, ...
         """
-        tensors = {k: v.to(self.device, non_blocking=True) for k, v in inputs.tensors.items()}
-        made: Tensor = self.model.generate(**tensors, **options)
+        made: Tensor = self.model.generate(**inputs.on(self.device), **options)
         return made
 
     @torch.inference_mode()

@@ -85,7 +85,7 @@ def labelled(
 
 def answer_loss(adapter: ClipGemmaAdapter, batch: Batch) -> Float[Tensor, ""]:
     """Cross-entropy in nats, summed over the tokens that are to be learnt."""
-    tensors = {k: v.to(adapter.device, non_blocking=True) for k, v in batch.inputs.tensors.items()}
+    tensors = batch.inputs.on(adapter.device)
     learnt, labels = batch.learnt.to(adapter.device), batch.labels[:, 1:].to(adapter.device)
     hidden = adapter.model.model(**tensors, use_cache=False).last_hidden_state[:, :-1]
     # Only where an answer is predicted: over Gemma's vocabulary the others would fill the memory.

@@ -70,7 +70,7 @@ class Dictionary:
 
     def tables(self, others: Sequence[Mapping[str, Any]]) -> dict[contract.Table, Columns]:
         """Its part of each table."""
-        acts = self.encoded.acts()
+        acts = self.encoded.acts
         directions = self._directions()
         near = None
         if directions is not None:
@@ -123,7 +123,7 @@ class Dictionary:
                     f"{self.workspace.root / 'parts'} and run again"
                 )
             found = relations.matches(
-                acts, other.encoded.acts(), count=self.settings.matches, top_a=top,
+                acts, other.encoded.acts, count=self.settings.matches, top_a=top,
                 top_b=other.top(),
             )  # fmt: skip
             feature, rank, match, correlation = _long(found.feature, found.correlation)
@@ -144,11 +144,11 @@ class Dictionary:
         size = self.encoded.size if near is not None else 0
         fired, on_cls = np.zeros(size, np.int64), np.zeros(size, np.int64)
         norm, tokens = np.zeros(size), np.zeros(2)
-        for part in self.encoded.parts() if near is not None else ():
-            fired += part.arrays["fired"]
-            on_cls += part.arrays["fired_cls"]
-            norm += part.arrays["fired_norm"]
-            tokens += part.arrays["tokens"]
+        for arrays in self.encoded.beside(self.spec["file"]) if near is not None else ():
+            fired += arrays["fired"]
+            on_cls += arrays["fired_cls"]
+            norm += arrays["fired_norm"]
+            tokens += arrays["tokens"]
         once = np.maximum(fired, 1)
         mixed = "cls" in self.reads and "patch" in self.reads and self.encoded.facts["grid"]
         share = np.where((fired > 0) & bool(mixed), on_cls / once, np.nan)
@@ -191,7 +191,7 @@ class Dictionary:
 
 def _from_zero(one: Dictionary) -> Any:
     """Activations from 0 on: what neurons have in common would draw them all together."""
-    acts = one.encoded.acts()
+    acts = one.encoded.acts
     return acts if one.encoded.is_sae else acts - acts.min(0)
 
 
