@@ -312,7 +312,7 @@ def sql_outside_queries(sources: list[Source]) -> list[str]:
     return [
         f"{source.path}:{node.lineno} SQL"
         for source in sources
-        if source.name.startswith("dashboard") and source.name != "dashboard.queries"
+        if source.name.startswith("dashboard") and not source.name.startswith("dashboard.queries")
         for node, _ in walk(source.tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value)
     ]

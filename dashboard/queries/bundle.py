@@ -1,0 +1,97 @@
+"""What the bundle holds: dictionaries, their scores in sum, images, what was skipped."""
+
+from collections.abc import Sequence
+
+from dashboard.queries.rows import Connection, among, has, records
+from dashboard.records import Dictionary, Example, Holdings, Summary
+
+FLAGS = ("dense", "on_cls", "on_high_norm", "duplicate")
+"""Columns of `artefacts` that a list may leave out."""
+MOST_SKIPPED = 200
+MOST_LABELS = 500
+MOST_TAGS = 5000
+
+
+def dictionaries(connection: Connection) -> list[Dictionary]:
+    """Every dictionary, model by model, in the order of depth, SAEs before neurons."""
+    return records(
+        connection,
+        Dictionary,
+        """SELECT d.*, f.ms, (SELECT count(DISTINCT model) FROM dictionaries) AS models
+        FROM dictionaries d
+        LEFT JOIN (SELECT dictionary_id, avg(ms) AS ms FROM features GROUP BY ALL) f
+        USING (dictionary_id)
+        ORDER BY model, depth, basis = 'neurons', name LIMIT 1000""",
+    )
+
+
+def summaries(connection: Connection) -> list[Summary]:
+    """The spread of MS in every dictionary, by its default encoder."""
+    return records(
+        connection,
+        Summary,
+        """SELECT d.dictionary_id, count(m.ms) AS scored, avg(m.ms) AS mean,
+            stddev_samp(m.ms) / sqrt(count(m.ms)) AS error,
+            quantile_cont(m.ms, 0.05) AS p05, quantile_cont(m.ms, 0.25) AS p25,
+            quantile_cont(m.ms, 0.5) AS p50, quantile_cont(m.ms, 0.75) AS p75,
+            quantile_cont(m.ms, 0.95) AS p95,
+            avg(m.control_neuron) AS control_neuron,
+            avg(m.control_direction) AS control_direction
+        FROM dictionaries d
+        JOIN monosemanticity m ON m.dictionary_id = d.dictionary_id
+            AND m.encoder = d.default_encoder
+        GROUP BY d.dictionary_id ORDER BY d.dictionary_id LIMIT 1000""",
+    )
+
+
+def holdings(connection: Connection) -> Holdings:
+    """Images by split, skipped inputs and encoders, the default encoder first."""
+    cursor = connection.cursor()
+    splits = dict(cursor.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall())
+    skipped = cursor.execute("SELECT count(*) FROM skipped").fetchall()[0][0]
+    encoders = cursor.execute(
+        "SELECT encoder FROM encoders ORDER BY is_default DESC, encoder LIMIT 100"
+    ).fetchall()
+    names = tuple(name for (name,) in encoders)
+    return Holdings(splits.get("train", 0), splits.get("val", 0), skipped, names)
+
+
+def skipped(connection: Connection, *, limit: int = MOST_SKIPPED) -> list[tuple[str, str]]:
+    """(uri, reason) of the first inputs that could not be read."""
+    sql = "SELECT uri, reason FROM skipped ORDER BY uri LIMIT ?"
+    return connection.cursor().execute(sql, [limit]).fetchall()
+
+
+def labels(connection: Connection, *, limit: int = MOST_LABELS) -> list[str]:
+    """The labels that features of the bundle carry, the commonest first."""
+    sql = """SELECT label FROM features WHERE label IS NOT NULL
+        GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"""
+    return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]
+
+
+def flags(connection: Connection) -> list[str]:
+    """The artefact flags that some feature of the bundle has."""
+    if not has(connection, "artefacts"):
+        return []
+    counts = ", ".join(f"bool_or({name})" for name in FLAGS)
+    (row,) = connection.cursor().execute(f"SELECT {counts} FROM artefacts").fetchall()
+    return [name for name, up in zip(FLAGS, row, strict=True) if up]
+
+
+def tag_rates(connection: Connection, *, limit: int = MOST_TAGS) -> dict[str, float]:
+    """The share of val images that carry each tag, for the commonest tags."""
+    sql = """SELECT tag, count(*) / (SELECT count(*) FROM examples WHERE split = 'val')
+        FROM (SELECT unnest(tags) AS tag FROM examples WHERE split = 'val')
+        GROUP BY tag ORDER BY count(*) DESC, tag LIMIT ?"""
+    return dict(connection.cursor().execute(sql, [limit]).fetchall())
+
+
+def pictures(connection: Connection, example_ids: Sequence[int]) -> dict[int, bytes]:
+    """WebP bytes of the thumbnails there are of these examples."""
+    return dict(among(connection, "SELECT example_id, image FROM thumbnails", example_ids))
+
+
+def examples(connection: Connection, example_ids: Sequence[int]) -> dict[int, Example]:
+    """What is known of these examples, by id."""
+    sql = "SELECT example_id, uri, captions, label, tags, width / height FROM examples"
+    return {row[0]: Example(*row) for row in among(connection, sql, example_ids)}
