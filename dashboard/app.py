@@ -6,8 +6,11 @@ import streamlit as st
 
 from dashboard import connection, widgets
 from dashboard.components.page import styled
+from dashboard.components.tray import tray
 
 HERE = Path(__file__).parent
+TAKES_FEATURES = [("Compare", "compare", 6), ("List and export", "lists", 200)]
+"""Pages that chosen features can be taken to: title, address, at most so many."""
 
 st.set_page_config(page_title="Loupe", page_icon=str(HERE / "icon.png"), layout="wide")
 pages = [
@@ -15,6 +18,7 @@ pages = [
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/map.py", title="Map", url_path="map"),
     st.Page("views/compare.py", title="Compare", url_path="compare"),
+    st.Page("views/lists.py", title="Lists", url_path="lists"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
 ]
 chosen = st.navigation(pages, position="top")
@@ -28,6 +32,8 @@ try:
 except connection.Refused as problem:
     widgets.refused(str(problem))
     st.stop()
+with st.container(key="tray-box"):
+    tray(TAKES_FEATURES, run=connection.current().key)
 try:
     chosen.run()
 except connection.Damaged as problem:

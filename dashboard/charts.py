@@ -48,29 +48,48 @@ def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary])
     )
 
 
-def overlaid(counts: dict[str, list[int]], colours: dict[str, str], *, title: str) -> alt.Chart:
-    """Histograms over 0 to 1 of equal bins, one on the other, each as shares of its own total."""
+def overlaid(
+    counts: dict[str, list[int]],
+    colours: dict[str, str],
+    *,
+    title: str,
+    ends: tuple[float, float] = (0, 1),
+    log: bool = False,
+) -> alt.Chart:
+    """Histograms of equal bins, one on the other, each as shares of its own total.
+
+    `ends` are the least and the greatest value; with `log` the bins are equal in its logarithm.
+    """
     held = [i for values in counts.values() for i, n in enumerate(values) if n]
     seen = range(max(0, min(held, default=0) - 1), max(held, default=0) + 2)
     rows = [
-        {"name": name, "at": (i + 0.5) / len(values), "share": n / max(1, sum(values)), "count": n}
+        {"name": name, "at": _between(ends, (i + 0.5) / len(values), log=log),
+         "share": n / max(1, sum(values)), "count": n}
         for name, values in counts.items()
         for i, n in enumerate(values)
         if i in seen
-    ]
+    ]  # fmt: skip
+    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
+    axis = alt.Axis(format="~%", tickCount=6) if log else alt.Axis()
     return (
         alt.Chart(alt.InlineData(values=rows))
-        .mark_area(opacity=0.45, interpolate="step", line=True)
+        .mark_area(opacity=0.25, interpolate="step", line={"strokeWidth": 2})
         .encode(
-            x=alt.X("at:Q", title=title, scale=alt.Scale(zero=False)),
+            x=alt.X("at:Q", title=title, scale=scale, axis=axis),
             y=alt.Y("share:Q", title="share of features", stack=None, axis=alt.Axis(format="%")),
             color=alt.Color(
-                "name:N", title=None, legend=alt.Legend(orient="top", labelLimit=400),
+                "name:N", title=None,
+                legend=alt.Legend(orient="top", labelLimit=400, columns=2, symbolOpacity=1),
                 scale=alt.Scale(domain=list(colours), range=list(colours.values())),
             ),
             tooltip=[alt.Tooltip("name:N"), alt.Tooltip("count:Q", title="features")],
         )
     )  # fmt: skip
+
+
+def _between(ends: tuple[float, float], share: float, *, log: bool) -> float:
+    low, high = ends
+    return float(low * (high / low) ** share if log else low + (high - low) * share)
 
 
 def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
@@ -104,17 +123,28 @@ def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
     )
 
 
-def histogram(edges: Sequence[float], counts: Sequence[int], *, accent: str) -> alt.Chart:
-    """Val images by activation; the square-root scale keeps the few strong ones in sight."""
+def histogram(
+    edges: Sequence[float],
+    counts: Sequence[int],
+    *,
+    accent: str,
+    marks: Sequence[tuple[float, float]] = (),
+) -> alt.LayerChart:
+    """Val images by activation; the square-root scale keeps the few strong ones in sight.
+
+    Args:
+        marks: (share, activation) of the quantiles, drawn as lines.
+    """
     rows = [
         {"low": low, "high": high, "images": count}
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
     ]
-    return (
+    x = alt.X("low:Q", bin="binned", title="activation", axis=alt.Axis(tickCount=6))
+    bars = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(color=accent, binSpacing=1)
         .encode(
-            x=alt.X("low:Q", bin="binned", title="activation", axis=alt.Axis(tickCount=6)),
+            x=x,
             x2="high:Q",
             y=alt.Y("images:Q", title="images, √ scale",
                     scale=alt.Scale(type="sqrt"), axis=alt.Axis(tickCount=4, format="d")),
@@ -125,6 +155,20 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, accent: str) -> 
             ],
         )
     )  # fmt: skip
+    if not marks:
+        return alt.layer(bars)
+    lines = alt.Chart(
+        alt.InlineData(values=[{"at": at, "share": f"{share:.0%}"} for share, at in marks])
+    ).encode(
+        x="at:Q",
+        tooltip=[
+            alt.Tooltip("share:N", title="share of its activations below"),
+            alt.Tooltip("at:Q", title="activation", format=".3f"),
+        ],
+    )
+    rule = lines.mark_rule(strokeDash=[3, 3], color=palette.CONTROL, strokeWidth=1.5)
+    name = lines.mark_text(y=-6, fontSize=10, color=palette.CONTROL).encode(text="share:N")
+    return alt.layer(bars, rule, name)
 
 
 def _scored(dictionary: Dictionary, spread: dict[str, Summary]) -> bool:

@@ -1,13 +1,16 @@
 """The bundle that the pages read: found, opened read-only, kept while it stays the same one."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
-from dashboard import queries, records, state
+from dashboard import nearness, queries, records, state
 from dashboard.sheets import Sheets
 from pipeline import store
 
@@ -35,6 +38,16 @@ class Run:
     title: str
     connection: duckdb.DuckDBPyConnection
     sheets: Sheets
+    bundle: store.Bundle
+
+    def contact(
+        self, cards: Sequence[records.Card], *, tiles: tuple[int, int], tile: int
+    ) -> list[str]:
+        """A contact sheet, as a data URI, for each of the cards."""
+        wanted = {(self.key, c.dictionary_id, c.feature_id, tile): c.examples for c in cards}
+        return self.sheets.get(
+            wanted, lambda ids: queries.pictures(self.connection, ids), tiles=tiles
+        )
 
 
 def asked_for() -> Path:
@@ -75,7 +88,7 @@ def current() -> Run:
     published = (bundle.root / "manifest.json").stat().st_mtime_ns
     key = f"{bundle.manifest.get('key', bundle.root.name)}-{published}"
     title = str(bundle.manifest.get("title") or bundle.manifest.get("name") or name)
-    return Run(name, key, title, _connect(str(bundle.database), key), _sheets())
+    return Run(name, key, title, _connect(str(bundle.database), key), _sheets(), bundle)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -105,3 +118,51 @@ def tag_rates(_connection: duckdb.DuckDBPyConnection, key: str) -> dict[str, flo
 def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[records.Dictionary]:
     """`queries.dictionaries`, once a bundle."""
     return queries.dictionaries(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def labels(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
+    """`queries.labels`, once a bundle."""
+    return queries.labels(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def label_names(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
+    """`queries.label_names`, once a bundle."""
+    return queries.label_names(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def flags(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
+    """`queries.flags`, once a bundle."""
+    return queries.flags(_connection)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def ms_histogram(
+    _connection: duckdb.DuckDBPyConnection, key: str, dictionary_ids: tuple[str, ...]
+) -> list[int]:
+    """`queries.ms_histogram` of all features, once a bundle and choice of dictionaries."""
+    return queries.ms_histogram(_connection, dictionary_ids, records.Filter(n_active=0))[0]
+
+
+def embeddings(run: Run, encoder: str) -> records.Embeddings:
+    """The encoder's embeddings of the bundle's val images."""
+    return _embeddings(run.bundle, run.key, encoder)
+
+
+def places(run: Run, dictionary: records.Dictionary, encoder: str) -> NDArray[np.int32]:
+    """`nearness.places` of the dictionary's features among the encoder's embeddings."""
+    return _places(run, run.key, dictionary.dictionary_id, dictionary.d_sae, encoder)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _embeddings(_bundle: store.Bundle, key: str, encoder: str) -> records.Embeddings:
+    ids, vectors = _bundle.embeddings(encoder)
+    return records.Embeddings(ids, vectors)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _places(_run: Run, key: str, dictionary_id: str, size: int, encoder: str) -> NDArray[np.int32]:
+    top = queries.top_ids(_run.connection, dictionary_id)
+    return nearness.places(top, embeddings(_run, encoder), size=size)

@@ -5,6 +5,8 @@ ACCENT = {"light": "#0f6b75", "dark": "#3a9faa"}
 """Links, chosen things, and SAEs where there is one."""
 SAE_SHADES = ("#1c9a8a", "#7cc6a4", "#0d5f6e", "#a3b96b", "#3f7f5f", "#5aa7c0")
 """SAE dictionaries, by name in the order met; readable on both grounds."""
+COLUMNS = ("#1c9a8a", "#cf7a35", "#8a77cf", "#b3568f")
+"""What stands side by side in a comparison, from left to right."""
 NEURONS = "#8b919c"
 CONTROL = "#c98a3a"
 """The density-matched controls."""

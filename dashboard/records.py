@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+Key = tuple[str, int]
+"""A feature: its dictionary's id and its own."""
+
 
 @dataclass(frozen=True)
 class Dictionary:
@@ -32,6 +35,11 @@ class Dictionary:
     """How many models the bundle holds."""
     ms: float | None
     grid_fit: str | None = None
+    group_sizes: list[int] = field(default_factory=list)
+    source: str = ""
+    tokens_seen: int = 0
+    fingerprint: str = ""
+    """Hash of its weights and place: what people say of its features is kept under it."""
 
     @property
     def place(self) -> str:
@@ -72,6 +80,18 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class Reconstruction:
+    """How well a dictionary reconstructs one kind of token."""
+
+    dictionary_id: str
+    token_type: str
+    tokens: int
+    fvu: float
+    cosine: float
+    l0: float
+
+
+@dataclass(frozen=True)
 class Holdings:
     """What a bundle holds, counted."""
 
@@ -83,11 +103,18 @@ class Holdings:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which features of a dictionary a list shows; None is an open end."""
+    """Which features a list shows; None is an open end."""
 
     ms: tuple[float | None, float | None] = (None, None)
     density: tuple[float | None, float | None] = (None, None)
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
+    """Any of these; None lets all pass."""
+    groups: tuple[int, ...] | None = None
+    """Matryoshka levels, from 0."""
+    among: tuple[tuple[str, int], ...] | None = None
+    """Only these features, by dictionary and id."""
+    named: tuple[tuple[str, ...], tuple[tuple[str, int], ...]] | None = None
+    """With one of these labels, or one of these features: what a search by label finds."""
     n_active: int = 1
     """At least so many val images activate it; 0 lets dead features pass."""
     without: tuple[str, ...] = ()
@@ -162,6 +189,19 @@ class Artefacts:
 
 
 @dataclass(frozen=True)
+class AutoLabel:
+    """What the pipeline calls a feature."""
+
+    kind: str
+    """`word`, `class` or `model`."""
+    rank: int
+    label: str
+    value: float | None
+    tells: float | None
+    """AUROC with which it tells the feature's images from others; 0.5 is chance."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """An example of a feature beyond its strongest."""
 
@@ -189,6 +229,61 @@ class Agreement:
     """Those whose best match correlates at least as much as the threshold."""
     mean: float | None
     """Mean correlation of the best matches."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A feature with its best match in each of several other dictionaries, in their order."""
+
+    feature_id: int
+    pairs: tuple[Pair | None, ...]
+    """None where nothing there fires together with it."""
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The live features of a layer's dictionary, counted by whether the layers before and after it
+    have them too."""
+
+    through: int
+    """Before and after."""
+    starts: int
+    """After alone."""
+    ends: int
+    """Before alone."""
+    alone: int
+
+    @property
+    def before(self) -> int:
+        return self.through + self.ends
+
+    @property
+    def after(self) -> int:
+        return self.through + self.starts
+
+    @property
+    def live(self) -> int:
+        return self.through + self.starts + self.ends + self.alone
+
+
+@dataclass(frozen=True)
+class Merges:
+    """Features whose best match in another dictionary is also another feature's."""
+
+    features: int
+    targets: int
+    """How many features there they share."""
+
+
+@dataclass(frozen=True)
+class Tie:
+    """One of several chosen features is named as another's neighbour or match."""
+
+    one: Key
+    other: Key
+    kind: str
+    """`match`, or a kind of neighbour: `decoder`, `jaccard` or `correlation`."""
+    score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,3 +324,83 @@ class Example:
     tags: list[str]
     aspect: float = 1.0
     """Width over height."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An image encoder of the run."""
+
+    encoder: str
+    source: str
+    is_default: bool
+    judges: bool | None = True
+    """Whether MS is by it too; the others only serve search and labels."""
+    text: bool | None = None
+    """Whether it embeds texts too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """One encoder's unit embeddings of the val images, by rising id."""
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a person said of a feature: a label, a note, stars."""
+
+    kind: str
+    text: str
+    author: str | None = None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All that a bundle says of one feature, in one piece: what files of it are made from."""
+
+    dictionary: Dictionary
+    feature: Feature
+    scores: list[Score]
+    artefacts: Artefacts | None
+    neighbors: list[Related]
+    matches: list[Related]
+    samples: list[Sample]
+    place: tuple[float, float] | None
+    """On the dictionary's map."""
+    shorts: dict[str, str]
+    """Dictionaries by id, as `Dictionary.short` names them."""
+    examples: dict[int, Example]
+    sha256: dict[int, str]
+    pictures: dict[int, bytes]
+    """WebP bytes of its top images."""
+
+    @property
+    def key(self) -> Key:
+        return self.feature.card.dictionary_id, self.feature.card.feature_id
+
+    @property
+    def name(self) -> str:
+        """`vision.3 / matryoshka #29`."""
+        return f"{self.dictionary.short} #{self.feature.card.feature_id}"
+
+
+@dataclass(frozen=True, eq=False)
+class Fired:
+    """What one image activates in one dictionary, live from the model.
+
+    Attributes:
+        feature, activation: [n] features that fire on the image and their pooled activations, the
+            strongest first; of neurons all.
+        cell, cell_feature, cell_activation: [m] the same on its patches, by patch (in reading
+            order, from 0), the strongest first; without patches empty.
+        changed: what to know where the model is not the one that made the bundle.
+    """
+
+    feature: NDArray[np.int64]
+    activation: NDArray[np.float32]
+    cell: NDArray[np.int64]
+    cell_feature: NDArray[np.int64]
+    cell_activation: NDArray[np.float32]
+    changed: str = ""

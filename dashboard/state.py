@@ -7,14 +7,22 @@ Back works.
 """
 
 import hashlib
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from dashboard.records import Dictionary
+from dashboard.records import Dictionary, Key
 
+BETWEEN = "~"
+"""Stands between features in an address."""
 RUN = "run"
 """Query parameter and session key of the run picker."""
+
+
+def to_page(page: str) -> str:
+    """The address of a page as it opens."""
+    return _address(page)
 
 
 def to_browse(dictionary: Dictionary) -> str:
@@ -27,11 +35,55 @@ def to_feature(dictionary_id: str, feature_id: int) -> str:
     return _address("feature", dictionary=dictionary_id, feature=feature_id)
 
 
+def to_compare(keys: Sequence[Key]) -> str:
+    """The address of Compare on chosen features, side by side."""
+    return _address("compare", features=BETWEEN.join(feature_key(*key) for key in keys))
+
+
+def to_columns(names: Sequence[str]) -> str:
+    """The address of Compare on dictionaries, by their short names; the first is the reference."""
+    return _address("compare", columns=names)
+
+
+def to_list(uuid: str | None = None) -> str:
+    """The address of a named list; without one, of the visitor's stars."""
+    return _address("lists", **({"list": uuid} if uuid else {}))
+
+
+def asked_list() -> str | None:
+    """The list in the address; None where it names none."""
+    return st.query_params.get("list")
+
+
+def feature_key(dictionary_id: str, feature_id: int) -> str:
+    """One feature as an address names it: `MODEL/HOOK/NAME:12`."""
+    return f"{dictionary_id}:{feature_id}"
+
+
 def asked_feature() -> tuple[str | None, int | None]:
     """The dictionary and feature in the address; None for what is missing or no number."""
-    text = st.query_params.get("feature", "")
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-    return st.query_params.get("dictionary"), number
+    return st.query_params.get("dictionary"), asked_number("feature", most=10**9)
+
+
+def asked_features() -> tuple[list[Key], list[str]]:
+    """The features in the address under `features`, each once, and the parts that name none."""
+    found: dict[Key, None] = {}
+    bad = []
+    for text in filter(None, st.query_params.get("features", "").split(BETWEEN)):
+        dictionary_id, _, numbers = text.rpartition(":")
+        for number in numbers.split(","):
+            if dictionary_id and number.isascii() and number.isdigit() and len(number) < 10:
+                found[dictionary_id, int(number)] = None
+            else:
+                bad.append(text)
+    return list(found), bad
+
+
+def asked_number(name: str, *, most: int = 2**63) -> int | None:
+    """The whole number below `most` in the address under `name`, or None."""
+    text = st.query_params.get(name, "")
+    known = text.isascii() and text.isdigit() and len(text) < 20
+    return int(text) if known and int(text) < most else None
 
 
 def asked_page(of: str) -> int:
@@ -47,6 +99,6 @@ def name_of(*choices: object) -> str:
     return hashlib.blake2s(repr(choices).encode(), digest_size=4).hexdigest()
 
 
-def _address(page: str, **parameters: str | int) -> str:
+def _address(page: str, **parameters: str | int | Sequence[str]) -> str:
     run = st.session_state.get(RUN)
-    return f"{page}?{urlencode(({RUN: run} if run else {}) | parameters)}"
+    return f"{page}?{urlencode(({RUN: run} if run else {}) | parameters, doseq=True)}"

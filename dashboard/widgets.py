@@ -1,7 +1,6 @@
 """What pages are made of: the one feature card, numbers as text, bars, pictures, messages."""
 
 import html
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,18 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import palette, state, words
-from dashboard.records import Artefacts, Card, Dictionary, Example, Related, Sample, Score, Top
+from dashboard.numbers import number, percent
+from dashboard.records import (
+    Artefacts,
+    AutoLabel,
+    Card,
+    Dictionary,
+    Example,
+    Related,
+    Sample,
+    Score,
+    Top,
+)
 from dashboard.sheets import data_uri
 
 CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
@@ -24,21 +34,6 @@ def plain(text: str) -> str:
     return text.translate(MARKDOWN).replace("\n", " ")
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """`value` with so many decimals; a dash for what is not known."""
-    return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
-
-
-def percent(share: float | None) -> str:
-    """A share as per cent with two significant digits: 12 %, 1.2 %, 0.012 %."""
-    if share is None or math.isnan(share):
-        return "–"
-    if share <= 0 or share >= 0.0995:
-        return f"{share * 100:.0f} %"
-    digits = min(6, 1 - math.floor(math.log10(share * 100) + 1e-9))
-    return f"{share * 100:.{digits}f}".rstrip("0").rstrip(".") + " %"
-
-
 def images(count: int) -> str:
     """A least number of images; 0 takes in dead features."""
     return f"{count:,} image" + ("" if count == 1 else "s")
@@ -51,9 +46,21 @@ def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]
     said = f"{dictionary.short} #{one.feature_id}, {one.label or unlabelled}"
     return {
         "id": one.feature_id, "href": href, "where": dictionary.short,
+        "key": state.feature_key(one.dictionary_id, one.feature_id),
         "name": f"{said}, MS {number(one.ms)}, density {percent(one.density)}",
         "label": one.label, "unlabelled": unlabelled, "ms": one.ms, "msText": number(one.ms),
         "density": percent(one.density), "sheet": sheet, "help": CARD_HELP,
+    }  # fmt: skip
+
+
+def row(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
+    """The same as a row of a table, by Browse's columns."""
+    made = card(one, dictionary, sheet)
+    return made | {
+        "first": False, "id": f"{dictionary.short} #{one.feature_id}",
+        "label": one.label or made["unlabelled"], "ms": {"value": one.ms, "text": made["msText"]},
+        "active": f"{one.n_active:,}", "max": number(one.max), "mean": number(one.mean),
+        "score": number(one.label_score) if one.label else "",
     }  # fmt: skip
 
 
@@ -169,6 +176,19 @@ def score_bars(scores: Sequence[Score]) -> list[dict[str, Any]]:
     return rows
 
 
+def name_bars(names: Sequence[AutoLabel]) -> list[dict[str, Any]]:
+    """Automatic labels by how well each tells the feature's images from others."""
+    chance = [{"at": 0.5, "name": "chance", "colour": palette.CONTROL}]
+    rows = []
+    for one in sorted(names, key=lambda n: (n.kind != "model", -(n.tells or 0.0))):
+        share = f", {percent(one.value)} of the top images" if one.kind == "class" else ""
+        name = f"{one.label} ({words.NAME_KINDS.get(one.kind, one.kind)}{share})"
+        known = one.tells is not None
+        rows.append({"name": name, "value": one.tells, "text": number(one.tells),
+                     "marks": chance if known else []})  # fmt: skip
+    return rows
+
+
 def tag_bars(
     known: Sequence[Example], rates: Mapping[str, float], *, most: int = 6
 ) -> list[dict[str, Any]]:
@@ -229,31 +249,6 @@ def run_picker(names: Sequence[str]) -> None:
 def refused(message: str) -> None:
     """One clear message in place of the pages."""
     st.error(plain(message))
-
-
-def choice(label: str, options: Sequence[str], *, default: str, key: str, help: str) -> str:
-    """One of `options`, kept in the address under `key`: in sight, or a list if they are many."""
-    if len(options) > MOST_IN_SIGHT:
-        at = list(options).index(default)
-        return st.selectbox(
-            label, options, at, format_func=plain, key=key, bind="query-params", help=help,
-        )  # fmt: skip
-    return st.segmented_control(
-        label, options, default=default, format_func=plain, key=key, bind="query-params",
-        required=True, help=help,
-    )  # fmt: skip
-
-
-def choose_dictionary(every: Sequence[Dictionary]) -> Dictionary:
-    """Hook point and dictionary; at first the SAE of the highest mean MS."""
-    best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
-    hooks = list(dict.fromkeys(d.place for d in every))
-    names = list(dict.fromkeys(d.name for d in every))
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        hook = choice("Hook point", hooks, default=best.place, key="hook", help=words.HOOK)
-        name = choice("Dictionary", names, default=best.name, key="name", help=words.DICTIONARY)
-    here = [d for d in every if d.place == hook]
-    return next((d for d in here if d.name == name), here[0])
 
 
 def panelled(key: str, title: str) -> tuple[DeltaGenerator, DeltaGenerator]:

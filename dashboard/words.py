@@ -23,6 +23,15 @@ LABEL = (
     "The tag that most marks out the top images, and how far its share among them is above chance "
     "(1: all of them carry it; 0: no more than any images)."
 )
+STAR = "Starred features are in Lists, and Browse can show them alone."
+REMARKS = "Say what you think it is, and write a note. Others who open this run see both."
+YOUR_LABEL = "What you would call this feature. The automatic label stays beside it."
+NAME_KINDS = {"word": "word", "class": "class", "model": "said by a model"}
+NAMES = (
+    "Words of a vocabulary, the commonest class and what a vision-language model says, each with "
+    "how often an image from anywhere in the feature's range is nearer to that text than an image "
+    "that does not activate the feature (AUROC): 1 tells them apart, 0.5 is chance."
+)
 NEAREST = (
     "Features of this dictionary whose decoder directions point most nearly the same way (cosine)."
 )
@@ -52,13 +61,57 @@ FLAGS = {
     "on_high_norm": "fires on tokens at least twice as long as others: often registers in disguise",
     "duplicate": "another live feature has nearly the same decoder direction",
 }
+EXPORT = "Files to keep or to share, made when you ask for them."
 READ_AT_CLS = "activation at the CLS token; the map shows where patches carry the feature too"
 NO_PATCH = "no patch of these images carries the feature: no heat map"
 ONE_VECTOR = "one vector an image here: no heat map"
+MINE = "Only features that somebody has starred, or said something of: a star, a note, a label."
+SEARCH = (
+    "In labels: what the pipeline and people call a feature. By what it shows: the words and each "
+    "val image are embedded by the run's own contrastive encoder; features whose top images are "
+    "nearest to the words come first."
+)
+SEARCH_IMAGE = (
+    "Features whose top images are most like this one come first, by the run's own image encoder. "
+    "The image stays in this visit and is not kept."
+)
 LEVEL = "Matryoshka level, from 1, the innermost."
 MATCHED = (
     "A feature is found again in another dictionary if one there correlates with it by 0.5 or more "
     "over the val images."
+)
+LAYOUT = (
+    "Own maps: each dictionary by itself, features with like decoder directions near each other. "
+    "One plane: several dictionaries together, features that fire on the same images near each "
+    "other, whichever layer they are of."
+)
+OWN_MAPS = (
+    "A map each, side by side. What you select in one shows in the others where it has a match (a "
+    "correlation of 0.5 or more)."
+)
+ONE_PLANE = "All in one map: features that fire on the same images lie together."
+THRESHOLD = "From which correlation over the val images on a best match counts as the same feature."
+COMPARE = (
+    "Dictionaries in columns, one dictionary through the layers, or the features that you chose."
+)
+COLUMNS = "Two to four of them. The first is the reference: its features lead the rows."
+ROWS_BY = (
+    "Correlation: the mean over the columns. Most different MS: how far MS lies from that of the "
+    "match that differs most."
+)
+FOUND_AGAIN = (
+    "How many of a dictionary's live features have a best match in the other one that correlates "
+    "enough over the val images. The two directions differ: several features can share one match."
+)
+FLOW = (
+    "Each bar is a layer's live features. A ribbon leaves with those whose best match in the next "
+    "layer, by correlation of activations over the val images, is close enough, and arrives with "
+    "those there whose best match in this layer is. It narrows where features share one match "
+    "(told below it). Press a part to list its features."
+)
+EVERY_TWO = (
+    "Whether chosen features show the same images, and, where one is among the other's stored "
+    "neighbours or best matches, how closely they go together."
 )
 L0 = "Mean number of features active at a token."
 FVU = "Fraction of variance unexplained: what the reconstruction misses; 0 is perfect."
@@ -66,4 +119,27 @@ DEAD = "Features that no val image activates."
 CONTROLS = (
     "What sparsity alone would give: a random neuron, and a random direction, kept only where they "
     "are strongest, at this feature's density."
+)
+ARCHITECTURE = "The kind of SAE: how it decides which features are active."
+SHAPE = "Width of the activations, and number of features."
+READS = "Which tokens it reads, and how an image's positions become one activation."
+SEEN = "Activation vectors that it was trained on, counted with repetition."
+TOKEN_KINDS = "Reconstruction is measured for each kind of token by itself."
+COSINE = "Mean cosine of activation and reconstruction; 1 is best."
+GUIDE_FEATURE = (
+    "One direction in the model's activations: a number that is high for some images and zero or "
+    "low for the rest. Here are the images that light one feature of this run up most. Open it."
+)
+GUIDE_MS = (
+    "The monosemanticity score (MS) says how alike the images are that activate a feature, by the "
+    "judgement of an independent image encoder: near 1 if they are all alike. The other feature "
+    "here has the highest score of its dictionary, this one has one of the lowest of the run."
+)
+GUIDE_ON = "Each page has its address: send the link, and others see what you see."
+GUIDE_WAYS = (
+    ("Browse", "browse", "all features, by words, image, score"),
+    ("Map", "map", "those that are alike lie together"),
+    ("Compare", "compare", "layers, SAEs and neurons side by side"),
+    ("Image", "image", "what fires on one image, and where"),
+    ("Lists", "lists", "what you and others starred and noted"),
 )

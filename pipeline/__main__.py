@@ -161,6 +161,7 @@ _EXPECTED = frozenset(
         "OutOfMemoryError",
         "SAEError",
         "StoreError",
+        "VocabularyError",
     }
 )
 

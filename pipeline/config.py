@@ -133,6 +133,8 @@ class Encoder(_Frozen):
     family: Literal["openclip"] | None = None
     """Only where it is open_clip that loads it."""
     revision: str | None = None
+    judges: bool = True
+    """Whether MS is computed by it; false: only for search and labels, as the model under study."""
 
 
 class Training(_Frozen):
@@ -209,7 +211,7 @@ class Scores(_Frozen):
     """What the score step computes."""
 
     default_encoder: str | None = None
-    """Name of the encoder behind `features.ms`; the first one when not given."""
+    """Name of the encoder behind `features.ms`; the first that judges when not given."""
     seed: int = 0
     """Of the density-matched controls."""
 
@@ -228,6 +230,64 @@ class Relations(_Frozen):
     plane: tuple[str, ...] = ()
     """Dictionaries whose features share one map, by the images that they fire on."""
     seed: int = 0
+
+
+class Endpoint(_Frozen):
+    """A server that is shown pictures and says what they have in common, by OpenAI's protocol of
+    chat completions: OpenAI's own, or vLLM, llama.cpp, Ollama and the like."""
+
+    url: str = Field(pattern=r"^https?://[^@?#\s]+$")
+    """Its base, as `https://api.openai.com/v1`; without a user, a password or a query."""
+    model: str
+    key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The environment variable that holds the key, never the key itself; none is sent when not
+    given."""
+    features: int = Field(100, ge=1)
+    """So many features of each SAE, the most monosemantic first."""
+    images: int = Field(16, ge=2, le=16)
+    """Of each feature's top images, in one picture."""
+    timeout: float = Field(60, gt=0)
+    """Seconds to wait for an answer."""
+    attempts: int = Field(5, ge=1)
+    """Where it is busy or cannot be reached, with growing pauses."""
+
+
+class LocalModel(_Frozen):
+    """A vision-language model of Hugging Face that says what pictures have in common."""
+
+    id: str
+    revision: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantization: Literal["4bit"] | None = None
+    features: int = Field(100, ge=1)
+    """So many features of each SAE, the most monosemantic first."""
+    images: int = Field(16, ge=2, le=16)
+    """Of each feature's top images, in one picture."""
+
+
+class Labels(_Frozen):
+    """What the label step computes: words for features."""
+
+    encoder: str | None = None
+    """Name of a contrastive encoder; the first that embeds words when not given."""
+    vocabulary: Path | None = None
+    """A word or phrase a line; everyday words and the data set's own when not given."""
+    words: int = Field(3, ge=1)
+    """Words a feature."""
+    template: str = "a photo of {}"
+    """The sentence in which a word is embedded; {} stands for the word."""
+    endpoint: Endpoint | None = None
+    local: LocalModel | None = None
+    seed: int = 0
+    """Of the images by which a label is tried."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Labels":
+        if "{}" not in self.template:
+            raise ValueError(f"template {self.template!r} has no {{}}, where the word goes")
+        if self.endpoint and self.local:
+            raise ValueError("endpoint and local: name one of them")
+        return self
 
 
 class Machine(_Frozen):
@@ -303,15 +363,20 @@ class RunConfig(_Frozen):
     dictionaries: dict[Annotated[str, Field(pattern=NAME)], Dictionary] = Field(min_length=1)
     scores: Scores = Scores()
     relations: Relations = Relations()
+    labels: Labels = Labels()
     machine: Machine = Machine()
 
     @model_validator(mode="after")
     def _names_exist(self) -> "RunConfig":
-        default = self.scores.default_encoder
-        if default is not None and default not in self.encoders:
+        if not self.judges:
+            raise ValueError("encoders: none judges; name one that does, or drop judges = false")
+        default, worded = self.scores.default_encoder, self.labels.encoder
+        if default is not None and default not in self.judges:
             raise ValueError(
-                f"scores.default_encoder = {default!r}: name one of {list(self.encoders)}"
+                f"scores.default_encoder = {default!r}: name one that judges: {list(self.judges)}"
             )
+        if worded is not None and worded not in self.encoders:
+            raise ValueError(f"labels.encoder = {worded!r}: name one of {list(self.encoders)}")
         for name, studied in self.models.items():
             if studied.family == "clip-gemma" and studied.projector is None:
                 raise ValueError(
@@ -334,7 +399,12 @@ class RunConfig(_Frozen):
     @property
     def default_encoder(self) -> str:
         """The encoder behind `features.ms`."""
-        return self.scores.default_encoder or next(iter(self.encoders))
+        return self.scores.default_encoder or self.judges[0]
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """The encoders by which MS is computed."""
+        return tuple(name for name, encoder in self.encoders.items() if encoder.judges)
 
 
 Settings = TypeVar("Settings", RunConfig, FitProjector)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 VERSION = f"{MAJOR}.{MINOR}"
 
 TOP_K = 16
@@ -115,7 +115,7 @@ SKIPPED = Table(
 
 ENCODERS = Table(
     "encoders",
-    "The image encoders whose embeddings the monosemanticity score uses.",
+    "The image encoders: those that judge (the monosemanticity score), and those for search and labels.",
     pa.schema(
         [
             _field("encoder", TEXT, "its name in the run's config"),
@@ -123,11 +123,13 @@ ENCODERS = Table(
             _field("fingerprint", TEXT, "hash of its weights"),
             _field("d", I32, "width of its embedding"),
             _field("is_default", pa.bool_(), "whether `features.ms` is by this encoder"),
+            _field("judges", pa.bool_(), "whether MS is computed by it; null (all do) before 1.2", null=True),
+            _field("text", pa.bool_(), "whether it embeds words into the same space; null before 1.2", null=True),
         ]
     ),
     key=("encoder",),
     sort=("encoder",),
-)
+)  # fmt: skip
 
 EMBEDDINGS = Table(
     "embeddings",
@@ -222,8 +224,8 @@ FEATURES = Table(
             _field("mean", F32, "mean pooled activation over the images that activate it; 0 if dead", "activation"),
             _field("ms", F32, "monosemanticity score by the default encoder; null below two images", "-1 to 1", null=True),
             _field("ms_percentile", F32, "share of the dictionary's scored features with a lower or equal ms", "0 to 1", null=True),
-            _field("label", TEXT, "the tag that most marks out its top images; null where no image has tags", null=True),
-            _field("label_score", F32, "that tag's share of the top images, above chance: (p - base) / (1 - base)", "0 to 1", null=True),
+            _field("label", TEXT, "the tag that most marks out its top images; where no image has tags its first word of `labels`; null without either", null=True),
+            _field("label_score", F32, "above chance, 1 is best: of a tag by its share p of the top images, (p - base) / (1 - base); of a word by how well it tells, max(0, 2 tells - 1)", "0 to 1", null=True),
         ]
     ),
     key=("dictionary_id", "feature_id"),
@@ -428,6 +430,25 @@ ARTEFACTS = Table(
     references=(_OF_FEATURE,),
 )  # fmt: skip
 
+LABELS = Table(
+    "labels",
+    "What automatic labels say of a feature, and how well each tells the feature's images from others.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _FEATURE,
+            _field("kind", TEXT, "`class` (the class that most marks out its top images), `model` (what a vision-language model says of them) or `word` (the words of a vocabulary nearest to them, by a contrastive encoder)"),
+            _field("rank", I16, "from 1, the best"),
+            _field("label", TEXT, "a word or a short phrase"),
+            _field("value", F32, "of a class its share of the top images; of a word the cosine with what sets them apart; null of a model's", "-1 to 1", null=True),
+            _field("tells", F32, "AUROC of the label's similarity: how often an image from anywhere in the feature's range is nearer to the label than one that does not activate it; 0.5 is chance; null without a text encoder or with too few images", "0 to 1", null=True),
+        ]
+    ),
+    key=("dictionary_id", "feature_id", "kind", "rank"),
+    sort=("dictionary_id", "feature_id", "kind", "rank"),
+    references=(_OF_FEATURE,),
+)  # fmt: skip
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -448,6 +469,7 @@ TABLES: dict[str, Table] = {
         MATCHES,
         MAPS,
         ARTEFACTS,
+        LABELS,
     )
 }
 

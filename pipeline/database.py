@@ -10,13 +10,14 @@ from pipeline.store import DATABASE
 NOT_INDEXED = ("embeddings",)
 """Read by programs from Parquet, by no page."""
 
-# One row a feature, so that a page reads one place on disk instead of searching four tables.
+# One row a feature, so that a page reads one place on disk instead of searching four tables. Lists
+# of cards read `examples` alone: beside the patches in `top` the ids take twenty times as long.
 _CARDS = """
 CREATE TABLE cards AS
-SELECT f.*, t.top, h.edges, h.counts
+SELECT f.*, t.examples, t.top, h.edges, h.counts
 FROM features f
 LEFT JOIN (
-    SELECT dictionary_id, feature_id,
+    SELECT dictionary_id, feature_id, list(example_id ORDER BY rank) AS examples,
            list({'rank': rank, 'example_id': example_id, 'activation': activation,
                  'token': token, 'patches': patches, 'patch_acts': patch_acts} ORDER BY rank) AS top
     FROM top_examples WHERE modality = 'image' GROUP BY ALL
@@ -26,12 +27,21 @@ LEFT JOIN (SELECT * EXCLUDE (modality) FROM histograms WHERE modality = 'image')
 ORDER BY dictionary_id, feature_id
 """
 
+# The best match alone, dictionary against dictionary: each two lie in one place on disk.
+_BEST_MATCHES = """
+CREATE TABLE best_matches AS
+SELECT dictionary_id, other_id, feature_id, match, correlation, jaccard
+FROM matches WHERE rank = 1
+ORDER BY dictionary_id, other_id, feature_id
+"""
+
 
 def build(folder: Path) -> None:
     """Build `loupe.duckdb` from the Parquet tables in `folder` (a bundle that is being published).
 
     Tables keep the Parquet files' order, which is the contract's. `cards` joins to each row of
-    `features` its top examples (list of structs, by rank) and its histogram.
+    `features` its top examples (list of structs, by rank) and its histogram; `best_matches` is
+    `matches` of rank 1, sorted by both dictionaries.
     """
     with duckdb.connect(str(folder / DATABASE)) as connection:
         connection.execute("SET enable_progress_bar = false")  # the run has its own
@@ -41,3 +51,4 @@ def build(folder: Path) -> None:
             source = str(folder / table.file).replace("'", "''")
             connection.execute(f"CREATE TABLE {table.name} AS FROM read_parquet('{source}')")
         connection.execute(_CARDS)
+        connection.execute(_BEST_MATCHES)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file
 from scipy import sparse
 
+from pipeline import contract
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.store import StoreError, Workspace
 
@@ -51,6 +53,7 @@ class Encoded:
         self._images: list[str] = spec["images"]
         self._encoded: list[str] = spec["encoded"]
         self._file: str = spec["file"]
+        self._scored: str | None = spec.get("scored")
         self.facts = self._facts(self._encoded[0])
         self.size: int = self.facts["d_sae"]
         self.is_sae = self.facts["basis"] == "sae"
@@ -91,6 +94,18 @@ class Encoded:
         order = np.argsort(np.concatenate([a["ids"] for a in arrays]))
         stack = sparse.vstack if self.is_sae else np.concatenate
         return stack([self._acts(a) for a in arrays])[order]
+
+    @cached_property
+    def top(self) -> NDArray[np.int64]:
+        """[s, 16], the rows of each feature's strongest examples among `ids`; -1 where there are
+        fewer. Once the dictionary is scored."""
+        assert self._scored is not None
+        file = self._workspace.part("score", self._scored) / contract.TOP_EXAMPLES.file
+        rows = pq.read_table(file, columns=["feature_id", "rank", "example_id"])
+        feature, rank, example = (column.to_numpy() for column in rows.columns)
+        found = np.full((self.size, contract.TOP_K), -1, np.int64)
+        found[feature, rank - 1] = np.searchsorted(self.ids, example)
+        return found
 
     @cached_property
     def reconstruction(self) -> dict[str, ReconstructionSums]:

@@ -1,9 +1,11 @@
 """Pictures from files, whatever their form, and small ones of them."""
 
 import io
+import math
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,19 @@ def thumbnail(image: Image.Image, *, side: int) -> bytes:
     out = io.BytesIO()
     small.save(out, "WEBP", quality=85, method=1)
     return out.getvalue()
+
+
+def contact(pictures: Sequence[Image.Image], *, width: int) -> Image.Image:
+    """Pictures as square tiles of one that is at most `width` pixels wide, row by row, in as many
+    columns as rows, or one more."""
+    across = math.ceil(math.sqrt(len(pictures)))
+    side = width // across
+    down = math.ceil(len(pictures) / across)
+    sheet = Image.new("RGB", (across * side, down * side), "white")
+    for at, picture in enumerate(pictures):
+        tile = ImageOps.fit(picture, (side, side), Image.Resampling.BICUBIC)
+        sheet.paste(tile, (at % across * side, at // across * side))
+    return sheet
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ Light enough for `status`: nothing here reads a picture or imports torch. The wo
 same inputs.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from pipeline import config, contract
 from pipeline.examples import Example
 from pipeline.store import content_key, fingerprint_files
 
-VERSIONS = {"collect": 1, "train": 1, "encode": 2, "score": 1, "relate": 1, "publish": 1}
+VERSIONS = {
+    "collect": 1, "train": 1, "encode": 2, "score": 1, "relate": 1, "label": 1, "publish": 2
+}  # fmt: skip
 PLANE = "plane"
 """The unit of relate that maps several dictionaries at once."""
 
@@ -103,8 +106,9 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
     encode = _encode(run, collect, train, weights)
     score = _score(run, collect, encode)
     relate = _relate(run, score, train)
-    publish = _publish(run, collect, train, score, relate)
-    return {p.step: p for p in (collect, train, encode, score, relate, publish)}
+    label = _label(run, collect, score)
+    publish = _publish(run, collect, train, score, relate, label)
+    return {p.step: p for p in (collect, train, encode, score, relate, label, publish)}
 
 
 def weights_identity(model: config.Model) -> str:
@@ -274,6 +278,8 @@ def _score(run: config.RunConfig, collect: Plan, encode: Plan) -> Plan:
             parts,
             run.default_encoder,
             run.scores.seed,
+            # Nothing where all judge: the keys of runs from before one could be silent hold.
+            *(name for name in run.encoders if name not in run.judges),
         )
         spec = {"place": place, "images": images, "encoded": parts, "file": file_name(run, place)}
         units.append(Unit(str(place), key, 1, spec))
@@ -284,7 +290,7 @@ def _score(run: config.RunConfig, collect: Plan, encode: Plan) -> Plan:
         {
             "examples and encoders": content_key(images),
             "feature activations": encode.key,
-            "scores": content_key(run.scores.model_dump(), run.default_encoder),
+            "scores": content_key(run.scores.model_dump(), run.default_encoder, run.judges),
         },
     )
 
@@ -316,11 +322,44 @@ def _relate(run: config.RunConfig, score: Plan, train: Plan) -> Plan:
     )
 
 
-def _publish(run: config.RunConfig, collect: Plan, train: Plan, score: Plan, relate: Plan) -> Plan:
+def _label(run: config.RunConfig, collect: Plan, score: Plan) -> Plan:
+    images = [unit.key for unit in _val(collect)]
+    how = content_key(_labels(run), list(run.encoders))
+    units = []
+    for scored in score.units:
+        key = content_key("label", VERSIONS["label"], how, images, scored.key)
+        units.append(Unit(scored.name, key, 1, {**scored.spec, "scored": scored.key}))
+    reads = {"examples and encoders": content_key(images), "scores": score.key, "labels": how}
+    return Plan("label", "dictionaries", tuple(units), reads)
+
+
+def has_key(endpoint: config.Endpoint) -> bool:
+    """Whether the endpoint can be asked: it wants no key, or its variable is set."""
+    return endpoint.key_env is None or bool(os.environ.get(endpoint.key_env))
+
+
+def _labels(run: config.RunConfig) -> dict[str, Any]:
+    """What labels depend on; of an endpoint's key whether there is one."""
+    how = run.labels
+    facts = how.model_dump(exclude={"vocabulary", "endpoint", "local"})
+    if how.vocabulary is not None:
+        facts["vocabulary"] = file_identity(how.vocabulary, what="vocabulary")
+    if how.endpoint is not None and has_key(how.endpoint):
+        facts["endpoint"] = how.endpoint.model_dump(exclude={"key_env", "timeout", "attempts"})
+    if how.local is not None:
+        model = model_identity(how.local.id, how.local.revision)
+        facts["local"] = how.local.model_dump(exclude={"id", "revision"}) | {"model": model}
+    return facts
+
+
+def _publish(
+    run: config.RunConfig, collect: Plan, train: Plan, score: Plan, relate: Plan, label: Plan
+) -> Plan:
     reads = {
         "examples and encoders": collect.key,
         "scores": score.key,
         "relations": relate.key,
+        "labels": label.key,
         "title": content_key(run.name, run.title),
         "contract": contract.VERSION,
     }
@@ -331,6 +370,7 @@ def _publish(run: config.RunConfig, collect: Plan, train: Plan, score: Plan, rel
         "trained": {str(unit.spec["place"]): unit.key for unit in train.units},
         "scored": [(unit.spec["place"], unit.key) for unit in score.units],
         "related": {unit.name: unit.key for unit in relate.units},
+        "labelled": {unit.name: unit.key for unit in label.units},
     }
     return Plan("publish", "bundle", (Unit("bundle", key, 1, spec),), reads)
 

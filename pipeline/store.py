@@ -148,6 +148,18 @@ class Bundle:
     def table(self, name: str) -> Path:
         return self.root / contract.TABLES[name].file
 
+    def embeddings(self, encoder: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(example ids [n], rising; unit embeddings [n, d]) of the val images by one encoder."""
+        found = pq.read_table(
+            self.table(contract.EMBEDDINGS.name), columns=["example_id", "vector"],
+            filters=[("encoder", "=", encoder)],
+        ).combine_chunks()  # fmt: skip
+        ids: NDArray[np.int64] = found["example_id"].to_numpy()
+        if not len(ids):
+            return ids, np.zeros((0, 0), np.float32)
+        flat = found["vector"].combine_chunks().flatten().to_numpy()
+        return ids, flat.reshape(len(ids), -1)
+
     def sae(self, dictionary_id: str) -> Path:
         """The sae-lens folder of an SAE."""
         return self.root / SAES / dictionary_id

@@ -18,6 +18,7 @@ import pytest
 
 if TYPE_CHECKING:  # Playwright takes half a second to import, which few runs need
     from playwright.sync_api import Browser, ConsoleMessage, Page
+    from postgres import Server
 
 ROOT = Path(__file__).parents[1]
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
@@ -174,6 +175,22 @@ def dashboard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
             return servers.enter_context(serve(Path(run).absolute(), log, env))
 
         yield start
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _annotations(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests write what people say into a folder of their own, never into the checkout's."""
+    place = tmp_path_factory.mktemp("annotations") / "annotations.sqlite"
+    os.environ["LOUPE_ANNOTATIONS"] = str(place)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Server]":
+    """A real PostgreSQL; `postgres.database()` gives the URL of an empty database."""
+    from postgres import server
+
+    with server() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

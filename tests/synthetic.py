@@ -145,6 +145,8 @@ def _encoders(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         "fingerprint": ["0" * 16, "1" * 16],
         "d": [8, 8],
         "is_default": [True, False],
+        "judges": [True, True],
+        "text": [False, False],
     }
     store.write_table(contract.ENCODERS, pa.table(rows), folder)
     n = len(pictures.ids)
@@ -277,6 +279,7 @@ RELATED = 3
 def _relations(dictionaries: list[dict], rng: np.random.Generator, folder: Path) -> None:
     """Neighbours, matches and places drawn at random, in the right form."""
     tables = [contract.NEIGHBORS, contract.MATCHES, contract.MAPS, contract.ARTEFACTS]
+    tables.append(contract.LABELS)
     writers = {table.name: store.TableWriter(table, folder) for table in tables}
     for row in dictionaries:
         made = _related(row, dictionaries, rng)
@@ -312,8 +315,10 @@ def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> d
             "jaccard": rng.random(len(shuffled)),
         },
         "maps": {
-            "basis": np.full(sae, "decoder"), "feature_id": np.arange(sae),
-            "x": place[:sae, 0], "y": place[:sae, 1],
+            "basis": np.repeat(["decoder", "activations"], sae),
+            "feature_id": np.tile(np.arange(sae), 2),
+            "x": np.concatenate([place[:sae, 0], 20 - place[:sae, 1]]),
+            "y": np.concatenate([place[:sae, 1], place[:sae, 0]]),
         },
         "artefacts": {
             "feature_id": np.arange(sae), "dead": dead[:sae],
@@ -322,7 +327,29 @@ def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> d
             "cls_share": pa.nulls(sae, pa.float32()), "norm_ratio": rng.random(sae) * 3,
             "twin": pa.nulls(sae, pa.int32()),
         },
+        "labels": _automatic(d, rng),
     }  # fmt: skip
+
+
+def _automatic(d: int, rng: np.random.Generator) -> dict:
+    """Of each feature a class, what a model says (markup for one) and two words, best first."""
+    said = np.array([f"a {c} {s}" for c in COLOURS for s in SHAPES], dtype=object)
+    said = said[rng.integers(len(said), size=d)]
+    said[min(7, d - 1)] = MARKUP
+    first = rng.integers(len(COLOURS), size=d)
+    colours, shapes = np.array(list(COLOURS), object), np.array(SHAPES, object)
+    texts = [shapes[rng.integers(len(SHAPES), size=d)], said]
+    texts += [colours[first], colours[(first + 1) % len(COLOURS)]]
+    none = np.full(d, np.nan)
+    value = np.stack([rng.random(d), none, 0.5 + rng.random(d) / 2, rng.random(d) / 2])
+    return {
+        "feature_id": np.repeat(np.arange(d), 4),
+        "kind": np.tile(np.array(["class", "model", "word", "word"]), d),
+        "rank": np.tile([1, 1, 1, 2], d),
+        "label": pa.array(np.stack(texts, axis=1).ravel(), pa.string()),
+        "value": _masked(value.T.ravel(), np.isnan(value.T.ravel())),
+        "tells": 0.5 + rng.random(4 * d) / 2,
+    }
 
 
 def _ragged(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,13 +31,15 @@ ALLOWED: dict[str, set[str]] = {
     "pictures": set(),
     "conversations": {"config"},
     "examples": {"contract", "config", "demo", "pictures"},
+    "vocabulary": set(),
+    "asking": {"models", "store"},
     "models": {"config", "hooks"},
     "saes": {"config", "hooks", "metrics"},
     "study": {"annotations", "store", "metrics", "contract", "config"},
     "interventions": {"saes", "config"},
     "readings": {"contract", "config", "metrics", "models", "plan", "saes"},
     "plan": {"contract", "config", "examples", "store"},
-    "encoded": {"metrics", "store"},
+    "encoded": {"contract", "metrics", "store"},
     "progress": {"store", "plan"},
     "engine": {"store", "config", "plan"},
 }
@@ -48,7 +50,7 @@ ALLOWED["__main__"] = set(ALLOWED)
 DASHBOARD = {"contract", "annotations", "study", "metrics"}
 DASHBOARD_ALSO = {
     "connection": {"store"},
-    "live": {"models", "saes", "interventions", "hooks", "examples", "config"},
+    "live": {"models", "saes", "interventions", "hooks", "examples", "config", "plan", "pictures"},
 }
 
 # Libraries that a module, or a package's modules, do not name, not even in a function.
@@ -61,6 +63,7 @@ WITHOUT = {
     "pipeline.study": {"torch"},
     "dashboard.queries": {"streamlit", "torch"},
     "dashboard.charts": {"streamlit", "torch"},
+    "dashboard.exports": {"streamlit", "torch"},
     "dashboard.views": {"duckdb", "os", "pandas", "pathlib", "torch"},
 }
 # Of these, the ones that do not load them by way of other modules either.

@@ -136,6 +136,50 @@ def test_browse_keeps_another_choice_on_its_first_page(opened: Opened) -> None:
     assert data(at, "grid")["page"] == 1
 
 
+def test_browse_lists_any_number_of_dictionaries(opened: Opened) -> None:
+    names = ["batchtopk", "matryoshka"]
+    at = opened("browse", hook="vision.0", name=names, sort="feature id", order="low first")
+    cards = data(at, "grid")["cards"]
+    assert {card["where"] for card in cards} == {f"vision.0 / {name}" for name in names}
+    assert cards[0]["key"] != cards[1]["key"] == f"{SAE}:{cards[1]['id']}"
+    assert "of 96 features" in data(at, "grid")["said"]
+
+
+def test_browse_without_a_choice_lists_every_dictionary(opened: Opened) -> None:
+    at = opened("browse", hook="vision.0", name="neurons")
+    at.button_group(key="name").set_value([]).run()
+    assert "of 120 features" in data(at, "grid")["said"]
+
+
+def test_browse_as_a_table_sorted_by_a_column(opened: Opened) -> None:
+    at = opened("browse", view="table", sort="density", order="low first", least="1 image")
+    shown = data(at, "table")
+    assert shown["order"] == {"by": "density", "descending": False}
+    densities = [float(row["density"].removesuffix(" %")) for row in shown["rows"]]
+    assert len(densities) > 24
+    assert densities == sorted(densities)
+    assert {c["key"] for c in shown["columns"] if c["sort"]} >= {"id", "label", "ms", "active"}
+    assert all(row["sheet"] and row["key"] for row in shown["rows"])
+
+
+def test_browse_finds_labels_by_a_part_of_them(opened: Opened) -> None:
+    at = opened("browse", q="YELL", by="in labels", least="1 image")
+    assert {card["label"] for card in data(at, "grid")["cards"]} == {"yellow"}
+    assert "No feature passes" in said(opened("browse", q="no such%", by="in labels"))
+
+
+def test_browse_finds_what_is_like_an_image(opened: Opened, run: Path) -> None:
+    bundle = store.open_bundle(run)
+    ids, _ = bundle.embeddings("judge")
+    at = opened("browse", like=str(ids[3]), hook="vision.0", name="matryoshka", least="1 image")
+    cards = data(at, "grid")["cards"]
+    notes = [float(card["note"].removeprefix("nearness ")) for card in cards]
+    assert notes == sorted(notes, reverse=True)
+    assert notes[0] > notes[-1]
+    assert not [w for w in at.selectbox if w.key == "sort"], "the nearest come first"
+    assert "no val image 7" in " ".join(w.value for w in opened("browse", like="7").warning)
+
+
 def test_feature(opened: Opened) -> None:
     at = opened("feature", dictionary=SAE, feature="1")
     head, top = data(at, "featurebar"), data(at, "topimages")

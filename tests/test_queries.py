@@ -63,12 +63,12 @@ def test_holdings(db: duckdb.DuckDBPyConnection) -> None:
 def test_pages_hold_every_feature_once_in_order(
     db: duckdb.DuckDBPyConnection, sort: str, descending: bool
 ) -> None:
-    total = queries.count(db, SAE, EVERY)
+    total = queries.count(db, [SAE], EVERY)
     cards = [
         card
         for offset in range(0, total, 10)
         for card in queries.page(
-            db, SAE, EVERY, sort=sort, descending=descending, limit=10, offset=offset
+            db, [SAE], EVERY, sort=sort, descending=descending, limit=10, offset=offset
         )
     ]
     assert total == 48
@@ -93,32 +93,33 @@ def test_pages_hold_every_feature_once_in_order(
 def test_filters(
     db: duckdb.DuckDBPyConnection, chosen: Filter, passes: Callable[[records.Card], bool]
 ) -> None:
-    every = queries.page(db, SAE, EVERY, sort="feature_id", limit=200)
+    every = queries.page(db, [SAE], EVERY, sort="feature_id", limit=200)
     wanted = {c.feature_id for c in every if c.n_active > 0 and passes(c)}
-    found = queries.page(db, SAE, chosen, sort="feature_id", limit=200)
+    found = queries.page(db, [SAE], chosen, sort="feature_id", limit=200)
     assert {c.feature_id for c in found} == wanted
-    assert queries.count(db, SAE, chosen) == len(wanted) > 0
-    _, passed = queries.ms_histogram(db, SAE, chosen)
+    assert queries.count(db, [SAE], chosen) == len(wanted) > 0
+    passed, total = queries.ms_histogram(db, [SAE], chosen)
     assert sum(passed) == sum(c.ms is not None for c in found)
+    assert total == len(wanted)
 
 
 def test_what_is_asked_for_is_data_and_not_sql(db: duckdb.DuckDBPyConnection) -> None:
     evil = "x' OR 1=1 --"
-    assert queries.count(db, SAE, Filter(labels=(evil,))) == 0
-    assert queries.count(db, evil, EVERY) == 0
+    assert queries.count(db, [SAE], Filter(labels=(evil,))) == 0
+    assert queries.count(db, [evil], EVERY) == 0
     assert queries.feature(db, evil, 0) is None
     with pytest.raises(ValueError, match="name one of"):
-        queries.page(db, SAE, EVERY, sort="ms; DROP TABLE features")
+        queries.page(db, [SAE], EVERY, sort="ms; DROP TABLE features")
 
 
 def test_rows_are_bounded(db: duckdb.DuckDBPyConnection) -> None:
-    assert len(queries.page(db, SAE, EVERY, limit=10**9)) <= queries.MOST_ROWS
-    assert queries.page(db, SAE, EVERY, offset=10**9) == []
-    assert queries.page(db, SAE, EVERY, offset=-5)
+    assert len(queries.page(db, [SAE], EVERY, limit=10**9)) <= queries.MOST_ROWS
+    assert queries.page(db, [SAE], EVERY, offset=10**9) == []
+    assert queries.page(db, [SAE], EVERY, offset=-5)
 
 
 def test_feature_carries_top_images_and_histogram(db: duckdb.DuckDBPyConnection) -> None:
-    card = queries.page(db, SAE, Filter(), sort="density", limit=1)[0]
+    card = queries.page(db, [SAE], Filter(), sort="density", limit=1)[0]
     one = queries.feature(db, SAE, card.feature_id)
     assert one is not None
     assert [top.rank for top in one.top] == list(range(1, contract.TOP_K + 1))
@@ -243,8 +244,6 @@ def test_two_dictionaries_side_by_side(db: duckdb.DuckDBPyConnection) -> None:
         WHERE dictionary_id = ? AND other_id = ? AND rank = 1 ORDER BY correlation DESC""",
         [SAE, other],
     ).fetchall()
-    rows = queries.pairs(db, SAE, other, limit=5, offset=3)
-    assert [(p.feature_id, p.match, p.correlation, p.jaccard) for p in rows] == found[3:8]
     live = {
         i for (i,) in db.execute(
             "SELECT feature_id FROM features WHERE dictionary_id = ? AND n_active > 0", [SAE]
@@ -254,7 +253,7 @@ def test_two_dictionaries_side_by_side(db: duckdb.DuckDBPyConnection) -> None:
     said = queries.agreement(db, SAE, other, threshold=0.9)
     assert (said.live, said.matched) == (len(live), len(matched))
     assert said.mean == pytest.approx(sum(row[2] for row in found) / len(found))
-    alone = queries.unmatched(db, SAE, other, threshold=0.9, limit=200, offset=0)
+    alone = queries.unmatched(db, SAE, [other], threshold=0.9, limit=200, offset=0)
     assert set(alone) == live - matched
 
 
@@ -267,8 +266,8 @@ def test_artefacts_are_left_out(db: duckdb.DuckDBPyConnection) -> None:
     }  # fmt: skip
     assert flagged
     chosen = Filter(n_active=0, without=("dense", "on_cls"))
-    rest = queries.page(db, SAE, chosen, limit=200, examples=0)
-    every = queries.page(db, SAE, EVERY, limit=200, examples=0)
+    rest = queries.page(db, [SAE], chosen, limit=200, examples=0)
+    every = queries.page(db, [SAE], EVERY, limit=200, examples=0)
     assert {c.feature_id for c in rest} == {c.feature_id for c in every} - flagged
-    assert queries.count(db, SAE, chosen) == len(rest)
-    assert queries.count(db, SAE, Filter(n_active=0, without=("label",))) == len(every), "no column"
+    assert queries.count(db, [SAE], chosen) == len(rest)
+    assert queries.count(db, [SAE], Filter(n_active=0, without=("label",))) == len(every), "no column"

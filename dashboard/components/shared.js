@@ -38,3 +38,46 @@ function meter(value, text, help) {
   node.append(track, el("span", "num", text));
   return node;
 }
+
+// The features that the visitor has chosen, on whatever page, as "DICTIONARY:ID". The tab keeps
+// them; the tray shows them.
+const CHOSEN = "loupe-chosen";
+const MOST_CHOSEN = 200;
+const chosen = {
+  keys: () => JSON.parse(sessionStorage.getItem(CHOSEN) ?? "[]"),
+  set(keys) {
+    sessionStorage.setItem(CHOSEN, JSON.stringify(keys.slice(0, MOST_CHOSEN)));
+    window.dispatchEvent(new Event(CHOSEN));
+  },
+  put(some, on) {
+    const rest = chosen.keys().filter((key) => !some.includes(key));
+    chosen.set(on ? [...rest, ...some] : rest);
+  },
+};
+
+// A box that chooses the feature `key`; it follows what other boxes and the tray do.
+function chooser(key, name) {
+  const box = el("input", "choose");
+  box.type = "checkbox";
+  box.dataset.key = key;
+  box.checked = chosen.keys().includes(key);
+  box.title = "choose this feature";
+  box.setAttribute("aria-label", `choose ${name}`);
+  box.addEventListener("change", () => chosen.put([key], box.checked));
+  return box;
+}
+
+// Keeps the boxes below `root` as the tray has them, as long as `root` is in the page.
+function follow(root) {
+  if (root.follows) return;
+  root.follows = () => {
+    if (!root.isConnected) {
+      window.removeEventListener(CHOSEN, root.follows);
+      root.follows = null;
+      return;
+    }
+    const keys = new Set(chosen.keys());
+    for (const box of root.querySelectorAll("input.choose")) box.checked = keys.has(box.dataset.key);
+  };
+  window.addEventListener(CHOSEN, root.follows);
+}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dashboard.queries.rows import Connection, among, has, records
-from dashboard.records import Dictionary, Example, Holdings, Summary
+from dashboard.records import Dictionary, Encoder, Example, Holdings, Reconstruction, Summary
 
 FLAGS = ("dense", "on_cls", "on_high_norm", "duplicate")
 """Columns of `artefacts` that a list may leave out."""
@@ -44,6 +44,12 @@ def summaries(connection: Connection) -> list[Summary]:
     )
 
 
+def reconstruction(connection: Connection) -> list[Reconstruction]:
+    """How well each dictionary reconstructs, by kind of token."""
+    sql = "SELECT * FROM reconstruction ORDER BY dictionary_id, tokens DESC, token_type LIMIT 5000"
+    return records(connection, Reconstruction, sql)
+
+
 def holdings(connection: Connection) -> Holdings:
     """Images by split, skipped inputs and encoders, the default encoder first."""
     cursor = connection.cursor()
@@ -67,6 +73,20 @@ def labels(connection: Connection, *, limit: int = MOST_LABELS) -> list[str]:
     sql = """SELECT label FROM features WHERE label IS NOT NULL
         GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"""
     return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]
+
+
+def label_names(connection: Connection, *, limit: int = MOST_TAGS) -> list[str]:
+    """The names among the automatic labels, the commonest first."""
+    if not has(connection, "labels"):
+        return []
+    sql = "SELECT label FROM labels GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"
+    return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]
+
+
+def encoders(connection: Connection) -> list[Encoder]:
+    """The run's image encoders, the default one first."""
+    sql = "SELECT * FROM encoders ORDER BY is_default DESC, encoder LIMIT 100"
+    return records(connection, Encoder, sql)
 
 
 def flags(connection: Connection) -> list[str]:

@@ -3,18 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dashboard.queries.bundle import FLAGS
 from dashboard.queries.rows import CARD, MOST_ROWS, Connection, has, records
-from dashboard.records import Artefacts, Card, Feature, Filter, Sample, Score, Top
+from dashboard.records import Artefacts, AutoLabel, Card, Feature, Filter, Sample, Score, Top
 
-SORTS = ("ms", "density", "max", "mean", "label_score", "feature_id")
+SORTS = ("ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id")
 """Columns of `features` that a list may be sorted by."""
 MS_BINS = 40
+QUANTILES = (0.25, 0.5, 0.75, 0.95)
+"""Where the examples beyond the top come from (`sample_examples.kind`)."""
+MOST_AMONG = 20_000
+"""Features that a filter can name one by one."""
 
 
-def count(connection: Connection, dictionary_id: str, chosen: Filter) -> int:
-    """How many features of the dictionary pass the filter."""
-    where, values = _where(dictionary_id, chosen)
+def count(connection: Connection, dictionary_ids: Sequence[str], chosen: Filter) -> int:
+    """How many features of the dictionaries pass the filter."""
+    where, values = _where(dictionary_ids, chosen)
     sql = f"SELECT count(*) FROM features WHERE {where}"
     found: int = connection.cursor().execute(sql, values).fetchall()[0][0]
     return found
@@ -22,7 +29,7 @@ def count(connection: Connection, dictionary_id: str, chosen: Filter) -> int:
 
 def page(
     connection: Connection,
-    dictionary_id: str,
+    dictionary_ids: Sequence[str],
     chosen: Filter,
     *,
     sort: str = "ms",
@@ -33,48 +40,109 @@ def page(
 ) -> list[Card]:
     """One page of the features that pass the filter, each with its first `examples` top images.
 
-    Features without a value in the column sorted by come last; equal ones by feature id.
+    Features without a value in the column sorted by come last; equal ones by dictionary and id.
 
     Raises:
         ValueError: `sort` is not one of SORTS.
     """
     if sort not in SORTS:
         raise ValueError(f"sort by {sort!r}: name one of {', '.join(SORTS)}")
-    where, values = _where(dictionary_id, chosen)
-    order = f"{sort} {'DESC' if descending else 'ASC'} NULLS LAST, feature_id"
+    where, values = _where(dictionary_ids, chosen)
+    order = f'"{sort}" {"DESC" if descending else "ASC"} NULLS LAST, dictionary_id, feature_id'
     # The ids first, from the narrow table: sorting must not carry the top examples along.
-    return records(
-        connection,
-        Card,
-        f"""WITH wanted AS (
-            SELECT feature_id FROM features WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?
-        )
-        SELECT {CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
-        FROM cards WHERE dictionary_id = ? AND feature_id IN (SELECT feature_id FROM wanted)
-        ORDER BY {order}""",
-        [*values, min(limit, MOST_ROWS), max(offset, 0), examples, dictionary_id],
-    )
-
-
-def ms_histogram(
-    connection: Connection, dictionary_id: str, chosen: Filter
-) -> tuple[list[int], list[int]]:
-    """Features per MS bin (MS_BINS of them over 0 to 1): of the dictionary, and of the filter."""
-    where, values = _where(dictionary_id, chosen)
-    rows = (
+    keys = (
         connection.cursor()
         .execute(
-            f"""SELECT least(greatest(floor(ms * {MS_BINS}), 0), {MS_BINS - 1})::INTEGER AS bin,
-            count(*), count(*) FILTER (WHERE {where})
-            FROM features WHERE dictionary_id = ? AND ms IS NOT NULL GROUP BY bin""",
-            [*values, dictionary_id],
+            f"""SELECT dictionary_id, feature_id FROM features WHERE {where}
+            ORDER BY {order} LIMIT ? OFFSET ?""",
+            [*values, min(limit, MOST_ROWS), max(offset, 0)],
         )
         .fetchall()
     )
-    every, passed = [0] * MS_BINS, [0] * MS_BINS
-    for place, total, kept in rows:
-        every[place], passed[place] = total, kept
-    return every, passed
+    return cards_at(connection, keys, examples=examples)
+
+
+def named(
+    connection: Connection, dictionary_ids: Sequence[str], names: Sequence[str]
+) -> list[tuple[str, int]]:
+    """The features that carry one of these names among their automatic labels."""
+    if not names or not has(connection, "labels"):
+        return []
+    sql = f"""SELECT DISTINCT dictionary_id, feature_id FROM labels
+        WHERE dictionary_id IN ({", ".join("?" * len(dictionary_ids))})
+        AND label IN ({", ".join("?" * len(names))}) LIMIT {MOST_AMONG}"""
+    return connection.cursor().execute(sql, [*dictionary_ids, *names]).fetchall()
+
+
+def passing(connection: Connection, dictionary_id: str, chosen: Filter) -> NDArray[np.int64]:
+    """The ids of all features of one dictionary that pass the filter, rising."""
+    where, values = _where([dictionary_id], chosen)
+    sql = f"SELECT feature_id FROM features WHERE {where} ORDER BY feature_id"
+    found = connection.cursor().execute(sql, values).fetchnumpy()["feature_id"]
+    return np.asarray(found, np.int64)
+
+
+def top_ids(connection: Connection, dictionary_id: str) -> NDArray[np.int64]:
+    """[n, 3]: feature, rank and example of the dictionary's top images, in that order."""
+    found = (
+        connection.cursor()
+        .execute(
+            """SELECT feature_id, "rank", example_id FROM top_examples
+            WHERE dictionary_id = ? AND modality = 'image'""",
+            [dictionary_id],
+        )
+        .fetchnumpy()
+    )
+    return np.stack([np.asarray(column, np.int64) for column in found.values()], 1)
+
+
+def ms_histogram(
+    connection: Connection, dictionary_ids: Sequence[str], chosen: Filter
+) -> tuple[list[int], int]:
+    """(features per MS bin, all of them) among those that pass the filter; MS_BINS bins from 0 to
+    1, the scores below 0 in the first."""
+    where, values = _where(dictionary_ids, chosen)
+    rows = (
+        connection.cursor()
+        .execute(
+            f"""SELECT CASE WHEN ms IS NOT NULL THEN
+                least(greatest(floor(ms * {MS_BINS}), 0), {MS_BINS - 1})::INTEGER END AS bin,
+            count(*) FROM features WHERE {where} GROUP BY bin""",
+            values,
+        )
+        .fetchall()
+    )
+    counts = [0] * MS_BINS
+    for place, passed in rows:
+        if place is not None:
+            counts[place] = passed
+    return counts, sum(passed for _, passed in rows)
+
+
+def cards_at(
+    connection: Connection, keys: Sequence[tuple[str, int]], *, examples: int
+) -> list[Card]:
+    """The cards of these features (dictionary, feature id) in their order; unknown ones are left
+    out, and so are those beyond MOST_ROWS."""
+    wanted: dict[str, list[int]] = {}
+    for dictionary_id, feature_id in keys[:MOST_ROWS]:
+        wanted.setdefault(dictionary_id, []).append(int(feature_id))
+    if not wanted:
+        return []
+    marks = " OR ".join(
+        f"(dictionary_id = ? AND feature_id IN ({', '.join('?' * len(ids))}))"
+        for ids in wanted.values()
+    )
+    values = [value for name, ids in wanted.items() for value in (name, *ids)]
+    found = records(
+        connection,
+        Card,
+        f"""SELECT {CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
+        FROM cards WHERE {marks}""",
+        [examples, *values],
+    )
+    by_key = {(card.dictionary_id, card.feature_id): card for card in found}
+    return [by_key[key] for key in keys[:MOST_ROWS] if key in by_key]
 
 
 def cards_of(
@@ -123,6 +191,30 @@ def scores(connection: Connection, dictionary_id: str, feature_id: int) -> list[
     )
 
 
+def auto_labels(connection: Connection, dictionary_id: str, feature_id: int) -> list[AutoLabel]:
+    """What the pipeline calls the feature, kind by kind; nothing in older bundles."""
+    if not has(connection, "labels"):
+        return []
+    return records(
+        connection,
+        AutoLabel,
+        """SELECT * FROM labels WHERE dictionary_id = ? AND feature_id = ?
+        ORDER BY kind, "rank" LIMIT 100""",
+        [dictionary_id, feature_id],
+    )
+
+
+def quantiles(
+    connection: Connection, dictionary_id: str, feature_id: int
+) -> list[tuple[float, float]]:
+    """(share, activation) at the QUANTILES of an SAE feature's activations above 0."""
+    shares = ", ".join(map(str, QUANTILES))
+    sql = f"""SELECT quantile_cont(activation, [{shares}]) FROM activations
+        WHERE dictionary_id = ? AND modality = 'image' AND feature_id = ?"""
+    ((found,),) = connection.cursor().execute(sql, [dictionary_id, feature_id]).fetchall()
+    return list(zip(QUANTILES, found or (), strict=False))
+
+
 def artefacts(connection: Connection, dictionary_id: str, feature_id: int) -> Artefacts | None:
     """What makes the feature look like an artefact; None for neurons and in older bundles."""
     if not has(connection, "artefacts"):
@@ -150,23 +242,42 @@ def samples(connection: Connection, dictionary_id: str, feature_id: int) -> list
     )
 
 
-def _where(dictionary_id: str, chosen: Filter) -> tuple[str, list[Any]]:
+def _where(dictionary_ids: Sequence[str], chosen: Filter) -> tuple[str, list[Any]]:
     """The filter as a condition on `features` and its parameters."""
-    terms = ["dictionary_id = ?"]
-    parameters: list[Any] = [dictionary_id]
+    terms = [f"dictionary_id IN ({', '.join('?' * len(dictionary_ids)) or 'NULL'})"]
+    parameters: list[Any] = [*dictionary_ids]
     for column, (low, high) in {"ms": chosen.ms, "density": chosen.density}.items():
         for sign, bound in ((">=", low), ("<=", high)):
             if bound is not None:
                 terms.append(f"{column} {sign} ?")
                 parameters.append(bound)
-    if chosen.labels:
-        terms.append(f"label IN ({', '.join('?' * len(chosen.labels))})")
-        parameters += chosen.labels
+    for column, among in {"label": chosen.labels, '"group"': chosen.groups}.items():
+        if among is not None:
+            terms.append(f"{column} IN ({', '.join('?' * len(among)) or 'NULL'})")
+            parameters += among
+    if chosen.named is not None:
+        names, keys = chosen.named
+        terms.append(
+            f"""(label IN ({", ".join("?" * len(names)) or "NULL"}) OR (dictionary_id, feature_id)
+            IN (SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])))"""
+        )
+        parameters += [*names, *_columns(keys)]
     if flags := [name for name in FLAGS if name in chosen.without]:
-        up = f"dictionary_id = ? AND ({' OR '.join(flags)})"
-        terms.append(f"feature_id NOT IN (SELECT feature_id FROM artefacts WHERE {up})")
-        parameters.append(dictionary_id)
+        terms.append(
+            f"""NOT EXISTS (SELECT 1 FROM artefacts a WHERE ({" OR ".join(flags)})
+            AND a.dictionary_id = features.dictionary_id AND a.feature_id = features.feature_id)"""
+        )
+    if chosen.among is not None:
+        terms.append(
+            """(dictionary_id, feature_id) IN (SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[]))"""
+        )
+        parameters += _columns(chosen.among)
     if chosen.n_active > 0:
         terms.append("n_active >= ?")
         parameters.append(chosen.n_active)
     return " AND ".join(terms), parameters
+
+
+def _columns(keys: Sequence[tuple[str, int]]) -> list[Any]:
+    kept = keys[:MOST_AMONG]
+    return [[name for name, _ in kept], [number for _, number in kept]]

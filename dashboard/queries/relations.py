@@ -1,12 +1,10 @@
-"""How features stand to each other: neighbours, matches, places on maps."""
+"""How features stand to each other: neighbours and matches."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from dashboard.queries.rows import CARD, MOST_ROWS, Connection, has, records
-from dashboard.records import Agreement, Card, Pair, Points, Related
+from dashboard.queries.rows import CARD, Connection, has, records
+from dashboard.records import Card, Related
 
 
 def neighbors(
@@ -33,78 +31,6 @@ def matches(
         [dictionary_id, feature_id],
         examples=examples,
     )
-
-
-def has_matches(connection: Connection) -> bool:
-    """Whether the bundle says which features of its dictionaries match."""
-    return has(connection, "matches")
-
-
-def agreement(
-    connection: Connection, dictionary_id: str, other_id: str, *, threshold: float
-) -> Agreement:
-    """How far the features of one dictionary are found again in another."""
-    sql = """SELECT (SELECT count(*) FROM features WHERE dictionary_id = ? AND n_active > 0),
-            count(*) FILTER (correlation >= ?), avg(correlation)
-        FROM matches WHERE dictionary_id = ? AND other_id = ? AND rank = 1"""
-    values = [dictionary_id, threshold, dictionary_id, other_id]
-    return Agreement(*connection.cursor().execute(sql, values).fetchall()[0])
-
-
-def pairs(
-    connection: Connection, dictionary_id: str, other_id: str, *, limit: int, offset: int
-) -> list[Pair]:
-    """Features with their best match, the best correlated first."""
-    return records(
-        connection,
-        Pair,
-        """SELECT * FROM matches WHERE dictionary_id = ? AND other_id = ? AND rank = 1
-        ORDER BY correlation DESC, feature_id LIMIT ? OFFSET ?""",
-        [dictionary_id, other_id, min(limit, MOST_ROWS), max(offset, 0)],
-    )
-
-
-def unmatched(
-    connection: Connection,
-    dictionary_id: str,
-    other_id: str,
-    *,
-    threshold: float,
-    limit: int,
-    offset: int,
-) -> list[int]:
-    """Live features without a match of at least `threshold`, the most monosemantic first."""
-    sql = """SELECT feature_id FROM features f WHERE dictionary_id = ? AND n_active > 0
-        AND feature_id NOT IN (
-            SELECT feature_id FROM matches
-            WHERE dictionary_id = ? AND other_id = ? AND rank = 1 AND correlation >= ?)
-        ORDER BY ms DESC NULLS LAST, feature_id LIMIT ? OFFSET ?"""
-    values = [dictionary_id, dictionary_id, other_id, threshold, min(limit, MOST_ROWS), offset]
-    return [row[0] for row in connection.cursor().execute(sql, values).fetchall()]
-
-
-def mapped(connection: Connection) -> list[str]:
-    """The dictionaries that have a map of their own."""
-    if not has(connection, "maps"):
-        return []
-    sql = "SELECT DISTINCT dictionary_id FROM maps WHERE basis = 'decoder' ORDER BY 1 LIMIT 1000"
-    return [row[0] for row in connection.cursor().execute(sql).fetchall()]
-
-
-def points(connection: Connection, dictionary_id: str) -> Points:
-    """Every feature's place on the dictionary's map."""
-    found = (
-        connection.cursor()
-        .execute(
-            """SELECT m.feature_id, m.x, m.y, f.ms, f.density, f.max, f."group"
-            FROM maps m JOIN features f USING (dictionary_id, feature_id)
-            WHERE m.basis = 'decoder' AND m.dictionary_id = ? ORDER BY m.feature_id""",
-            [dictionary_id],
-        )
-        .fetchnumpy()
-    )
-    whole = found.pop("feature_id").astype(np.int32)
-    return Points(whole, *(np.ma.filled(a.astype(np.float32), np.nan) for a in found.values()))
 
 
 def _related(

@@ -1,102 +1,101 @@
-"""Browse: the features of one dictionary as cards, filtered, sorted and paged."""
+"""Browse: features of any number of dictionaries as cards or rows: searched, filtered, sorted."""
 
 import streamlit as st
 
-from dashboard import connection, queries, records, state, widgets, words
+from dashboard import connection, filters, queries, records, search, state, widgets, words
 from dashboard.components.grid import grid
+from dashboard.components.table import table
 
-PER_PAGE, TILES, TILE = 24, (4, 2), 96
-SORTS = {
-    "ms": "MS", "density": "density", "max": "max activation", "mean": "mean activation",
-    "label_score": "label score", "feature_id": "feature id",
-}  # fmt: skip
-LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
-DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
-
-
-def choose_filter(labels: list[str], flags: list[str]) -> records.Filter:
-    """The filters; an end of a range that is not moved lets all pass."""
-    low, high = st.slider(
-        "MS",
-        0.0,
-        1.0,
-        (0.0, 1.0),
-        0.01,
-        key="ms",
-        bind="query-params",
-        help=words.MS,
+PER_PAGE, TILES, TILE = {"cards": 24, "table": 50}, (4, 2), 96
+STRIP = (6, 1)
+COLUMNS = [
+    {"key": key, "title": title, "kind": kind, "sort": filters.SORTS.get(sort), "help": about}
+    for key, title, kind, sort, about in (
+        ("id", "feature", "link", "feature_id", words.FEATURE),
+        ("label", "label", "text", "label", words.LABEL),
+        ("ms", "MS", "meter", "ms", words.MS),
+        ("density", "density", "number", "density", words.DENSITY),
+        ("active", "active on", "number", "n_active", words.ACTIVE),
+        ("max", "max", "number", "max", words.MAX),
+        ("mean", "mean", "number", "mean", words.MEAN),
+        ("score", "label score", "number", "label_score", words.LABEL),
+        ("note", "", "number", "", ""),
     )
-    thin, dense = st.select_slider(
-        "Density", DENSITIES, (0.0, 1.0), format_func=widgets.percent, key="density",
-        bind="query-params", help=words.DENSITY,
-    )  # fmt: skip
-    chosen = []
-    if labels:
-        chosen = st.multiselect(
-            "Label", labels, key="label", bind="query-params", placeholder="any",
-            help=words.LABEL,
-        )  # fmt: skip
-    least = st.select_slider(
-        "Active on at least", LEAST, TILES[0] * TILES[1], format_func=widgets.images, key="least",
-        bind="query-params", help=words.LEAST,
-    )  # fmt: skip
-    without = []
-    if flags:
-        without = st.multiselect(
-            "Leave out", flags, format_func=lambda flag: words.FLAG_NAMES[flag], key="without",
-            bind="query-params", placeholder="nothing", help=words.WITHOUT,
-        )  # fmt: skip
-    return records.Filter(
-        ms=(low if low > 0 else None, high if high < 1 else None),
-        density=(thin if thin > 0 else None, dense if dense < 1 else None),
-        labels=tuple(chosen),
-        n_active=least,
-        without=tuple(without),
-    )
+]
 
 
-def choose_order() -> tuple[str, bool]:
-    """The column to sort by, and whether from high to low."""
-    sort = st.selectbox(
-        "Sort by", list(SORTS), format_func=SORTS.__getitem__, key="sort", bind="query-params",
-    )  # fmt: skip
-    order = st.segmented_control(
-        "Order", ["high", "low"], default="high", format_func="{} first".format,
-        key="order", bind="query-params", required=True,
-        label_visibility="collapsed",
-    )  # fmt: skip
-    return sort, order == "high"
+def found(
+    chosen: records.Filter, near: search.Query | None, *, page: int, size: int, by: str, down: bool
+) -> tuple[list[records.Card], dict[str, str]]:
+    """The cards of the page, and what is noted on each by its key."""
+    ids = [d.dictionary_id for d in here]
+    window = {"limit": size, "offset": (page - 1) * size}
+    tiles = TILES[0] * TILES[1]
+    if near is None:
+        cards = queries.page(
+            run.connection, ids, chosen, sort=by, descending=down, examples=tiles, **window
+        )
+        return cards, {}
+    best = search.nearest(run, here, chosen, near, **window)
+    cards = queries.cards_at(run.connection, [(d, f) for d, f, _ in best], examples=tiles)
+    return cards, {
+        state.feature_key(d, f): f"nearness {widgets.number(score)}" for d, f, score in best
+    }
+
+
+def as_cards(cards: list[records.Card], notes: dict[str, str], said: str) -> None:
+    """The gallery."""
+    sheets = run.contact(cards, tiles=TILES, tile=TILE)
+    shown = [widgets.card(c, by_id[c.dictionary_id], s) for c, s in zip(cards, sheets, strict=True)]
+    for one in shown:
+        one["note"] = notes.get(one["key"])
+    grid(shown, tiles=TILES, said=said, key="cards", page=page, pages=pages, of=of)
+
+
+def as_table(cards: list[records.Card], notes: dict[str, str], said: str) -> None:
+    """The same as rows, sorted by a press on a column's head."""
+    sheets = run.contact(cards, tiles=STRIP, tile=48)
+    rows = [
+        widgets.row(c, by_id[c.dictionary_id], s)
+        | {"note": notes.get(state.feature_key(c.dictionary_id, c.feature_id), "")}
+        for c, s in zip(cards, sheets, strict=True)
+    ]
+    columns = [c for c in COLUMNS if c["key"] != "note" or notes]
+    order = None if notes else {"by": filters.SORTS[sort], "descending": descending}
+    table(columns, rows, order=order, said=said, key="rows", page=page, pages=pages, of=of)
 
 
 run = connection.current()
-dictionary = widgets.choose_dictionary(connection.dictionaries(run.connection, run.key))
+every = connection.dictionaries(run.connection, run.key)
+here = filters.dictionaries(every)
+by_id = {d.dictionary_id: d for d in here}
 panel, gallery = widgets.panelled("browse", "Filter and sort")
+with gallery:
+    text, near, view = search.bar(run)
 with panel:
     spark = st.container()
-    chosen = choose_filter(queries.labels(run.connection), queries.flags(run.connection))
-    sort, descending = choose_order()
-total = queries.count(run.connection, dictionary.dictionary_id, chosen)
-every, passed = queries.ms_histogram(run.connection, dictionary.dictionary_id, chosen)
+    chosen = filters.features(run, here, search=text)
+    if near is None:
+        sort, descending = filters.order()
+    else:
+        sort, descending = "nearness", True
+        st.caption("The nearest first.")
+ids = [d.dictionary_id for d in here]
+passed, total = queries.ms_histogram(run.connection, ids, chosen)
 with spark:
-    widgets.sparkline(every, passed, name="features by MS, from 0 to 1")
-pages = max(1, -(-total // PER_PAGE))
-of = state.name_of(dictionary.dictionary_id, chosen, sort, descending)
+    everything = connection.ms_histogram(run.connection, run.key, tuple(ids))
+    widgets.sparkline(everything, passed, name="features by MS, from 0 to 1")
+size = PER_PAGE[view]
+pages = max(1, -(-total // size))
+of = state.name_of(ids, chosen, sort, descending, view, near and near.name)
 page = min(state.asked_page(of), pages)
-cards = queries.page(
-    run.connection, dictionary.dictionary_id, chosen, sort=sort, descending=descending,
-    limit=PER_PAGE, offset=(page - 1) * PER_PAGE, examples=TILES[0] * TILES[1],
-)  # fmt: skip
 with gallery:
+    cards, notes = found(chosen, near, page=page, size=size, by=sort, down=descending)
     if cards:
-        wanted = {(run.key, c.dictionary_id, c.feature_id, TILE): c.examples for c in cards}
-        sheets = run.sheets.get(
-            wanted, lambda ids: queries.pictures(run.connection, ids), tiles=TILES
-        )
-        shown = [widgets.card(c, dictionary, s) for c, s in zip(cards, sheets, strict=True)]
-        said = f"{total:,} of {dictionary.d_sae:,} features"
-        grid(shown, tiles=TILES, said=said, page=page, pages=pages, of=of, key="cards")
+        said = f"{total:,} of {sum(d.d_sae for d in here):,} features"
+        (as_cards if view == "cards" else as_table)(cards, notes, said)
     else:
         widgets.empty(
-            "No feature passes these filters. Widen MS or density, ask for fewer images, or take "
-            "labels out."
+            "No feature passes these filters. Widen MS or density, ask for fewer images, take "
+            "labels out, or search for other words."
         )

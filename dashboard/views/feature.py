@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts, connection, palette, queries, records, state, widgets, words
+from dashboard import charts, connection, palette, queries, records, remarks, state, widgets, words
 from dashboard.components.bars import bars
 from dashboard.components.featurebar import featurebar
 from dashboard.components.grid import grid
@@ -16,7 +16,7 @@ def first(run: connection.Run, every: list[records.Dictionary]) -> tuple[records
     """The most monosemantic feature, where the address names none, among those not too rare."""
     best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
     common = records.Filter(n_active=16)
-    cards = queries.page(run.connection, best.dictionary_id, common, limit=1, examples=0)
+    cards = queries.page(run.connection, [best.dictionary_id], common, limit=1, examples=0)
     return best, cards[0].feature_id if cards else 0
 
 
@@ -38,6 +38,13 @@ def choose(run: connection.Run, every: list[records.Dictionary]) -> tuple[record
     return found, feature_id
 
 
+def quantiles(dictionary: records.Dictionary, one: records.Feature) -> list[tuple[float, float]]:
+    """Where the examples beyond the top come from; of neurons only the top is in the tables."""
+    if dictionary.basis != "sae":
+        return []
+    return queries.quantiles(run.connection, one.card.dictionary_id, one.card.feature_id)
+
+
 def show(run: connection.Run, dictionary: records.Dictionary, one: records.Feature) -> None:
     """Top images first, then what explains them."""
     ids = [top.example_id for top in one.top]
@@ -53,9 +60,11 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
     with left:
         widgets.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
+        marks = quantiles(dictionary, one)
         st.altair_chart(
-            charts.histogram(one.edges, one.counts, accent=accent), width="stretch", height=230,
-            alt="Histogram of the activations that are above 0.",
+            charts.histogram(one.edges, one.counts, accent=accent, marks=marks),
+            width="stretch", height=230,
+            alt="Histogram of the activations that are above 0, with their quantiles.",
         )  # fmt: skip
     with middle:
         rows = widgets.score_bars(
@@ -63,6 +72,10 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
         )
         bars(rows, title="MS by encoder", help=f"{words.MS} {words.CONTROLS}",
              empty="no encoder has scored it", key="scores")  # fmt: skip
+        names = queries.auto_labels(run.connection, one.card.dictionary_id, one.card.feature_id)
+        if names:
+            bars(widgets.name_bars(names), title="Names found for it", help=words.NAMES,
+                 empty="", key="names")  # fmt: skip
     with right:
         rows = widgets.tag_bars(list(known.values()), connection.tag_rates(run.connection, run.key))
         bars(rows, title="Tags of the top images", help=words.LABEL,
@@ -129,6 +142,7 @@ if feature is None:
     widgets.empty(f"{dictionary.short} #{feature_id} is not in this bundle. Choose one in Browse.")
     st.stop()
 featurebar(widgets.feature_head(feature.card, dictionary), key="head")
+remarks.bar(run, dictionary, feature_id)
 widgets.flags(queries.artefacts(run.connection, dictionary.dictionary_id, feature_id))
 if feature.top:
     show(run, dictionary, feature)

@@ -3,35 +3,44 @@
 import numpy as np
 import streamlit as st
 
-from dashboard import connection, queries, records, state, widgets, words
+from dashboard import connection, planes, queries, records, state, widgets, words
 from dashboard.components.grid import grid
-from dashboard.components.map import Colours, Panel, map_view, ramp
+from dashboard.components.map import map_view
 
-TILES, TILE, MOST_PANELS, MOST_CARDS = (4, 2), 96, 4, 24
-COLOURS = {
-    "ms": ("MS", words.MS), "density": ("density", words.DENSITY), "max": ("max", words.MAX),
-    "group": ("level", words.LEVEL),
-}  # fmt: skip
+TILES, TILE, PER_PAGE = (4, 2), 96, 24
+MOST_MAPS, MOST_IN_PLANE, MOST_POINTS = 4, 24, 262_144
+LAYOUTS = {"own": "own maps", "one": "one plane"}
 
 
-def choose(every: list[records.Dictionary]) -> list[records.Dictionary]:
+def choose_own(every: list[records.Dictionary]) -> list[records.Dictionary]:
     """Up to four dictionaries; at first that of the highest mean MS."""
-    by_name = {d.short: d for d in every}
     best = max(every, key=lambda d: d.ms or -1.0)
+    return choose(every, [best], key="maps", most=MOST_MAPS, help=words.OWN_MAPS)
+
+
+def choose_shared(every: list[records.Dictionary]) -> list[records.Dictionary]:
+    """Dictionaries of the one plane; at first all that keep it quick."""
+    total = np.cumsum([d.d_sae for d in every])
+    first = [d for d, t in zip(every, total, strict=True) if t <= MOST_POINTS] or every[:1]
+    return choose(
+        every, first[:MOST_IN_PLANE], key="plane", most=MOST_IN_PLANE, help=words.ONE_PLANE
+    )
+
+
+def choose(
+    every: list[records.Dictionary],
+    first: list[records.Dictionary],
+    *,
+    key: str,
+    most: int,
+    help: str,
+) -> list[records.Dictionary]:
+    """Some of the dictionaries, in their order of depth."""
     names = st.multiselect(
-        "Dictionaries", list(by_name), default=[best.short], key="maps", bind="query-params",
-        max_selections=MOST_PANELS, help="A map each, side by side; a selection shows in all.",
-        placeholder="choose one",
+        "Dictionaries", [d.short for d in every], default=[d.short for d in first], key=key,
+        bind="query-params", max_selections=most, help=help, placeholder="choose one",
     )  # fmt: skip
-    return [by_name[name] for name in names]
-
-
-def colours(points: list[records.Points], by: str) -> Colours:
-    """What the points are coloured by."""
-    title, about = COLOURS[by]
-    values = [getattr(each, by) + (by == "group") for each in points]
-    text = {"density": widgets.percent, "group": "{:.0f}".format}.get(by, widgets.number)
-    return ramp(values, title=title, help=about, log=by == "density", text=text)
+    return [d for d in every if d.short in names]
 
 
 def describe(dictionary_id: str, feature_id: int) -> dict[str, object]:
@@ -40,55 +49,85 @@ def describe(dictionary_id: str, feature_id: int) -> dict[str, object]:
     if not found:
         return {"title": f"#{feature_id}", "lines": []}
     one = found[0]
-    key = (run.key, dictionary_id, feature_id, TILE)
-    fetch = lambda ids: queries.pictures(run.connection, ids)  # noqa: E731
-    sheet = run.sheets.get({key: one.examples}, fetch, tiles=TILES)[0]
     lines = [f"MS {widgets.number(one.ms)}, density {widgets.percent(one.density)}"]
-    return {"title": f"#{feature_id} {one.label or ''}", "lines": lines, "src": sheet}
+    if len(chosen) > 1:
+        lines.insert(0, by_id[dictionary_id].short)
+    title = f"#{feature_id} {one.label or ''}"
+    return {"title": title, "lines": lines, "src": run.contact(found, tiles=TILES, tile=TILE)[0]}
 
 
-def panel(dictionary: records.Dictionary, at: records.Points) -> Panel:
-    href = state.to_feature(dictionary.dictionary_id, 0).removesuffix("0") + "{feature}"
-    return Panel(
-        dictionary.short, (dictionary.dictionary_id,), at.x, at.y, features=at.feature_id,
-        hrefs=(href,),
-    )  # fmt: skip
+def show(keys: list[tuple[str, int]], said: str) -> None:
+    """The cards of these features, page by page."""
+    of = state.name_of(keys)
+    pages = max(1, -(-len(keys) // PER_PAGE))
+    page = min(state.asked_page(of), pages)
+    here = keys[(page - 1) * PER_PAGE : page * PER_PAGE]
+    cards = queries.cards_at(run.connection, here, examples=TILES[0] * TILES[1])
+    sheets = run.contact(cards, tiles=TILES, tile=TILE)
+    made = [widgets.card(c, by_id[c.dictionary_id], s) for c, s in zip(cards, sheets, strict=True)]
+    grid(made, tiles=TILES, said=said, page=page, pages=pages, of=of, key="chosen")
+
+
+def best_first(plane: planes.Plane, rows: np.ndarray) -> list[tuple[str, int]]:
+    """Features in these rows of a plane, the most monosemantic first."""
+    order = np.argsort(-np.nan_to_num(plane.points.ms[rows], nan=-1.0), kind="stable")
+    return [plane.key(row) for row in rows[order]]
 
 
 run = connection.current()
-mapped = set(queries.mapped(run.connection))
-every = [d for d in connection.dictionaries(run.connection, run.key) if d.dictionary_id in mapped]
-if not every:
+dictionaries = connection.dictionaries(run.connection, run.key)
+by_id = {d.dictionary_id: d for d in dictionaries}
+bases = {
+    layout: [d for d in dictionaries if d.dictionary_id in mapped]
+    for layout, basis in (("own", "decoder"), ("one", "activations"))
+    if (mapped := set(queries.mapped(run.connection, basis=basis)))
+}
+if not bases:
     widgets.empty(
         "This bundle has no maps: it was made before there were any, or with maps = false under "
         "[relations]. Run the pipeline again."
     )
     st.stop()
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-    chosen = choose(every)
-    by = st.segmented_control(
-        "Colour", list(COLOURS), default="ms", format_func=lambda name: COLOURS[name][0],
-        key="colour", bind="query-params", required=True, help="What colours the points.",
-    )  # fmt: skip
+    layout = next(iter(bases))
+    if len(bases) > 1:
+        layout = st.segmented_control(
+            "Maps", list(bases), default=layout, format_func=LAYOUTS.__getitem__, key="layout",
+            bind="query-params", required=True, help=words.LAYOUT,
+        )  # fmt: skip
+    chosen = (choose_own if layout == "own" else choose_shared)(bases[layout])
 if not chosen:
     widgets.empty("Choose a dictionary to see its map.")
     st.stop()
-points = [queries.points(run.connection, d.dictionary_id) for d in chosen]
+drawn = planes.own(run, chosen) if layout == "own" else [planes.shared(run, chosen)]
+offered = planes.colourings(drawn)
+with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    first = next(name for name in ("dictionary", "layer", "ms", "density") if name in offered)
+    by = st.segmented_control(
+        "Colour", list(offered), default=first if layout == "one" else "ms", key=f"colour_{layout}",
+        format_func=offered.__getitem__, bind="query-params", required=True,
+        help="What colours the points.",
+    )  # fmt: skip
+    text = st.text_input(
+        "Find", key="find", bind="query-params", max_chars=100, placeholder="number or label",
+        help="Highlights features by their number, or by part of their label.", width=220,
+    ).strip()  # fmt: skip
+hits = planes.find(run, drawn, text) if text else None
 answer = map_view(
-    [panel(d, p) for d, p in zip(chosen, points, strict=True)], colours(points, by),
-    describe=describe, tiles=TILES, key="map",
+    planes.panels(run, drawn), planes.coloured(drawn, by, dictionaries), describe=describe,
+    found=hits, tiles=TILES, key="map",
 )  # fmt: skip
-if answer.selected is None:
-    st.caption("Hover to see a feature, click to open it, draw a lasso around several for cards.")
+if answer.selected is not None:
+    plane = drawn[answer.selected.panel]
+    keys = best_first(plane, answer.selected.rows)
+    show(keys, f"{len(keys):,} features selected")
+elif hits is not None:
+    keys = [key for plane, rows in zip(drawn, hits, strict=True) for key in best_first(plane, rows)]
+    if keys:
+        show(keys, f"{len(keys):,} features found")
+    else:
+        widgets.empty("Nothing on the map has this number or label. Try part of a word.")
 else:
-    of = chosen[answer.selected.panel]
-    ids = points[answer.selected.panel].feature_id[answer.selected.rows]
-    cards = queries.cards_of(run.connection, of.dictionary_id, ids.tolist(), examples=8)
-    shown = cards[:MOST_CARDS]
-    wanted = {(run.key, c.dictionary_id, c.feature_id, TILE): c.examples for c in shown}
-    sheets = run.sheets.get(wanted, lambda i: queries.pictures(run.connection, i), tiles=TILES)
-    made = [widgets.card(c, of, s) for c, s in zip(shown, sheets, strict=True)]
-    said = f"{np.size(ids):,} features selected"
-    if len(ids) > len(shown):
-        said += f", {len(shown)} of them here"
-    grid(made, tiles=TILES, said=said, page=1, pages=1, of="", key="chosen")
+    st.caption(
+        "Hover to see a feature, click to open it, draw a lasso around several for their cards."
+    )

@@ -3,14 +3,9 @@
 import streamlit as st
 
 from dashboard import charts, connection, queries, records, state, widgets, words
+from dashboard.components.guide import guide
 from dashboard.components.table import table
 
-ABOUT = (
-    "A feature is one direction in a model's activations: a number that is high for some images "
-    "and zero or low for the rest. Its monosemanticity score (MS) says how alike the images are "
-    "that activate it, by the judgement of an independent image encoder. Choose a dictionary below "
-    "to browse its features, the most monosemantic first."
-)
 COLUMNS = [
     {"key": "short", "title": "dictionary", "kind": "link", "help": "Opens it in Browse."},
     {"key": "features", "title": "features", "kind": "number", "help": words.FEATURE},
@@ -22,6 +17,20 @@ COLUMNS = [
      "help": "Mean MS above that of the raw neurons at the same hook point."},
     {"key": "control", "title": "control", "kind": "number", "help": words.CONTROLS},
 ]  # fmt: skip
+MADE = [
+    {"key": "short", "title": "dictionary", "kind": "link", "help": "Opens it in Browse."},
+    {"key": "architecture", "title": "architecture", "kind": "text", "help": words.ARCHITECTURE},
+    {"key": "shape", "title": "d_in → d_sae", "kind": "number", "help": words.SHAPE},
+    {"key": "reads", "title": "reads", "kind": "text", "help": words.READS},
+    {"key": "seen", "title": "trained on", "kind": "number", "help": words.SEEN},
+    {"key": "kind", "title": "tokens", "kind": "text", "help": words.TOKEN_KINDS},
+    {"key": "measured", "title": "measured on", "kind": "number", "help": "Tokens of val images."},
+    {"key": "l0", "title": "l0", "kind": "number", "help": words.L0},
+    {"key": "fvu", "title": "fvu", "kind": "number", "help": words.FVU},
+    {"key": "cosine", "title": "cosine", "kind": "number", "help": words.COSINE},
+    {"key": "source", "title": "source", "kind": "text", "help": "Where its weights come from."},
+]  # fmt: skip
+TILES, TILE = (4, 2), 96
 
 
 def rows(
@@ -51,12 +60,62 @@ def rows(
     return made
 
 
+def made(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
+    """How each SAE was made and how well it reconstructs, a row for each kind of token."""
+    found = queries.reconstruction(run.connection)
+    lines: list[dict[str, object]] = []
+    for d in (d for d in dictionaries if d.basis == "sae"):
+        for at, one in enumerate(r for r in found if r.dictionary_id == d.dictionary_id):
+            said = {
+                "short": d.short, "architecture": d.architecture,
+                "shape": f"{d.d_in:,} → {d.d_sae:,}", "reads": f"{d.tokens}, {d.pooling}",
+                "seen": f"{d.tokens_seen:,}" if d.tokens_seen else "", "source": d.source,
+            }  # fmt: skip
+            first = said if at == 0 else dict.fromkeys(said, "")
+            lines.append(
+                first | {
+                    "href": state.to_browse(d), "first": at == 0, "kind": one.token_type,
+                    "measured": f"{one.tokens:,}", "l0": widgets.number(one.l0, 1),
+                    "fvu": widgets.number(one.fvu, 3), "cosine": widgets.number(one.cosine, 3),
+                }
+            )  # fmt: skip
+    return lines
+
+
+def steps(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
+    """The guide: a feature of this run with a high score, a neuron with a low one, the way on."""
+    best = max(dictionaries, key=lambda d: (d.basis == "sae", d.ms or -1.0))
+    worst = min(dictionaries, key=lambda d: (d.model != best.model, d.ms or 2.0))
+    common = records.Filter(n_active=2 * TILES[0] * TILES[1])
+    cards = [
+        card
+        for of, down in ((best, True), (worst, False))
+        for card in queries.page(
+            run.connection, [of.dictionary_id], common, descending=down, limit=1
+        )
+    ]
+    sheets = run.contact(cards, tiles=TILES, tile=TILE)
+    by_id = {d.dictionary_id: d for d in dictionaries}
+    shown = [widgets.card(c, by_id[c.dictionary_id], s) for c, s in zip(cards, sheets, strict=True)]
+    texts = [("A feature", words.GUIDE_FEATURE), ("Its score", words.GUIDE_MS)]
+    told: list[dict[str, object]] = [
+        {"title": title, "text": text, "card": card, "tiles": TILES}
+        for (title, text), card in zip(texts, shown, strict=False)
+    ]
+    links = [
+        {"text": name, "href": state.to_page(page), "about": about}
+        for name, page, about in words.GUIDE_WAYS
+    ]
+    return [*told, {"title": "Where to go", "text": words.GUIDE_ON, "links": links}]
+
+
 run = connection.current()
 dictionaries = connection.dictionaries(run.connection, run.key)
 summaries = queries.summaries(run.connection)
 held = queries.holdings(run.connection)
 
-widgets.heading(run.title, ABOUT)
+widgets.heading(run.title)
+guide(steps(dictionaries))
 widgets.figures(
     [
         ("train images", f"{held.train:,}", "SAEs learn from them."),
@@ -92,6 +151,9 @@ with narrow:
         )
 widgets.section("Dictionaries", "A dictionary is a set of features at one hook point.")
 table(COLUMNS, rows(dictionaries, summaries), key="dictionaries")
+if any(d.basis == "sae" for d in dictionaries):
+    with st.expander("How the SAEs were made, and how well they reconstruct"):
+        table(MADE, made(dictionaries), key="made")
 if held.skipped:
     with st.expander(f"{held.skipped:,} inputs skipped, and why"):
         for uri, reason in queries.skipped(run.connection):

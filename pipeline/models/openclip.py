@@ -94,17 +94,17 @@ def load_openclip(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image
     Raises:
         ModelError: it cannot be had.
     """
-    weights: str | None = None
-    architecture = name
-    if Path(name).is_dir():
-        architecture = f"local-dir:{name}"
-    elif not name.startswith("hf-hub:"):
-        architecture, _, weights = name.partition("/")
-        if weights not in open_clip.list_pretrained_tags_by_model(architecture):
-            raise ModelError(
-                f"model {name}: open_clip has no such weights; name ARCHITECTURE/PRETRAINED as "
-                "open_clip.list_pretrained() gives them, hf-hub:OWNER/NAME, or a folder"
-            )
+    model, transform = load_contrastive(name, device=device)
+    return model.visual, transform
+
+
+def load_contrastive(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image], Tensor]]:
+    """An open_clip model with both towers in eval mode, and the transform of its pictures.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
+    architecture, weights = _named(name)
     with quiet(), _placed(device):
         try:
             model = open_clip.create_model(
@@ -116,9 +116,36 @@ def load_openclip(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image
             )
         except LOADING_ERRORS as error:
             raise ModelError(why(name, error)) from error
-    visual = model.visual
-    settings = PreprocessCfg(**visual.preprocess_cfg)
-    return visual.eval(), image_transform_v2(settings, is_train=False)
+    settings = PreprocessCfg(**model.visual.preprocess_cfg)
+    return model.eval(), image_transform_v2(settings, is_train=False)
+
+
+def load_tokenizer(name: str) -> Any | None:
+    """The tokenizer of an open_clip model; None where it cannot be had."""
+    with quiet():
+        try:
+            return open_clip.get_tokenizer(_named(name)[0])
+        except LOADING_ERRORS:
+            return None
+
+
+def _named(name: str) -> tuple[str, str | None]:
+    """(architecture, weights) as open_clip names them.
+
+    Raises:
+        ModelError: it has no such weights.
+    """
+    if Path(name).is_dir():
+        return f"local-dir:{name}", None
+    if name.startswith("hf-hub:"):
+        return name, None
+    architecture, _, weights = name.partition("/")
+    if weights not in open_clip.list_pretrained_tags_by_model(architecture):
+        raise ModelError(
+            f"model {name}: open_clip has no such weights; name ARCHITECTURE/PRETRAINED as "
+            "open_clip.list_pretrained() gives them, hf-hub:OWNER/NAME, or a folder"
+        )
+    return architecture, weights
 
 
 def _placed(device: str) -> AbstractContextManager[Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
@@ -46,8 +47,11 @@ class Worker:
         rows = self._dictionaries(unit, folder)
         for table in _SCORED:
             with store.TableWriter(table, folder) as writer:
-                for _, key in self._in_order(unit, rows):
-                    writer.write(self._read("score", key, table))
+                for place, key in self._in_order(unit, rows):
+                    read = self._read("score", key, table)
+                    if table is contract.FEATURES:
+                        read = _labelled(read, self._labels(unit, place))
+                    writer.write(read)
         self._relations(unit, rows, folder)
         database.build(folder)
         self._manifest(unit, folder)
@@ -69,6 +73,8 @@ class Worker:
     def _encoders(self, unit: plan.Unit, folder: Path) -> None:
         names = sorted(self.run.encoders)
         width: dict[str, int] = {}
+        labelled = next(iter(unit.spec["labelled"].values()))
+        speaks = self.workspace.facts("label", labelled)["speaks"]
         with store.TableWriter(contract.EMBEDDINGS, folder) as writer:
             for name in names:
                 parts = list(self._embeddings(unit.spec["images"], name))
@@ -84,6 +90,8 @@ class Worker:
                 ),
                 "d": width[name],
                 "is_default": name == self.run.default_encoder,
+                "judges": name in self.run.judges,
+                "text": speaks[name],
             }
             for name in names
         ]
@@ -135,6 +143,12 @@ class Worker:
                     writer.write(self._read("relate", related[plan.PLANE], table))
                 for place, _ in self._in_order(unit, rows):
                     writer.write(self._read("relate", related[str(place)], table))
+        with store.TableWriter(contract.LABELS, folder) as writer:
+            for place, _ in self._in_order(unit, rows):
+                writer.write(self._labels(unit, place))
+
+    def _labels(self, unit: plan.Unit, place: plan.Place) -> pa.Table:
+        return self._read("label", unit.spec["labelled"][str(place)], contract.LABELS)
 
     def _source(self, place: plan.Place, dictionary_id: str) -> str:
         """Where an SAE comes from."""
@@ -177,6 +191,23 @@ class Worker:
 
     def _read(self, step: str, key: str, table: Table) -> pa.Table:
         return pq.read_table(self.workspace.part(step, key) / table.file)
+
+
+def _labelled(features: pa.Table, labels: pa.Table) -> pa.Table:
+    """`features` in which those without a label of the data's own have their first word, and how
+    far above chance it tells."""
+    rows = labels.filter((pc.field("kind") == "word") & (pc.field("rank") == 1)).to_pylist()
+    words = {row["feature_id"]: row for row in rows}
+    label, score = features["label"].to_pylist(), features["label_score"].to_pylist()
+    for at, feature in enumerate(features["feature_id"].to_pylist()):
+        if label[at] is None and (row := words.get(feature)):
+            tells = row["tells"]
+            label[at] = row["label"]
+            score[at] = None if tells is None else max(0.0, 2 * tells - 1)
+    made = {"label": pa.array(label, pa.string()), "label_score": pa.array(score, pa.float32())}
+    for name, column in made.items():
+        features = features.set_column(features.column_names.index(name), name, column)
+    return features
 
 
 def _source(settings: config.Encoder) -> str:

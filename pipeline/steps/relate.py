@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import config, contract, plan, store
-from pipeline.contract import TOP_K
 from pipeline.encoded import Encoded
 from pipeline.metrics import artefacts, maps, relations, samples
 from pipeline.models.layout import kinds_read
@@ -84,16 +82,6 @@ class Dictionary:
             contract.SAMPLE_EXAMPLES: self._samples(acts),
         }
 
-    def top(self) -> NDArray[np.int64]:
-        """[s, 16], the rows of each feature's strongest examples among `encoded.ids`; -1 where
-        there are fewer."""
-        file = self.workspace.part("score", self.spec["scored"]) / contract.TOP_EXAMPLES.file
-        rows = pq.read_table(file, columns=["feature_id", "rank", "example_id"])
-        feature, rank, example = (column.to_numpy() for column in rows.columns)
-        found = np.full((self.encoded.size, TOP_K), -1, np.int64)
-        found[feature, rank - 1] = np.searchsorted(self.encoded.ids, example)
-        return found
-
     def _directions(self) -> NDArray[np.float32] | None:
         """The decoder's rows; neurons have none but the axes."""
         if self.spec["trained"] is None:
@@ -114,7 +102,7 @@ class Dictionary:
         return _sorted(parts, contract.NEIGHBORS)
 
     def _matches(self, acts: Any, others: Sequence[Mapping[str, Any]]) -> Columns:
-        top, parts = self.top(), []
+        top, parts = self.encoded.top, []
         for spec in others:
             other = Dictionary(self._run, self.workspace, spec)
             if not np.array_equal(other.encoded.ids, self.encoded.ids):
@@ -124,7 +112,7 @@ class Dictionary:
                 )
             found = relations.matches(
                 acts, other.encoded.acts, count=self.settings.matches, top_a=top,
-                top_b=other.top(),
+                top_b=other.encoded.top,
             )  # fmt: skip
             feature, rank, match, correlation = _long(found.feature, found.correlation)
             jaccard = store.nullable(found.jaccard[feature, rank - 1])

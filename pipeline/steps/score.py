@@ -85,7 +85,8 @@ class Dictionary:
                 totals.total += np.asarray(part.acts.sum(0, dtype=np.float64)).ravel()
             totals.low = np.minimum(totals.low, _column(part.acts.min(0)))
             totals.high = np.maximum(totals.high, _column(part.acts.max(0)))
-            for encoder, e in part.embeddings.items():
+            for encoder in self.run.judges:
+                e = part.embeddings[encoder]
                 if encoder not in totals.ms:
                     totals.ms[encoder] = MonosemanticitySums.empty(size, e.shape[1])
                 totals.ms[encoder].add(part.acts, e)

@@ -5,7 +5,7 @@ from typing import Any
 
 from dashboard.components import component
 
-mount = component("grid")
+mount = component("grid", uses=("list", "card"))
 
 
 def grid(
@@ -17,15 +17,14 @@ def grid(
     pages: int,
     of: str,
     key: str,
-    paired: bool = False,
 ) -> None:
     """Show `cards` (see `widgets.card`) below what is `said` of them and links to the `pages`.
 
     `tiles` is a contact sheet's columns and rows; pages count from 1 and are those `of` the choices
-    that the address names so (`state.name_of`). With `paired`, every two cards belong together.
+    that the address names so (`state.name_of`).
     """
     place = {"page": page, "pages": pages, "of": of}
     mount(
         key=key,
-        data={"cards": list(cards), "tiles": list(tiles), "said": said, "paired": paired, **place},
+        data={"cards": list(cards), "tiles": list(tiles), "said": said, **place},
     )

@@ -116,7 +116,7 @@ def ramp(
         codes.append(np.where(np.isfinite(a), place.round(), UNKNOWN).astype(np.uint8))
     at = [low + span * part for part in (0.0, 0.5, 1.0)] if high > low else [low]
     ticks = [((a - low) / span, text(float(10**a) if log else a)) for a in at]
-    return Colours(title, help, tuple(codes), _steps(palette.VIRIDIS), ticks=tuple(ticks))
+    return Colours(title, help, tuple(codes), shades(STEPS), ticks=tuple(ticks))
 
 
 def categories(
@@ -141,12 +141,21 @@ def categories(
     return Colours(title, help, known, tuple(colours), names=tuple(names))
 
 
+def shades(count: int) -> tuple[str, ...]:
+    """So many colours, from one end of the ramp to the other: for what has an order."""
+    stops = palette.VIRIDIS
+    points = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops])
+    at = np.linspace(0, len(stops) - 1, count)
+    rgb = [np.interp(at, np.arange(len(stops)), points[:, i]).round().astype(int) for i in range(3)]
+    return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in zip(*rgb, strict=True))
+
+
 def map_view(
     panels: Sequence[Panel],
     colours: Colours,
     *,
     describe: Describe,
-    selected: Rows | None = None,
+    found: Sequence[NDArray[Any]] | None = None,
     tiles: tuple[int, int] = (4, 2),
     height: int | None = None,
     key: str,
@@ -154,15 +163,16 @@ def map_view(
     """Show `panels` side by side, each point in its colour.
 
     `describe` is asked for the feature below the pointer; `tiles` is a contact sheet's columns and
-    rows. `selected`, where it is another than in the run before, replaces what the person chose;
-    no rows clear it. `height` is that of a panel in pixels.
+    rows. `found`, rows of each panel, stand out as long as the person has selected none; where they
+    are others than in the run before, they take a selection's place. `height` is that of a panel in
+    pixels.
 
     Raises:
         ValueError: arrays of a panel that are not of one length.
     """
     plane, digest = pack_panels(panels, key=key, height=height)
-    chosen = selected and {"panel": selected.panel, "rows": [int(row) for row in selected.rows]}
-    bar = {"map": key, "part": "bar", "tiles": tiles, "selected": chosen}
+    hits = found and [[int(row) for row in rows] for rows in found]
+    bar = {"map": key, "part": "bar", "tiles": tiles, "found": hits}
     with st.container(key=f"{key}-map", gap="xsmall"):
         mount(key=f"{key}-bar", data=bar)
         _hover(describe, key)
@@ -252,11 +262,3 @@ def _rows(said: Mapping[str, Any] | None, digest: str) -> Rows | None:
     else:
         rows = np.asarray(said["rows"], np.int64)
     return Rows(int(said["panel"]), rows)
-
-
-def _steps(stops: Sequence[str]) -> tuple[str, ...]:
-    """The ramp through `stops` in STEPS colours."""
-    points = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops])
-    at = np.linspace(0, len(stops) - 1, STEPS)
-    rgb = [np.interp(at, np.arange(len(stops)), points[:, i]).round().astype(int) for i in range(3)]
-    return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in zip(*rgb, strict=True))

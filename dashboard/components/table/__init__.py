@@ -1,15 +1,32 @@
-"""A small table of numbers whose first column leads on."""
+"""A table of numbers whose first column leads on."""
 
 from typing import Any
 
 from dashboard.components import component
 
-mount = component("table")
+mount = component("table", uses=("list",))
 
 
-def table(columns: list[dict[str, Any]], rows: list[dict[str, Any]], *, key: str) -> None:
+def table(
+    columns: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    *,
+    key: str,
+    order: dict[str, Any] | None = None,
+    said: str = "",
+    page: int = 1,
+    pages: int = 1,
+    of: str = "",
+) -> None:
     """Show `rows` below `columns` of {key, title, help, kind: `link`, `text`, `number` or `meter`}.
 
-    A cell is its text, or {value, text} for a meter; a row's link leads to its `href`.
+    A cell is its text, or {value, text} for a meter; a row's link leads to its `href`. Rows that
+    name their feature in `key` can be chosen, and show their `sheet`.
+
+    Args:
+        order: {by, descending}: a press on the head of a column that has a `sort` puts that into
+            the address as `sort`, and `order` as `high first` or `low first`.
+        said, page, pages, of: as of `grid`.
     """
-    mount(key=key, data={"columns": columns, "rows": rows})
+    place = {"said": said, "page": page, "pages": pages, "of": of}
+    mount(key=key, data={"columns": columns, "rows": rows, "order": order, **place})

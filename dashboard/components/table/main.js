@@ -10,9 +10,39 @@ function cell(column, row) {
       go.append(dot);
     }
     go.append(value);
+    if (row.key) node.append(chooser(row.key, row.name));
+    if (row.sheet) {
+      const sheet = el("img", "sheet");
+      sheet.alt = "";
+      sheet.src = row.sheet;
+      go.prepend(sheet);
+    }
     node.append(go);
   } else if (column.kind === "meter") node.append(meter(value.value, value.text, column.help));
   else node.append(el("span", "num", value));
+  return node;
+}
+
+// A column's title; where it can be sorted by, a press puts that into the address.
+function title(column, order) {
+  const node = el("th", `is-${column.kind}`);
+  node.scope = "col";
+  if (column.help) node.title = column.help;
+  if (!order || !column.sort) {
+    node.textContent = column.title;
+    return node;
+  }
+  const sorted = order.by === column.sort;
+  const to = new URL(location.href);
+  to.searchParams.set("sort", column.sort);
+  // The first press shows high numbers first and names from A on; the next turns it round.
+  const first = ["label", "feature id"].includes(column.sort) ? "low" : "high";
+  to.searchParams.set("order", `${sorted ? (order.descending ? "low" : "high") : first} first`);
+  const go = link("sort", to.href);
+  go.textContent = column.title;
+  go.append(el("span", "way", sorted ? (order.descending ? "↓" : "↑") : ""));
+  if (sorted) node.setAttribute("aria-sort", order.descending ? "descending" : "ascending");
+  node.append(go);
   return node;
 }
 
@@ -20,12 +50,7 @@ export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".root");
   const node = el("table");
   const head = el("tr");
-  for (const column of data.columns) {
-    const title = el("th", `is-${column.kind}`, column.title);
-    title.scope = "col";
-    if (column.help) title.title = column.help;
-    head.append(title);
-  }
+  head.append(...data.columns.map((column) => title(column, data.order)));
   const top = el("thead");
   top.append(head);
   const body = el("tbody");
@@ -37,5 +62,8 @@ export default function ({ data, parentElement }) {
   node.append(top, body);
   const wrap = el("div", "wrap");
   wrap.append(node);
-  root.replaceChildren(wrap);
+  const features = data.rows.filter((row) => row.key);
+  root.replaceChildren(...listHead(data, features), wrap);
+  if (features.length) follow(root);
+  if (data.pages > 1) root.append(pager(data, "pages, at the end"));
 }

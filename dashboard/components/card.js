@@ -1,0 +1,21 @@
+// The one feature card: a link with its contact sheet in one picture.
+function card(data, tiles) {
+  const node = link("card", data.href);
+  node.setAttribute("aria-label", data.name);
+  const sheet = el("img", "sheet");
+  sheet.alt = "";
+  sheet.decoding = "sync";
+  sheet.style.aspectRatio = `${tiles[0]} / ${tiles[1]}`;
+  if (data.sheet) sheet.src = data.sheet;
+  const title = el("div", "title");
+  title.append(el("span", "where", data.where), el("span", "num id", `#${data.id}`));
+  const label = el("div", data.label ? "label" : "label muted", data.label || data.unlabelled);
+  if (data.label) label.title = data.label;
+  const facts = el("div", "facts");
+  const density = el("span", "num muted", data.density);
+  density.title = data.help.density;
+  facts.append(meter(data.ms, data.msText, data.help.ms), density);
+  node.append(sheet, title, label, facts);
+  if (data.note) node.append(el("div", "note num muted", data.note));
+  return node;
+}

@@ -1,0 +1,1 @@
+"""Files that leave the dashboard: records in, bytes out. No streamlit, no torch, no SQL."""

@@ -1,0 +1,135 @@
+"""The choices that make a list of features: which dictionaries, which filter, which order.
+
+All are bound to the address, so that a list can be linked to.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import streamlit as st
+
+from dashboard import connection, people, queries, widgets, words
+from dashboard.records import Dictionary, Filter
+
+SORTS = {
+    "ms": "MS", "density": "density", "n_active": "active on", "max": "max activation",
+    "mean": "mean activation", "label": "label", "label_score": "label score", "group": "level",
+    "feature_id": "feature id",
+}  # fmt: skip
+LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
+TOP = 8
+"""Images on a card: at first only features that have as many are listed."""
+MINE = {"starred": people.starred, "annotated": people.annotated}
+MOST_NAMES = 200
+T = TypeVar("T")
+
+
+def dictionaries(every: Sequence[Dictionary]) -> list[Dictionary]:
+    """Any number of hook points and dictionaries; none chosen means all. At first the SAE of the
+    highest mean MS."""
+    best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        hooks = _any("Hook points", [d.place for d in every], best.place, "hook", words.HOOK)
+        names = _any("Dictionaries", [d.name for d in every], best.name, "name", words.DICTIONARY)
+    here = [d for d in every if d.place in hooks]
+    return [d for d in here if d.name in names] or here
+
+
+def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str = "") -> Filter:
+    """Which features of the dictionaries are listed; `search` is a part of a label."""
+    low, high = st.slider(
+        "MS", 0.0, 1.0, (0.0, 1.0), 0.01, key="ms", bind="query-params", help=words.MS,
+    )  # fmt: skip
+    thin, dense = st.select_slider(
+        "Density", DENSITIES, (0.0, 1.0), format_func=widgets.percent, key="density",
+        bind="query-params", help=words.DENSITY,
+    )  # fmt: skip
+    labels = connection.labels(run.connection, run.key)
+    carried = _some("Label", labels, "label", words.LABEL) if labels else []
+    levels = sorted({level for d in chosen for level in range(len(d.group_sizes))})
+    level = (
+        _some("Level", levels, "level", words.LEVEL, text=lambda i: str(i + 1)) if levels else []
+    )
+    least = st.select_slider(
+        "Active on at least", LEAST, TOP, format_func=widgets.images, key="least",
+        bind="query-params", help=words.LEAST,
+    )  # fmt: skip
+    flags = connection.flags(run.connection, run.key)
+    without = []
+    if flags:
+        without = _some(
+            "Leave out", flags, "without", words.WITHOUT, text=words.FLAG_NAMES.__getitem__,
+            placeholder="nothing",
+        )  # fmt: skip
+    mine = _some("Only", list(MINE), "mine", words.MINE)
+    return Filter(
+        ms=(low if low > 0 else None, high if high < 1 else None),
+        density=(thin if thin > 0 else None, dense if dense < 1 else None),
+        labels=tuple(carried) or None,
+        groups=tuple(level) or None,
+        named=_named(run, chosen, labels, search) if search else None,
+        among=_among(chosen, mine) if mine else None,
+        n_active=least,
+        without=tuple(without),
+    )
+
+
+def order() -> tuple[str, bool]:
+    """The column to sort by, and whether from high to low."""
+    sort = st.selectbox(
+        "Sort by", list(SORTS), format_func=SORTS.__getitem__, key="sort", bind="query-params",
+    )  # fmt: skip
+    order = st.segmented_control(
+        "Order", ["high", "low"], default="high", format_func="{} first".format,
+        key="order", bind="query-params", required=True, label_visibility="collapsed",
+    )  # fmt: skip
+    return sort, order == "high"
+
+
+def _any(label: str, options: Sequence[str], default: str, key: str, help: str) -> list[str]:
+    """Some of `options`, or all of them where none is chosen."""
+    options = list(dict.fromkeys(options))
+    if len(options) > widgets.MOST_IN_SIGHT:
+        chosen = st.multiselect(
+            label, options, [default], format_func=widgets.plain, key=key, bind="query-params",
+            placeholder="all", help=help,
+        )  # fmt: skip
+    else:
+        chosen = st.pills(
+            label, options, selection_mode="multi", default=[default], format_func=widgets.plain,
+            key=key, bind="query-params", help=f"{help} None chosen: all.",
+        )  # fmt: skip
+    return list(chosen or options)
+
+
+def _some(
+    label: str,
+    options: Sequence[T],
+    key: str,
+    help: str,
+    *,
+    text: Callable[[T], str] = str,
+    placeholder: str = "any",
+) -> list[T]:
+    return st.multiselect(
+        label, options, format_func=lambda one: widgets.plain(text(one)), key=key,
+        bind="query-params", placeholder=placeholder, help=help,
+    )  # fmt: skip
+
+
+def _among(chosen: Sequence[Dictionary], mine: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """The features that people have said something of, in every one of these ways."""
+    found = [MINE[name](chosen) for name in mine]
+    return tuple(sorted(set.intersection(*found)))
+
+
+def _named(
+    run: connection.Run, chosen: Sequence[Dictionary], labels: Sequence[str], search: str
+) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
+    """The labels that hold the text, and the features that people or the pipeline call so."""
+    text = search.casefold()
+    every = [*labels, *connection.label_names(run.connection, run.key)]
+    names = tuple(n for n in dict.fromkeys(every) if text in n.casefold())[:MOST_NAMES]
+    found = queries.named(run.connection, [d.dictionary_id for d in chosen], names)
+    return names, (*found, *people.labelled(chosen, search))

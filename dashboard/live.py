@@ -1,0 +1,336 @@
+"""The models behind a bundle, live: the model under study with its SAEs, and the encoders.
+
+They load once for all visitors, when first asked for, and serve one visitor at a time in a fair
+queue. Whatever is not to be had raises `Unavailable`; pages go on with what the tables tell.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import ValidationError
+
+from dashboard import connection, queries
+from dashboard.records import Dictionary, Example, Fired
+from dashboard.turns import Kept, Turns
+from pipeline import config, examples, pictures, plan
+
+if TYPE_CHECKING:  # torch takes seconds to import: only for those who ask for a model
+    from pipeline.models import Adapter
+    from pipeline.models.encoder import ImageEncoder
+    from pipeline.saes.sae import SAE
+
+CAPTION = "a picture"
+"""Stands where a model's prompt wants a caption and the picture has none."""
+
+Vectors = NDArray[np.float32]
+Say = Callable[[str], None]
+
+
+class Unavailable(RuntimeError):
+    """A model, a picture or a part of them is not to be had; one line that names it and the
+    remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image to look at.
+
+    Attributes:
+        image: upright, RGB.
+        captions: what a model's prompt may name.
+    """
+
+    image: Image.Image
+    uri: str = "the image"
+    captions: tuple[str, ...] = ()
+    key: str = field(init=False)
+    """Tells it from other pictures."""
+
+    def __post_init__(self) -> None:
+        content = hashlib.sha256(self.image.tobytes())
+        content.update(repr((self.image.size, self.captions)).encode())
+        object.__setattr__(self, "key", content.hexdigest())
+
+
+@dataclass(frozen=True, eq=False)
+class Studied:
+    """A model under study, to be used inside its `with` only.
+
+    Attributes:
+        key: names the model by its settings and weights.
+        changed: where it is not the one that made the bundle, a line that says so; else empty.
+    """
+
+    adapter: "Adapter"
+    key: str
+    changed: str
+
+
+class Live:
+    """What all visitors share: the queue, and what is loaded."""
+
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self.models: Kept[Adapter] = Kept(1)
+        self.saes: Kept[SAE] = Kept(6)
+        self.encoders: Kept[ImageEncoder] = Kept(2)
+        self.acts: Kept[tuple[Any, Any]] = Kept(8)
+        self.vectors: Kept[Vectors] = Kept(256)
+        self.readers: Kept[examples.Reader] = Kept(2)
+
+
+@st.cache_resource(show_spinner=False)
+def shared() -> Live:
+    """The one of this server."""
+    return Live()
+
+
+@contextmanager
+def studied(run: connection.Run, model: str) -> Iterator[Studied]:
+    """The model called `model` in the bundle, for one's turn; says on the page how long it takes.
+
+    Raises:
+        Unavailable: it cannot be had.
+    """
+    live = shared()
+    with _said() as say, _told(), live.turns.turn(lambda before: say(_place(before))):
+        settings = _settings(run, config.Model, "models", model)
+        identity = plan.weights_identity(settings)
+        key = json.dumps([settings.model_dump(mode="json"), identity])
+        if key not in live.models:
+            say(f"Loading the model {settings.id}, once for all visitors …")
+        _offline()
+        from pipeline import models
+        from pipeline.models.loading import pick_device
+
+        adapter = live.models.get(key, lambda: models.load(settings, device=pick_device("auto")))
+        made_by = run.bundle.manifest.get("models", {}).get(model, {}).get("fingerprint")
+        same = made_by in (None, identity)
+        yield Studied(adapter, key, "" if same else _CHANGED.format(settings.id))
+
+
+def sae_of(run: connection.Run, dictionary: Dictionary, adapter: "Adapter") -> "SAE":
+    """The dictionary's SAE, on the model's device; to be called inside `studied`.
+
+    Raises:
+        Unavailable: it is not in the bundle, or not for this model.
+    """
+    from pipeline.saes.sae import SAE
+
+    folder = run.bundle.sae(dictionary.dictionary_id)
+    if not folder.is_dir():
+        raise Unavailable(
+            f"the SAE {dictionary.dictionary_id} is not in the bundle's folder saes/; copy it "
+            "there, or run the pipeline again"
+        )
+    with _told():
+        key = (run.key, dictionary.dictionary_id, str(adapter.device))
+        sae = shared().saes.get(key, lambda: SAE.load(folder).to(adapter.device))
+    width = adapter.resolve(dictionary.hook).d_in
+    if sae.d_in != width:
+        raise Unavailable(
+            f"the SAE {dictionary.dictionary_id} reads {sae.d_in} dimensions, and the model has "
+            f"{width} there: it is another model; run the pipeline again"
+        )
+    return sae
+
+
+def fired(run: connection.Run, dictionary: Dictionary, picture: Picture) -> Fired:
+    """The features of the dictionary that fire on the picture, and on which of its patches: the
+    pipeline's own codes, for one image.
+
+    Raises:
+        Unavailable: the model or the SAE cannot be had, or memory is not enough.
+    """
+    with studied(run, dictionary.model) as at:
+        import torch
+
+        from dashboard import codes
+
+        with torch.inference_mode():
+            hooks = [*at.adapter.settings.hooks, dictionary.hook]
+            names = sorted({at.adapter.resolve(hook).name for hook in hooks})
+            key = (at.key, picture.key, *names)
+            acts, layouts = shared().acts.get(key, lambda: _record(at.adapter, picture, names))
+            sae = None if dictionary.basis == "neurons" else sae_of(run, dictionary, at.adapter)
+            here = acts[dictionary.hook].to(at.adapter.device)
+            made = codes.of_image(here, layouts[dictionary.hook], sae, dictionary)
+            return replace(made, changed=at.changed)
+
+
+def embed_words(run: connection.Run, encoder: str, texts: Sequence[str]) -> Vectors:
+    """Unit embeddings [n, d] of texts by one of the run's encoders.
+
+    Raises:
+        Unavailable: it cannot be had, or embeds no words.
+    """
+
+    def embed(loaded: "ImageEncoder") -> Vectors:
+        if not loaded.speaks:
+            raise Unavailable(f"the encoder {encoder} embeds no words; name a contrastive one")
+        made: Vectors = loaded.embed_texts(texts).numpy()
+        return made
+
+    return _embedded(run, encoder, ("words", *texts), embed)
+
+
+def embed_image(run: connection.Run, encoder: str, image: Image.Image) -> Vectors:
+    """Unit embedding [d] of an RGB image by one of the run's encoders.
+
+    Raises:
+        Unavailable: it cannot be had.
+    """
+    key = ("image", Picture(image).key)
+    return _embedded(run, encoder, key, lambda loaded: loaded.embed([image]).numpy()[0])
+
+
+def opened(data: bytes) -> Image.Image:
+    """An image file that a visitor gives, upright in RGB.
+
+    Raises:
+        Unavailable: it is no image, damaged, or over 25 million pixels.
+    """
+    try:
+        return pictures.read_rgb(io.BytesIO(data))
+    except pictures.Unreadable as error:
+        raise Unavailable(f"this image cannot be used: {error}") from None
+
+
+def original(run: connection.Run, example: Example, sha256: str) -> Picture:
+    """The picture of an example as the pipeline read it, from the run's source.
+
+    Raises:
+        Unavailable: the source is not at hand, or the picture is another one now.
+    """
+    with _told():
+        found = run.bundle.manifest.get("config", {}).get("examples")
+        if found is None:
+            raise Unavailable("the bundle does not say where its images come from")
+        settings = config.Examples.model_validate(found)
+        _offline()
+        key = settings.model_dump_json()
+        reader = shared().readers.get(key, lambda: examples.reader(settings.source))
+        image = reader.image(examples.Example(example.example_id, example.uri, "val"))
+    if hashlib.sha256(image.tobytes()).hexdigest() != sha256:
+        raise Unavailable(f"{example.uri} is another picture than when the bundle was made")
+    return Picture(image, example.uri, tuple(example.captions))
+
+
+def _record(adapter: "Adapter", picture: Picture, names: list[str]) -> tuple[Any, Any]:
+    """Activations of one image at the hook points, on the CPU, and their layouts."""
+    captions = picture.captions or (CAPTION,)
+    seen = examples.Example(0, picture.uri, "val", captions)
+    inputs = adapter.inputs([(seen, picture.image)])
+    (part, acts), *_ = adapter.recorded(inputs, names)
+    layouts = {name: adapter.layout(part, name) for name in names}
+    return {name: kept.cpu() for name, kept in acts.items()}, layouts
+
+
+def _embedded(
+    run: connection.Run, encoder: str, what: tuple[str, ...], embed: "Callable[[ImageEncoder], Any]"
+) -> Vectors:
+    """What `embed` makes of `what` with the encoder, kept for the next who asks the same."""
+    live = shared()
+    with _told():
+        settings = _settings(run, config.Encoder, "encoders", encoder)
+        identity = plan.model_identity(settings.id, settings.revision)
+        made_by = queries.encoder_fingerprint(run.connection, encoder)
+    if made_by != identity:
+        raise Unavailable(
+            f"the encoder {settings.id} is another one than when the bundle was made, and their "
+            "embeddings cannot be compared; run the pipeline again"
+        )
+    key = (settings.model_dump_json(), identity)
+
+    def made() -> Vectors:
+        with _said() as say, _told(), live.turns.turn(lambda before: say(_place(before))):
+            if key not in live.encoders:
+                say(f"Loading the encoder {settings.id}, once for all visitors …")
+            _offline()
+            from pipeline.models.encoder import ImageEncoder
+            from pipeline.models.loading import pick_device
+
+            loaded = live.encoders.get(
+                key, lambda: ImageEncoder(settings, device=pick_device("auto"))
+            )
+            found: Vectors = embed(loaded)
+            return found
+
+    return live.vectors.get((key, what), made)
+
+
+_FAULTS = (
+    *(config.ConfigError, examples.ExampleError, pictures.Unreadable),
+    *(RuntimeError, OSError, MemoryError),
+)
+"""What the pipeline and the libraries raise where something cannot be had or does not fit."""
+_CHANGED = (
+    "The model {} has changed since the bundle was made: what is live here differs from the "
+    "tables. Run the pipeline again."
+)
+
+
+def _settings(run: connection.Run, kind: Any, part: str, name: str) -> Any:
+    """The settings that the manifest holds of a model or an encoder."""
+    found = run.bundle.manifest.get("config", {}).get(part, {}).get(name)
+    if found is None:
+        raise Unavailable(f"the bundle does not say how to load {name}; run the pipeline again")
+    return kind.model_validate(found)
+
+
+def _place(before: int) -> str:
+    return f"Waiting for the model: {before} before you …"
+
+
+def _offline() -> None:
+    """No visitor's click downloads a model, unless HF_HUB_OFFLINE=0 allows it."""
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        os.environ.setdefault(name, "1")
+
+
+@contextmanager
+def _said() -> Iterator[Say]:
+    """A line on the page while one waits, which is gone afterwards."""
+    place: Any = None
+
+    def say(text: str) -> None:
+        nonlocal place
+        place = place or st.empty()
+        place.caption(text)
+
+    yield say
+    if place is not None:
+        place.empty()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Faults of what is not ours to mend, as `Unavailable`."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"the package {error.name} is not installed; install it with: pip install {error.name}"
+        ) from error
+    except ValidationError as error:
+        raise Unavailable(
+            f"the bundle's settings are of another version of Loupe ({error.error_count()} "
+            "faults); run the pipeline again"
+        ) from error
+    except _FAULTS as error:
+        line = (str(error) or type(error).__name__).splitlines()[0]
+        if isinstance(error, MemoryError) or "out of memory" in line.lower():
+            line = f"out of memory ({line}); close other programs or use a larger machine"
+        raise Unavailable(line) from error

@@ -1,0 +1,18 @@
+"""Numbers as text, the same on pages and in the files that leave them."""
+
+import math
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """`value` with so many decimals; a dash for what is not known."""
+    return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share as per cent with two significant digits: 12 %, 1.2 %, 0.012 %."""
+    if share is None or math.isnan(share):
+        return "–"
+    if share <= 0 or share >= 0.0995:
+        return f"{share * 100:.0f} %"
+    digits = min(6, 1 - math.floor(math.log10(share * 100) + 1e-9))
+    return f"{share * 100:.{digits}f}".rstrip("0").rstrip(".") + " %"

@@ -1,0 +1,136 @@
+"""What files of chosen features are made from: all that the bundle says of each, and one table."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from dashboard.queries.bundle import dictionaries, examples, pictures
+from dashboard.queries.rows import CARD, MOST_ROWS, Connection, among, has
+from dashboard.records import (
+    Artefacts,
+    Card,
+    Example,
+    Feature,
+    Key,
+    Profile,
+    Related,
+    Sample,
+    Score,
+    Top,
+)
+
+MOST_TABLED = 100_000
+"""Features in one table."""
+AT_ONCE = MOST_ROWS * 16
+"""Examples that one query names: the top images of MOST_ROWS features."""
+WANTED = """WITH wanted AS (
+    SELECT unnest(?::VARCHAR[]) AS dictionary_id, unnest(?::INTEGER[]) AS feature_id,
+        unnest(range(?)) AS place)
+"""
+T = TypeVar("T")
+
+
+def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
+    """All that the bundle says of these features, in their order; ones that it does not hold are
+    left out, and so are those beyond MOST_ROWS."""
+    keys = list(dict.fromkeys(keys))[:MOST_ROWS]
+    every = {d.dictionary_id: d for d in dictionaries(connection)}
+    shorts = {name: d.short for name, d in every.items()}
+    found = _features(connection, keys)
+    scores = _of_each(connection, keys, "monosemanticity", _SCORES, Score)
+    artefacts = _of_each(connection, keys, "artefacts", _ARTEFACTS, Artefacts)
+    near = _of_each(connection, keys, "neighbors", _NEIGHBORS, _related)
+    matches = _of_each(connection, keys, "matches", _MATCHES, _related)
+    samples = _of_each(connection, keys, "sample_examples", _SAMPLES, Sample)
+    places = _of_each(connection, keys, "maps", _PLACES, lambda x, y: (x, y))
+    top = {t.example_id for one in found.values() for t in one.top}
+    ids = sorted(top | {s.example_id for drawn in samples.values() for s in drawn})
+    known: dict[int, Example] = {}
+    sums: dict[int, str] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        some = ids[start : start + AT_ONCE]
+        known |= examples(connection, some)
+        sums |= dict(among(connection, "SELECT example_id, sha256 FROM examples", some))
+    shown = pictures(connection, sorted(top))
+    made = []
+    for key in keys:
+        if key not in found or key[0] not in every:
+            continue
+        one, drawn = found[key], samples.get(key, [])
+        mine = {t.example_id for t in one.top}
+        held = mine | {s.example_id for s in drawn}
+        made.append(
+            Profile(
+                every[key[0]], one, scores.get(key, []), next(iter(artefacts.get(key, [])), None),
+                near.get(key, []), matches.get(key, []), drawn,
+                next(iter(places.get(key, [])), None), shorts,
+                {i: known[i] for i in held & known.keys()},
+                {i: sums[i] for i in held & sums.keys()},
+                {i: shown[i] for i in mine & shown.keys()},
+            )
+        )  # fmt: skip
+    return made
+
+
+def table(connection: Connection, keys: Sequence[Key]) -> pa.Table:
+    """Every column of `features` for these features, in their order, each with its dictionary's
+    model, hook point and name; at most MOST_TABLED rows."""
+    sql = """SELECT d.model, d.hook, d.name, f.* FROM wanted
+        JOIN features f USING (dictionary_id, feature_id) JOIN dictionaries d USING (dictionary_id)
+        ORDER BY place"""
+    values = _values(keys[:MOST_TABLED])
+    return connection.cursor().sql(WANTED + sql, params=values).to_arrow_table()
+
+
+_OTHER = f"JOIN (SELECT {CARD} FROM features) f"
+_SCORES = """encoder, ms, control_neuron, control_direction, e.is_default
+    FROM wanted JOIN monosemanticity USING (dictionary_id, feature_id)
+    JOIN encoders e USING (encoder) ORDER BY e.is_default DESC, encoder"""
+_ARTEFACTS = """dead, dense, on_cls, on_high_norm, duplicate, token_density, cls_share, norm_ratio,
+    twin FROM wanted JOIN artefacts USING (dictionary_id, feature_id)"""
+_NEIGHBORS = f"""kind, score, NULL, f.*
+    FROM wanted JOIN neighbors n USING (dictionary_id, feature_id)
+    {_OTHER} ON f.dictionary_id = n.dictionary_id AND f.feature_id = n.neighbor
+    ORDER BY kind, rank"""
+_MATCHES = f"""other_id, correlation, jaccard, f.*
+    FROM wanted JOIN matches m USING (dictionary_id, feature_id)
+    {_OTHER} ON f.dictionary_id = m.other_id AND f.feature_id = m.match
+    WHERE rank = 1 ORDER BY other_id"""
+_SAMPLES = """kind, example_id, activation
+    FROM wanted JOIN sample_examples USING (dictionary_id, feature_id) WHERE modality = 'image'
+    ORDER BY kind IN ('random', 'silent'), kind = 'silent', kind DESC, activation DESC,
+        example_id"""
+_PLACES = """x, y FROM wanted JOIN maps USING (dictionary_id, feature_id)
+    WHERE basis = 'decoder'"""
+
+
+def _of_each(
+    connection: Connection, keys: Sequence[Key], name: str, sql: str, kind: Callable[..., T]
+) -> dict[Key, list[T]]:
+    """The rows of the table `name`, which older bundles may lack, by feature, each as `kind`."""
+    if not has(connection, name):
+        return {}
+    made: dict[Key, list[T]] = {}
+    select = f"{WANTED} SELECT wanted.dictionary_id, wanted.feature_id, {sql}"
+    for row in connection.cursor().execute(select, _values(keys)).fetchall():
+        made.setdefault((row[0], row[1]), []).append(kind(*row[2:]))
+    return made
+
+
+def _features(connection: Connection, keys: Sequence[Key]) -> dict[Key, Feature]:
+    sql = f"""{WANTED} SELECT {CARD}, coalesce(top, []), coalesce(edges, []), coalesce(counts, [])
+        FROM wanted JOIN cards USING (dictionary_id, feature_id)"""
+    found = {}
+    for *card, top, edges, counts in connection.cursor().execute(sql, _values(keys)).fetchall():
+        one = Feature(Card(*card), [Top(**t) for t in top], edges, counts)
+        found[one.card.dictionary_id, one.card.feature_id] = one
+    return found
+
+
+def _related(kind: str, score: float, overlap: float | None, *card: Any) -> Related:
+    return Related(kind, score, overlap, Card(*card))
+
+
+def _values(keys: Sequence[Key]) -> list[Any]:
+    return [[name for name, _ in keys], [int(number) for _, number in keys], len(keys)]

@@ -1,0 +1,76 @@
+"""Single images: finding one, and which features fire on it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.queries.rows import Connection, has, records
+from dashboard.records import Example
+
+MOST_NAMES = 4096
+"""Features named at once."""
+_EXAMPLE = "example_id, uri, captions, label, tags, width / height AS aspect"
+
+
+def find(connection: Connection, text: str, *, limit: int) -> list[Example]:
+    """Val images whose id is `text`, or that have it in uri, captions, label or tags; by id."""
+    wanted = f"%{_escaped(text)}%"
+    sql = f"""SELECT {_EXAMPLE} FROM examples WHERE split = 'val' AND (
+            example_id::VARCHAR = ? OR uri ILIKE ? ESCAPE '~' OR label ILIKE ? ESCAPE '~'
+            OR list_filter(captions, lambda c: c ILIKE ? ESCAPE '~') != []
+            OR list_filter(tags, lambda t: t ILIKE ? ESCAPE '~') != [])
+        ORDER BY example_id LIMIT ?"""
+    return records(connection, Example, sql, [text, wanted, wanted, wanted, wanted, limit])
+
+
+def drawn(connection: Connection, seed: int, *, limit: int) -> list[Example]:
+    """Val images at random, the same ones for the same seed."""
+    sql = f"""SELECT {_EXAMPLE} FROM examples WHERE split = 'val'
+        ORDER BY hash(example_id + ?), example_id LIMIT ?"""
+    return records(connection, Example, sql, [seed, limit])
+
+
+def sha256(connection: Connection, example_id: int) -> str:
+    """The hash of the image's pixels as the pipeline read them; empty where there is no image."""
+    sql = "SELECT sha256 FROM examples WHERE example_id = ? LIMIT 1"
+    found = connection.cursor().execute(sql, [example_id]).fetchone()
+    return str(found[0]) if found else ""
+
+
+def fired(
+    connection: Connection, dictionary_id: str, example_id: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(features, pooled activations) that the tables know of an image, the strongest first: at
+    most the 64 strongest."""
+    if has(connection, "example_features"):
+        sql = """SELECT unnest(feature_ids) AS feature, unnest(activations) AS activation
+            FROM example_features WHERE dictionary_id = ? AND example_id = ?"""
+    else:
+        sql = """SELECT feature_id AS feature, activation FROM activations
+            WHERE dictionary_id = ? AND modality = 'image' AND example_id = ?
+            ORDER BY activation DESC, feature_id LIMIT 64"""
+    found = connection.cursor().execute(sql, [dictionary_id, example_id]).fetchnumpy()
+    return found["feature"].astype(np.int64), found["activation"].astype(np.float32)
+
+
+def feature_names(
+    connection: Connection, dictionary_id: str, feature_ids: Sequence[int]
+) -> dict[int, str | None]:
+    """The labels of these features, by id."""
+    ids = [int(i) for i in feature_ids][:MOST_NAMES]
+    sql = """SELECT feature_id, label FROM features
+        WHERE dictionary_id = ? AND feature_id IN (SELECT unnest(?::INTEGER[]))"""
+    return dict(connection.cursor().execute(sql, [dictionary_id, ids]).fetchall())
+
+
+def encoder_fingerprint(connection: Connection, encoder: str) -> str | None:
+    """The hash of the weights that the encoder had when the bundle was made."""
+    sql = "SELECT fingerprint FROM encoders WHERE encoder = ? LIMIT 1"
+    found = connection.cursor().execute(sql, [encoder]).fetchone()
+    return str(found[0]) if found else None
+
+
+def _escaped(text: str) -> str:
+    """`text` as ILIKE finds it literally, with ~ as the escape."""
+    return "".join(f"~{c}" if c in "~%_" else c for c in text)

@@ -1,0 +1,121 @@
+"""Browse's search: by a label's text, by words, and by an image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import connection, live, nearness, queries, state, widgets, words
+from dashboard.records import Dictionary, Encoder, Filter
+from dashboard.sheets import data_uri
+
+KINDS = {"label": "in labels", "words": "by what it shows"}
+LIMIT = 300
+"""Characters of a search."""
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What features are to be near to, as an embedding of one of the run's encoders."""
+
+    name: str
+    """Tells this query from another one."""
+    encoder: str
+    vector: NDArray[np.float32]
+
+
+def bar(run: connection.Run) -> tuple[str, Query | None, str]:
+    """The search field and its kind, an image to search by, and cards or table.
+
+    Returns the text to look for in labels, what to be near to, and the view.
+    """
+    encoders = queries.encoders(run.connection)
+    speaks = next((e for e in encoders if e.text), None)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="search"):
+        text = st.text_input(
+            "Search", key="q", bind="query-params", max_chars=LIMIT, label_visibility="collapsed",
+            placeholder="Search features" if speaks else "Search features by label", type="search",
+        )  # fmt: skip
+        kind = "label"
+        if speaks:
+            kind = st.segmented_control(
+                "Search", list(KINDS), default="words", format_func=KINDS.__getitem__, key="by",
+                bind="query-params", required=True, label_visibility="collapsed", help=words.SEARCH,
+            )  # fmt: skip
+        with st.popover("By an image"):
+            file = st.file_uploader(
+                "An image", type=["png", "jpg", "jpeg", "webp"], max_upload_size=20, key="drop",
+                help=words.SEARCH_IMAGE,
+            )  # fmt: skip
+        view = st.segmented_control(
+            "View", ["cards", "table"], default="cards", key="view", bind="query-params",
+            required=True, label_visibility="collapsed",
+        )  # fmt: skip
+    text = (text or "").strip()
+    if file is not None:
+        return "", _by_file(run, speaks or encoders[0], file.getvalue()), view
+    like = state.asked_number("like")
+    if like is not None:
+        return "", _by_example(run, speaks or encoders[0], like), view
+    if text and kind == "words" and speaks:
+        return "", _by_words(run, speaks, text), view
+    return text, None, view
+
+
+def nearest(
+    run: connection.Run,
+    dictionaries: Sequence[Dictionary],
+    chosen: Filter,
+    query: Query,
+    *,
+    limit: int,
+    offset: int,
+) -> list[tuple[str, int, float]]:
+    """(dictionary, feature, nearness) of those that pass the filter, from the nearest on."""
+    similarity = connection.embeddings(run, query.encoder).vectors @ query.vector
+    scores = []
+    for one in dictionaries:
+        ids = queries.passing(run.connection, one.dictionary_id, chosen)
+        places = connection.places(run, one, query.encoder)
+        scores.append((one.dictionary_id, ids, nearness.nearness(similarity, places)))
+    return nearness.best(scores, limit=limit, offset=offset)
+
+
+def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
+    try:
+        # Words have in common that they are words: without their mean, features that resemble any
+        # text at all would come first.
+        names = connection.labels(run.connection, run.key)[:256]
+        vector = live.embed_words(run, encoder.encoder, (text,))[0]
+        if names:
+            vector = vector - live.embed_words(run, encoder.encoder, tuple(names)).mean(0)
+    except live.Unavailable as problem:
+        st.warning(widgets.plain(f"Search by words is not at hand: {problem}"))
+        return None
+    return Query(text, encoder.encoder, vector / max(float(np.linalg.norm(vector)), 1e-12))
+
+
+def _by_file(run: connection.Run, encoder: Encoder, data: bytes) -> Query | None:
+    try:
+        image = live.opened(data)
+        vector = live.embed_image(run, encoder.encoder, image)
+    except live.Unavailable as problem:
+        st.warning(widgets.plain(f"Search by this image is not at hand: {problem}"))
+        return None
+    return Query(state.name_of(data), encoder.encoder, vector)
+
+
+def _by_example(run: connection.Run, encoder: Encoder, example_id: int) -> Query | None:
+    """An image of the run: its embedding is in the tables."""
+    held = connection.embeddings(run, encoder.encoder)
+    at = int(np.searchsorted(held.ids, example_id))
+    if at == len(held.ids) or held.ids[at] != example_id:
+        st.warning(f"This run has no val image {example_id}. Search by another one.")
+        return None
+    picture = queries.pictures(run.connection, [example_id]).get(example_id)
+    if picture:
+        source = f'<img src="{data_uri(picture)}" alt="the image searched by" height="72">'
+        st.html(f'<p class="like">{source} Features that show images like this one.</p>')
+    return Query(f"like {example_id}", encoder.encoder, held.vectors[at])

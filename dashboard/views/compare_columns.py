@@ -1,0 +1,217 @@
+"""Compare's columns: dictionaries side by side, matched features row by row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import charts, connection, palette, queries, records, state, widgets, words
+from dashboard.components.chips import chips
+from dashboard.components.matrix import matrix
+from dashboard.connection import Run
+from dashboard.views.compare_rows import CARDS, ROWS, choose_threshold, show_cards, show_rows
+
+Dictionaries = Sequence[records.Dictionary]
+SORTS = {
+    "correlation": "correlation", "ms": "MS", "found": "columns with a match",
+    "difference": "most different MS",
+}  # fmt: skip
+SPREADS = {"ms": "MS", "density": "density"}
+
+
+def show(run: Run, every: Dictionaries) -> None:
+    """Columns chosen, their distributions and shares, and their features."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        columns = choose(every)
+        threshold = choose_threshold()
+    if columns:
+        with st.container(key="presets"):
+            chips(presets(columns, every), name="Compare with", key="preset-links")
+    if len(columns) < 2:
+        widgets.empty(
+            "Choose two or more dictionaries above: a feature is one dictionary's, and its best "
+            "matches are others'."
+        )
+        return
+    overview(run, columns, threshold)
+    features(run, columns, threshold)
+
+
+def choose(every: Dictionaries) -> list[records.Dictionary]:
+    """Two to four dictionaries; at first the best SAE, and its namesake at the next hook point."""
+    by_name = {d.short: d for d in every}
+    best = max(every, key=lambda d: (d.basis == "sae", d.ms or -1.0))
+    others = [d for d in every if d is not best]
+    next_to = min(others, key=lambda d: (d.name != best.name, abs(d.depth - best.depth)))
+    names = st.multiselect(
+        "Dictionaries", list(by_name), default=[best.short, next_to.short], key="columns",
+        bind="query-params", max_selections=queries.MOST_COLUMNS, format_func=widgets.plain,
+        help=words.COLUMNS, placeholder="choose two to four",
+    )  # fmt: skip
+    return [by_name[name] for name in names]
+
+
+def presets(columns: Dictionaries, every: Dictionaries) -> list[tuple[str, str, str]]:
+    """Links to what else the reference could be compared with."""
+    one = columns[0]
+    others = [d for d in every if d is not one]
+    here = [d for d in others if (d.model, d.hook) == (one.model, one.hook)]
+    line = [d for d in others if (d.model, d.name) == (one.model, one.name)]
+    near = sorted(line, key=lambda d: abs(d.depth - one.depth))[: queries.MOST_COLUMNS - 1]
+    elsewhere = [d for d in others if d.model != one.model]
+    alike = sorted(elsewhere, key=lambda d: (d.name != one.name, abs(d.depth - one.depth)))
+    ways = {
+        "next layer": [d for d in line if d.depth > one.depth][:1],
+        "previous layer": [d for d in line if d.depth < one.depth][-1:],
+        "nearest layers": sorted(near, key=lambda d: d.depth) if len(near) > 1 else [],
+        "neurons here": [d for d in here if d.basis == "neurons"][:1],
+        "other SAE here": [d for d in here if d.basis != "neurons"][:1],
+        "other model": alike[:1],
+    }
+    links = []
+    for text, with_ in ways.items():
+        names = [one.short, *(d.short for d in with_)]
+        if with_ and names != [d.short for d in columns]:
+            links.append((text, state.to_columns(names), ", ".join(names)))
+    return links
+
+
+def overview(run: Run, columns: Dictionaries, threshold: float) -> None:
+    """Distributions overlaid, and who finds whom again."""
+    chart, table = st.columns([3, 2], gap="large")
+    with chart:
+        spread = st.segmented_control(
+            "Distribution", list(SPREADS), default="ms", format_func=SPREADS.__getitem__,
+            key="spread", bind="query-params", required=True, label_visibility="collapsed",
+            help=words.MS,
+        )  # fmt: skip
+        colours = {d.short: c for d, c in zip(columns, palette.COLUMNS, strict=False)}
+        held, scale = spreads(run, columns, spread)
+        st.altair_chart(
+            charts.overlaid(held, colours, **scale), width="stretch", height=230,
+            alt=f"{SPREADS[spread]} of the features of each dictionary.",
+        )  # fmt: skip
+    with table:
+        said = shares(run.connection, run.key, [d.dictionary_id for d in columns], threshold)
+        cells = [[_share(said.get((i, j))) for j in range(len(columns))]
+                 for i in range(len(columns))]  # fmt: skip
+        widgets.section("Found again", words.FOUND_AGAIN)
+        matrix(
+            [d.short for d in columns], cells, key="shares",
+            colours=palette.COLUMNS[: len(columns)],
+            said="Of the live features of each row, the share that the column has too.",
+        )  # fmt: skip
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def shares(
+    _connection: queries.Connection, key: str, ids: list[str], threshold: float
+) -> dict[tuple[int, int], records.Agreement]:
+    """How far each of the dictionaries is found again in each other, once a bundle."""
+    return {
+        (i, j): queries.agreement(_connection, one, other, threshold=threshold)
+        for i, one in enumerate(ids)
+        for j, other in enumerate(ids)
+        if i != j
+    }
+
+
+def features(run: Run, columns: Dictionaries, threshold: float) -> None:
+    """The features that the columns share, or that one of them has alone."""
+    one, others = columns[0], columns[1:]
+    alone = {f"only-{d.dictionary_id}": f"only in {d.short}" for d in columns}
+    kinds = {"matched": "matched"} | alone
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        shown = st.segmented_control(
+            "Features", list(kinds), default="matched", key="show", required=True,
+            format_func=lambda kind: widgets.plain(kinds[kind]), bind="query-params",
+            help=words.MATCHED,
+        )  # fmt: skip
+        sort = "ms"
+        if shown == "matched":
+            sorts = [name for name in SORTS if name != "found" or len(others) > 1]
+            sort = st.selectbox(
+                "Sort by", sorts, format_func=SORTS.__getitem__, key="rows-by",
+                bind="query-params", help=words.ROWS_BY,
+            )  # fmt: skip
+    ids = [d.dictionary_id for d in others]
+    of = state.name_of([d.dictionary_id for d in columns], shown, sort, threshold)
+    if shown != "matched":
+        place = list(kinds).index(shown) - 1
+        elsewhere = ids if place == 0 else [one.dictionary_id]
+        _show_alone(run, columns[place], elsewhere, threshold, of, named=columns)
+        return
+    live, lost = counts(run.connection, run.key, one.dictionary_id, ids, threshold)
+    pages = max(1, -(-(live - lost) // ROWS))
+    page = min(state.asked_page(of), pages)
+    rows = queries.aligned(
+        run.connection, one.dictionary_id, ids, threshold=threshold, sort=sort, limit=ROWS,
+        offset=(page - 1) * ROWS,
+    )  # fmt: skip
+    if not rows:
+        widgets.empty(
+            f"No feature of {one.short} is found again from correlation {threshold} on. Ask for "
+            "less, or choose another dictionary."
+        )
+        return
+    said = f"{live - lost:,} of {live:,} live features of {one.short} have a match"
+    show_rows(run, columns, rows, threshold=threshold, said=said, page=page, pages=pages, of=of)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def counts(
+    _connection: queries.Connection, key: str, one: str, others: list[str], threshold: float
+) -> tuple[int, int]:
+    """(live features, those that none of the others has), once a bundle."""
+    live = queries.agreement(_connection, one, others[0], threshold=threshold).live
+    return live, queries.count_unmatched(_connection, one, others, threshold=threshold)
+
+
+def _show_alone(
+    run: Run,
+    one: records.Dictionary,
+    others: list[str],
+    threshold: float,
+    of: str,
+    *,
+    named: Dictionaries,
+) -> None:
+    _, total = counts(run.connection, run.key, one.dictionary_id, others, threshold)
+    pages = max(1, -(-total // CARDS))
+    page = min(state.asked_page(of), pages)
+    ids = queries.unmatched(
+        run.connection, one.dictionary_id, others, threshold=threshold, limit=CARDS,
+        offset=(page - 1) * CARDS,
+    )  # fmt: skip
+    there = " or ".join(d.short for d in named if d.dictionary_id in others)
+    if not ids:
+        widgets.empty(f"Every live feature of {one.short} has a match in {there}.")
+        return
+    said = f"{total:,} features of {one.short} without a match in {there}"
+    show_cards(run, one, ids, said=said, page=page, pages=pages, of=of)
+
+
+def spreads(
+    run: Run, columns: Dictionaries, spread: str
+) -> tuple[dict[str, list[int]], dict[str, Any]]:
+    """(each dictionary's histogram by name, what `charts.overlaid` is told of its scale)."""
+    if spread == "ms":
+        held = {
+            d.short: connection.ms_histogram(run.connection, run.key, (d.dictionary_id,))
+            for d in columns
+        }
+        return held, {"title": "MS"}
+    held = {d.short: queries.density_histogram(run.connection, d.dictionary_id) for d in columns}
+    scale = {"title": "density, log scale", "ends": (queries.LEAST_DENSITY, 1), "log": True}
+    return held, scale
+
+
+def _share(said: records.Agreement | None) -> dict[str, object]:
+    if said is None:
+        return {"text": "", "about": "itself", "shade": None}
+    share = said.matched / said.live if said.live else None
+    about = (
+        f"{said.matched:,} of {said.live:,} live features; mean correlation of the best matches "
+        f"{widgets.number(said.mean)}"
+    )
+    return {"text": widgets.percent(share), "about": about, "shade": share}

@@ -1,0 +1,92 @@
+"""What the parts of Compare share: the threshold, cards by id, rows of matches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import palette, queries, records, widgets, words
+from dashboard.components.aligned import aligned
+from dashboard.components.grid import grid
+from dashboard.connection import Run
+from pipeline.metrics.relations import MATCH_THRESHOLD
+
+TILES, TILE, ROWS, CARDS = (4, 2), 96, 8, 24
+THRESHOLDS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def choose_threshold() -> float:
+    """From which correlation on a best match counts as one."""
+    chosen: float = st.select_slider(
+        "Found again from correlation", THRESHOLDS, MATCH_THRESHOLD, key="threshold",
+        bind="query-params", help=words.THRESHOLD,
+    )  # fmt: skip
+    return chosen
+
+
+def cards(run: Run, of: records.Dictionary, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """The cards of these features by id."""
+    found = queries.cards_of(run.connection, of.dictionary_id, ids, examples=TILES[0] * TILES[1])
+    sheets = run.contact(found, tiles=TILES, tile=TILE)
+    return {c.feature_id: widgets.card(c, of, s) for c, s in zip(found, sheets, strict=True)}
+
+
+def show_rows(
+    run: Run,
+    columns: Sequence[records.Dictionary],
+    rows: Sequence[records.Aligned],
+    *,
+    threshold: float,
+    said: str,
+    page: int,
+    pages: int,
+    of: str,
+) -> None:
+    """Features of the first column, each beside its best match in every other one."""
+    mine = cards(run, columns[0], [row.feature_id for row in rows])
+    theirs = [
+        cards(run, column, [p.match for row in rows if (p := row.pairs[i]) and held(p, threshold)])
+        for i, column in enumerate(columns[1:])
+    ]
+    made = [
+        [mine[row.feature_id]]
+        + [_cell(pair, theirs[i], threshold) for i, pair in enumerate(row.pairs)]
+        for row in rows
+    ]
+    about = ["The reference.", *["The best match of the card on the left."] * len(theirs)]
+    heads = [
+        {"name": d.short, "about": text, "colour": colour}
+        for d, text, colour in zip(columns, about, palette.COLUMNS, strict=False)
+    ]
+    aligned(heads, made, tiles=TILES, said=said, page=page, pages=pages, of=of, key="rows")
+
+
+def show_cards(
+    run: Run,
+    dictionary: records.Dictionary,
+    ids: Sequence[int],
+    *,
+    said: str,
+    page: int,
+    pages: int,
+    of: str,
+) -> None:
+    """Features of one dictionary."""
+    made = list(cards(run, dictionary, ids).values())
+    grid(made, tiles=TILES, said=said, page=page, pages=pages, of=of, key="alone")
+
+
+def held(pair: records.Pair, threshold: float) -> bool:
+    """Whether a best match is one."""
+    return pair.correlation >= threshold
+
+
+def _cell(
+    pair: records.Pair | None, there: dict[int, dict[str, Any]], threshold: float
+) -> dict[str, Any]:
+    if pair is None:
+        return {"none": "no match", "about": "nothing fires with it"}
+    said = f"correlation {widgets.number(pair.correlation)}"
+    if not held(pair, threshold):
+        return {"none": "no match", "about": f"best: #{pair.match}, {said}"}
+    return there[pair.match] | {"note": f"{said}, images {widgets.percent(pair.jaccard)}"}

@@ -1,0 +1,163 @@
+"""Opening the database: where it is, how its connections are set, its tables brought up to date.
+
+SQLite runs in WAL mode with `synchronous=FULL`: what was acknowledged outlives a crash. Every write
+begins with BEGIN IMMEDIATE and waits its turn, so that no write fails for having read first.
+"""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from pipeline.annotations.records import AnnotationsError
+
+VARIABLE = "LOUPE_ANNOTATIONS"
+"""Environment variable that names the database, by a URL or a path."""
+DEFAULT = "data/annotations.sqlite"
+WRITING = "writing"
+"""Execution option of a connection that is going to write."""
+WAIT_SECONDS = 30
+"""How long a write waits for another process's."""
+LOCK = 0x4C6F757065
+"""PostgreSQL's advisory lock that is held while tables are made: the letters of Loupe."""
+POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
+
+_migrating = threading.Lock()  # alembic's context is one a process
+
+
+def default_place() -> str:
+    """Where what people say is kept: as the environment says, else below the working directory."""
+    return os.environ.get(VARIABLE) or DEFAULT
+
+
+def shown(place: str) -> str:
+    """The place as messages name it: without a password."""
+    try:
+        return make_url(place).render_as_string(hide_password=True) if "://" in place else place
+    except ArgumentError:
+        return "the URL given"
+
+
+def open_engine(place: str) -> Engine:
+    """The database at a path or URL, its tables made or brought up to date.
+
+    Raises:
+        AnnotationsError: no such kind of database, or it cannot be opened or written.
+    """
+    url = _url(place)
+    try:
+        engine = _sqlite(url) if url.drivername == "sqlite" else _postgres(url)
+        _migrate(engine)
+    except (DBAPIError, OSError) as error:
+        raise AnnotationsError(refused(place, error)) from error
+    return engine
+
+
+def refused(place: str, error: Exception) -> str:
+    """One line for what a database answered, with the remedy."""
+    said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    remedy = (
+        "start the server, or name another database"
+        if "://" in place and not place.startswith("sqlite")
+        else "name a file that can be written"
+    )
+    return f"{shown(place)}: cannot be used ({said}); {remedy} in {VARIABLE}"
+
+
+def _url(place: str) -> URL:
+    if "://" not in place:
+        return URL.create("sqlite", database=place)
+    try:
+        url = make_url(place)
+    except (ArgumentError, ValueError) as error:
+        raise AnnotationsError(f"{VARIABLE}: not a URL; see docs/annotations.md") from error
+    if url.drivername in POSTGRES:
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername != "sqlite":
+        raise AnnotationsError(
+            f"{shown(place)}: no database that Loupe writes; name a file, or a URL that begins "
+            f"with postgresql://, in {VARIABLE}"
+        )
+    return url
+
+
+def _postgres(url: URL) -> Engine:
+    try:
+        import psycopg  # noqa: F401
+    except ImportError as error:
+        raise AnnotationsError(
+            "PostgreSQL needs the package psycopg; install it with: pip install 'loupe[postgres]'"
+        ) from error
+    settings = {"connect_timeout": 5, "application_name": "loupe"}
+    return create_engine(url, pool_pre_ping=True, connect_args=settings)
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise AnnotationsError(f"sqlite in memory keeps nothing; name a file in {VARIABLE}")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": WAIT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def settings(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # BEGIN is said below, not by the driver
+        # SQLite's own knows only the capitals of ASCII.
+        connection.create_function(
+            "lower", 1, lambda text: text and text.lower(), deterministic=True
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        _write_ahead(connection)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get(WRITING)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Turn WAL on. While others do the same SQLite may answer `locked` without waiting."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except connection.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)
+
+
+def _migrate(engine: Engine) -> None:
+    """Apply the steps that the database lacks, all or none; other processes wait meanwhile."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    steps = ScriptDirectory.from_config(config)
+    newest = steps.get_current_head()
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == newest:
+            return
+    with _migrating, engine.execution_options(**{WRITING: True}).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        there = MigrationContext.configure(connection).get_current_revision()
+        if there not in {None, *(step.revision for step in steps.walk_revisions())}:
+            raise AnnotationsError(
+                f"{shown(str(engine.url))}: was made by a newer Loupe (tables of version {there}, "
+                f"this one knows {newest}); update Loupe, or name another database in {VARIABLE}"
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
