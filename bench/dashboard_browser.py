@@ -100,16 +100,17 @@ def filter_and_sort(
     whole(page)
     for turn, address in enumerate(addresses[: samples + warm]):
         visit(page, address)
-        page.locator(".st-key-sort").get_by_role("combobox").click()
+        page.locator(".st-key-sort [role=combobox]").click()
         sort = ("max activation", "mean activation")[turn % 2]
         page.get_by_role("option", name=sort).click()
         sorted_in = until(page, "cards")["ms"]
         whole(page)
         visit(page, address)
-        page.locator(".st-key-label").get_by_role("combobox").click()
-        page.get_by_role("option").nth(turn % 7).click()
+        page.locator(".st-key-label [role=combobox]").click()
+        page.get_by_role("option").nth(1 + turn % 7).click()  # behind "Select all"
         filtered_in = until(page, "cards")["ms"]
         whole(page)
+        page.keyboard.press("Escape")  # the list of labels stays open for more
         if turn >= warm:
             found["sort"].append(sorted_in)
             found["filter"].append(filtered_in)

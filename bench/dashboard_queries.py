@@ -29,7 +29,8 @@ def typical(connection: duckdb.DuckDBPyConnection, draw: random.Random) -> dict[
     shown = [int(examples[draw.randrange(len(examples))]) for _ in range(192)]
     text = str(label[0]) if label else "a"
     return {
-        "dictionary_id": one, "other_id": other, "dictionary_ids": [one], "others": [other],
+        "dictionary_id": one, "other_id": other, "dictionary_ids": [one], "other_ids": [other],
+        "before": other, "after": other, "band": "through", "names": [text],
         "feature_id": ids[0], "feature_ids": ids, "example_ids": shown, "example_id": shown[0],
         "keys": [(one, i) for i in ids], "features": [(one, i) for i in ids], "threshold": 0.5,
         "examples": 8, "limit": 24, "offset": 48, "sort": "ms", "descending": True,

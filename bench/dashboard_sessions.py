@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -82,11 +82,11 @@ class Person:
     received: int = 0
     problems: list[str] = field(default_factory=list)
 
-    async def ask(self, page: str, **choices: str | int) -> float:
+    async def ask(self, page: str, choices: Mapping[str, str | int] | None = None) -> float:
         """Go to an address of the app; seconds until the script has run."""
         message = BackMsg()
         asked = message.rerun_script
-        asked.page_name, asked.query_string = page, urlencode(choices)
+        asked.page_name, asked.query_string = page, urlencode(choices or {})
         asked.is_history_navigation = True
         asked.context_info.timezone, asked.context_info.locale = "UTC", "en"
         asked.context_info.url = f"http://localhost/{page}"
@@ -150,7 +150,7 @@ def crowd(
             await asyncio.sleep(draw.uniform(*THINKING))
             if time.monotonic() > end:
                 break
-            taken.append(await person.ask(page, **choices))
+            taken.append(await person.ask(page, choices))
         await person.socket.close()
         return taken
 
@@ -177,7 +177,7 @@ def growth(
                 held.append(memory(process))
             if turn >= warm + changes:
                 break
-            await person.ask(page, **choices)
+            await person.ask(page, choices)
         await person.socket.close()
         return held, person.problems
 

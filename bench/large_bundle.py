@@ -159,6 +159,7 @@ def _dictionaries(sizes: Sizes, folder: Path) -> None:
     makers: dict[contract.Table, Callable[..., Columns]] = {
         contract.NEIGHBORS: _neighbors, contract.MATCHES: _matches,
         contract.ARTEFACTS: _artefacts, contract.SAMPLE_EXAMPLES: _samples,
+        contract.LABELS: _labels,
     }  # fmt: skip
     for table, make in makers.items():
         with store.TableWriter(table, folder) as writer:
@@ -277,6 +278,16 @@ def _samples(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
         "modality": "image", "feature_id": np.repeat(np.arange(d), SAMPLES * len(KINDS)),
         "kind": pa.DictionaryArray.from_arrays(kind, list(KINDS)),
         "example_id": ids[spread.ravel()], "activation": size.astype(np.float32),
+    }  # fmt: skip
+
+
+def _labels(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
+    kinds, d = ("class", "word", "word", "word"), sizes.features
+    return {
+        "feature_id": np.repeat(np.arange(d), len(kinds)), "kind": np.tile(kinds, d),
+        "rank": np.tile((1, 1, 2, 3), d), "value": rng.random(len(kinds) * d),
+        "label": np.array(WORDS)[rng.integers(0, len(WORDS), len(kinds) * d)],
+        "tells": 0.5 + 0.5 * rng.random(len(kinds) * d),
     }  # fmt: skip
 
 

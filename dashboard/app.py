@@ -18,8 +18,9 @@ pages = [
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/map.py", title="Map", url_path="map"),
     st.Page("views/compare.py", title="Compare", url_path="compare"),
-    st.Page("views/lists.py", title="Lists", url_path="lists"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
+    st.Page("views/image.py", title="Image", url_path="image"),
+    st.Page("views/lists.py", title="Lists", url_path="lists"),
 ]
 chosen = st.navigation(pages, position="top")
 if not styled():

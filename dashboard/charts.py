@@ -58,7 +58,7 @@ def overlaid(
 ) -> alt.Chart:
     """Histograms of equal bins, one on the other, each as shares of its own total.
 
-    `ends` are the least and the greatest value; with `log` the bins are equal in its logarithm.
+    It has no legend: what stands beside it wears the same `colours`. `ends` are the least and the greatest value; with `log` the bins are equal in its logarithm.
     """
     held = [i for values in counts.values() for i, n in enumerate(values) if n]
     seen = range(max(0, min(held, default=0) - 1), max(held, default=0) + 2)
@@ -76,10 +76,10 @@ def overlaid(
         .mark_area(opacity=0.25, interpolate="step", line={"strokeWidth": 2})
         .encode(
             x=alt.X("at:Q", title=title, scale=scale, axis=axis),
-            y=alt.Y("share:Q", title="share of features", stack=None, axis=alt.Axis(format="%")),
+            y=alt.Y("share:Q", title="share of features, √ scale", stack=None,
+                    scale=alt.Scale(type="sqrt"), axis=alt.Axis(format="%", tickCount=4)),
             color=alt.Color(
-                "name:N", title=None,
-                legend=alt.Legend(orient="top", labelLimit=400, columns=2, symbolOpacity=1),
+                "name:N", legend=None,  # the page names them beside it
                 scale=alt.Scale(domain=list(colours), range=list(colours.values())),
             ),
             tooltip=[alt.Tooltip("name:N"), alt.Tooltip("count:Q", title="features")],

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+import pyarrow as pa
 import streamlit as st
 
 from dashboard import queries, words
@@ -57,9 +59,10 @@ def feature_downloads(
 
 def list_downloads(
     run: Run,
-    keys: Sequence[Key],
+    keys: Sequence[Key] | Callable[[], Sequence[Key]],
     said: Asked | None = None,
     *,
+    count: int | None = None,
     name: str = "",
     key: str = "export-list",
 ) -> None:
@@ -67,26 +70,40 @@ def list_downloads(
     JSONL in Neuronpedia's shape.
 
     Args:
-        keys: the features; of more than `queries.MOST_ROWS` the report and Neuronpedia's file hold
-            the first, and their buttons say so.
+        keys: the features, or what finds them when a file is made; of more than `queries.MOST_ROWS`
+            the report and Neuronpedia's file hold the first, and their buttons say so.
         said: gives what people said of features; called when a file is made.
+        count: how many features they are, where `keys` still has to find them.
         name: what the files are called after, such as the list's name; the run's without one.
         key: tells the button from others on the page.
     """
-    most = queries.MOST_ROWS
-    few = "" if len(keys) <= most else f", the first {most}"
+    found = keys if callable(keys) else lambda: keys
+    total = count if count is not None else len(found())
+    few = "" if total <= queries.MOST_ROWS else f", the first {queries.MOST_ROWS}"
 
     def zipped() -> bytes:
-        profiles = queries.profiles(run.connection, keys)
+        profiles = queries.profiles(run.connection, found())
         return neuronpedia_zip(profiles, said=_heard(said, [p.key for p in profiles]))
 
+    def table() -> pa.Table:
+        return queries.table(run.connection, found())
+
     files: list[File] = [
-        (f"Report (HTML{few})", "html", lambda: _report(run, keys, said)),
-        ("Table (CSV)", "csv", lambda: csv_bytes(queries.table(run.connection, keys))),
-        ("Table (Parquet)", "parquet", lambda: parquet_bytes(queries.table(run.connection, keys))),
+        (f"Report (HTML{few})", "html", lambda: _report(run, found(), said)),
+        ("Table (CSV)", "csv", lambda: csv_bytes(table())),
+        ("Table (Parquet)", "parquet", lambda: parquet_bytes(table())),
         (f"For Neuronpedia (JSONL{few})", "neuronpedia.zip", zipped),
     ]
-    _popover(files, stem=file_name(name or run.name), key=key, disabled=not keys)
+    _popover(files, stem=file_name(name or run.name), key=key, disabled=not total)
+
+
+def table_downloads(rows: Callable[[], Sequence[Any]], *, name: str, key: str) -> None:
+    """A table that a page shows, as CSV and Parquet; `rows` gives its records when asked."""
+    files: list[File] = [
+        ("Table (CSV)", "csv", lambda: csv_bytes(rows())),
+        ("Table (Parquet)", "parquet", lambda: parquet_bytes(rows())),
+    ]
+    _popover(files, stem=file_name(name), key=key)
 
 
 def file_name(*parts: str | int) -> str:

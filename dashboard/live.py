@@ -165,7 +165,10 @@ def fired(run: connection.Run, dictionary: Dictionary, picture: Picture) -> Fire
             sae = None if dictionary.basis == "neurons" else sae_of(run, dictionary, at.adapter)
             here = acts[dictionary.hook].to(at.adapter.device)
             made = codes.of_image(here, layouts[dictionary.hook], sae, dictionary)
-            return replace(made, changed=at.changed)
+            left, top, right, bottom = at.adapter.region(picture.image.size)
+            wide, high = picture.image.size
+            region = (left / wide, top / high, right / wide, bottom / high)
+            return replace(made, region=region, changed=at.changed)
 
 
 def embed_words(run: connection.Run, encoder: str, texts: Sequence[str]) -> Vectors:

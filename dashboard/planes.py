@@ -138,9 +138,10 @@ def _panel(run: connection.Run, at: int, planes: Sequence[Plane]) -> Panel:
         for other in range(len(planes))
         if other != at and not several
     }
+    title = "One plane, by the images that features fire on"
     return Panel(
-        "One plane, by the images that features fire on" if several else plane.dictionaries[0].short,
-        ids, plane.points.x, plane.points.y, features=plane.points.feature_id,
+        title if several else plane.dictionaries[0].short, ids,
+        plane.points.x, plane.points.y, features=plane.points.feature_id,
         of=plane.of if several else None,
         hrefs=tuple(state.to_feature(name, 0).removesuffix("0") + "{feature}" for name in ids),
         links=links,

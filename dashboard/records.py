@@ -403,4 +403,6 @@ class Fired:
     cell: NDArray[np.int64]
     cell_feature: NDArray[np.int64]
     cell_activation: NDArray[np.float32]
+    region: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    """Left, top, right, bottom of what the patches cover, as shares of the picture's sides."""
     changed: str = ""

@@ -55,6 +55,11 @@ def asked_list() -> str | None:
     return st.query_params.get("list")
 
 
+def to_image(example_id: int, beside: int | None = None) -> str:
+    """The address of Image on an example, with another one beside it."""
+    return _address("image", **{"example": example_id} | ({"with": beside} if beside else {}))
+
+
 def feature_key(dictionary_id: str, feature_id: int) -> str:
     """One feature as an address names it: `MODEL/HOOK/NAME:12`."""
     return f"{dictionary_id}:{feature_id}"

@@ -155,6 +155,7 @@ def _image(one: Top, example: Example | None, picture: bytes | None) -> dict[str
     return {
         "rank": one.rank, "text": number(one.activation), "details": details,
         "src": picture and data_uri(picture), "name": example.uri if example else "an image",
+        "href": state.to_image(one.example_id) if example else None,
         "caption": example.captions[0][:400] if example and example.captions else None,
         "patches": one.patches, "acts": [round(a, 5) for a in one.patch_acts],
     }  # fmt: skip

@@ -65,6 +65,16 @@ EXPORT = "Files to keep or to share, made when you ask for them."
 READ_AT_CLS = "activation at the CLS token; the map shows where patches carry the feature too"
 NO_PATCH = "no patch of these images carries the feature: no heat map"
 ONE_VECTOR = "one vector an image here: no heat map"
+PATCH_HINT = "Hover over a patch to see its features; choose a feature to see where it fires."
+PATCHES_OF_CLS = (
+    "This dictionary reads the CLS token: the activations of the image are those there. On the "
+    "patches the same features are read from the patches' own activations."
+)
+ON_IMAGE = "The features whose activation on the image is largest, with where they fire."
+OWN_IMAGE = (
+    "The model reads it live. It stays in this visit and is not kept. PNG, JPEG, WebP, GIF, BMP or "
+    "TIFF, up to 25 million pixels."
+)
 MINE = "Only features that somebody has starred, or said something of: a star, a note, a label."
 SEARCH = (
     "In labels: what the pipeline and people call a feature. By what it shows: the words and each "
@@ -142,4 +152,22 @@ GUIDE_WAYS = (
     ("Compare", "compare", "layers, SAEs and neurons side by side"),
     ("Image", "image", "what fires on one image, and where"),
     ("Lists", "lists", "what you and others starred and noted"),
+)
+ORPHANS = (
+    "What people say belongs to a dictionary's weights, not to its name. These features are of "
+    "weights that this run does not hold: trained anew since, or in another run."
+)
+EXCHANGE = (
+    "All stars, notes, labels and lists as one file. An import adds what is not here and takes "
+    "nothing away; of two texts the later one holds."
+)
+SHARE = "The list as a file, with the notes on its features and their labels, for others to import."
+ARRANGE = "Arrange: put features in another order, or take them out."
+NO_STARS = "You have no stars yet. Open a feature and press Star: it is kept here, under your name."
+EMPTY_LIST = (
+    "This list is empty. Choose features with the box on their cards, in Browse or wherever cards "
+    "are shown, and take them to List and export."
+)
+NO_STORE = (
+    "Stars, notes and lists cannot be read. Put right what is said above, then load this page anew."
 )

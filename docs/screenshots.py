@@ -12,7 +12,19 @@ from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "screenshots"
 FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=29"
-PAGES = {"overview": "", "browse": "browse", "map": "map", "compare": "compare"}
+SEVERAL = "compare?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69"
+PAGES = {
+    "overview": "",
+    "browse": "browse",
+    "table": "browse?view=table&hook=vision.2&hook=vision.3",
+    "search": "browse?q=striped+blue+heart&hook=vision.2&hook=vision.3&hook=vision.projection",
+    "map": "map",
+    "compare": "compare",
+    "side-by-side": SEVERAL,
+    "feature": FEATURE,
+    "image": "image",
+    "lists": "lists",
+}
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
@@ -26,7 +38,6 @@ def main(address: str) -> None:
             )
             for name, path in PAGES.items():
                 shoot(page, f"{address}/{path}", f"{name}{suffix}")
-            shoot(page, f"{address}/{FEATURE}", f"feature{suffix}")
             page.close()
         browser.close()
 

@@ -35,6 +35,17 @@ FROM matches WHERE rank = 1
 ORDER BY dictionary_id, other_id, feature_id
 """
 
+_EXAMPLE_FEATURES = """
+INSERT INTO example_features
+SELECT dictionary_id, example_id,
+       list({'feature_id': feature_id, 'activation': activation}
+            ORDER BY activation DESC, feature_id)[1:?]
+FROM activations WHERE modality = 'image' AND dictionary_id = ?
+GROUP BY ALL ORDER BY example_id
+"""
+PER_EXAMPLE = 64
+"""Features of an example that `example_features` holds for each dictionary."""
+
 
 def build(folder: Path) -> None:
     """Build `loupe.duckdb` from the Parquet tables in `folder` (a bundle that is being published).
@@ -52,3 +63,16 @@ def build(folder: Path) -> None:
             connection.execute(f"CREATE TABLE {table.name} AS FROM read_parquet('{source}')")
         connection.execute(_CARDS)
         connection.execute(_BEST_MATCHES)
+        _example_features(connection)
+
+
+def _example_features(connection: duckdb.DuckDBPyConnection) -> None:
+    """`activations` by image: that table is sorted by feature, and finding an image in it means
+    reading all of it. One dictionary at a time, since its rows are sorted in memory."""
+    connection.execute(
+        """CREATE TABLE example_features (dictionary_id VARCHAR, example_id BIGINT,
+            features STRUCT(feature_id INTEGER, activation FLOAT)[])"""
+    )
+    names = connection.execute("SELECT dictionary_id FROM dictionaries ORDER BY 1").fetchall()
+    for (name,) in names:
+        connection.execute(_EXAMPLE_FEATURES, [PER_EXAMPLE, name])

@@ -8,6 +8,7 @@ a feature that one image activates, images without captions, a hook point withou
 import io
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ class Plan:
     d_in: int = 24
     d_sae: int = 48
     layers: int = 2
+    models: int = 1
     side: int = 64
     grid: int = 8
     most_active: int = 2000
@@ -165,14 +167,15 @@ def _dictionaries(plan: Plan) -> list[dict[str, object]]:
     hooks = [(f"vision.{i}.resid_post", i, "resid_post", True) for i in range(plan.layers)]
     hooks.append(("vision.projection", None, "projection", False))
     rows = []
-    for depth, (hook, layer, point, grid) in enumerate(hooks):
+    models = ["clip-demo", *(f"other-{i}" for i in range(1, plan.models))]
+    for model, (depth, (hook, layer, point, grid)) in product(models, enumerate(hooks)):
         for name in ("batchtopk", "matryoshka", "neurons"):
             sae = name != "neurons"
             rows.append(
                 {
-                    "dictionary_id": contract.dictionary_id("clip-demo", hook, name),
-                    "fingerprint": store.content_key(hook, name),
-                    "model": "clip-demo", "hook": hook, "name": name, "tower": "vision",
+                    "dictionary_id": contract.dictionary_id(model, hook, name),
+                    "fingerprint": store.content_key(model, hook, name),
+                    "model": model, "hook": hook, "name": name, "tower": "vision",
                     "layer": layer, "point": point, "depth": depth,
                     "basis": "sae" if sae else "neurons",
                     "architecture": name if sae else "identity",

@@ -9,6 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
+from dashboard import connection as opening
+from dashboard import queries
 from pipeline import store
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -162,9 +164,15 @@ def test_browse_as_a_table_sorted_by_a_column(opened: Opened) -> None:
     assert all(row["sheet"] and row["key"] for row in shown["rows"])
 
 
-def test_browse_finds_labels_by_a_part_of_them(opened: Opened) -> None:
+def test_browse_finds_labels_by_a_part_of_them(opened: Opened, run: Path) -> None:
     at = opened("browse", q="YELL", by="in labels", least="1 image")
-    assert {card["label"] for card in data(at, "grid")["cards"]} == {"yellow"}
+    found = {card["id"]: card["label"] for card in data(at, "grid")["cards"]}
+    every = data(opened("browse", least="1 image", label="yellow"), "grid")["cards"]
+    assert {card["id"] for card in every} == {i for i, name in found.items() if name == "yellow"}
+    others = [i for i, name in found.items() if name != "yellow"]
+    db = opening._connect.__wrapped__(str(store.open_bundle(run).database), "test")
+    of = every[0]["key"].rpartition(":")[0]
+    assert set(others) <= {i for _, i in queries.named(db, [of], ["yellow"])}
     assert "No feature passes" in said(opened("browse", q="no such%", by="in labels"))
 
 
@@ -188,7 +196,8 @@ def test_feature(opened: Opened) -> None:
     assert top["grid"] == [8, 8]
     assert all(image["src"].startswith("data:image/webp") for image in top["images"])
     bars = [each for each in at.get("bidi_component") if each.proto.component_name == "loupe_bars"]
-    scores, tags = (json.loads(each.proto.json)["rows"] for each in bars)
+    scores, names, tags = (json.loads(each.proto.json)["rows"] for each in bars)
+    assert all(0 <= row["value"] <= 1 for row in names if row["value"] is not None)
     assert [row["name"] for row in scores] == ["judge (default)", "second"]
     assert len(scores[0]["marks"]) == 2
     assert tags[0]["marks"][0]["name"] == "share of all images"

@@ -128,6 +128,7 @@ def test_table_comes_back_equal(connection: queries.Connection, read: str, tmp_p
     assert pq.read_table(io.BytesIO(parquet_bytes(table))).equals(table)
     file = tmp_path / "features.csv"
     file.write_bytes(csv_bytes(table))
+    assert file.read_bytes().startswith(b"\xef\xbb\xbfmodel,")  # the mark that spreadsheets need
     if read == "pandas":
         back = pa.Table.from_pandas(pd.read_csv(file), preserve_index=False)
     elif read == "pyarrow":
@@ -492,6 +493,9 @@ def test_report_runs_nothing_that_data_says(
     assert report_page.locator("script, iframe, object, link, base, form").count() == 0
     sources = report_page.eval_on_selector_all("img", "all => all.map((i) => i.src.slice(0, 11))")
     assert set(sources) <= {"data:image/"}
+    said = f"{MARKUP} (http://evil.invalid/'\"{MARKUP})"
+    assert report_page.locator(".frame img").first.get_attribute("alt") == said
+    assert report_page.locator("figure").first.get_attribute("title") == said
     assert report_page.locator("dd b").all_inner_texts().count(MARKUP) == 2
     assert report_page.locator(".remark").inner_text() == f"note, {MARKUP}: {MARKUP}\n</p><b>"
     assert report_page.locator(".left-out").inner_text().endswith(f"bundle: {MARKUP} #1.")

@@ -32,7 +32,7 @@ import numpy as np
 import streamlit as st
 sys.path.insert(0, "TESTS")
 from test_map_component import square
-from dashboard.components.map import HIDDEN, Panel, Rows, categories, map_view, ramp
+from dashboard.components.map import HIDDEN, Panel, categories, map_view, ramp
 
 st.set_page_config(layout="wide")
 ask = st.query_params
@@ -67,11 +67,11 @@ if st.toggle("others"):
 if ask.get("also") == "empty":
     panels = [Panel("empty", ("a",), x[:0], y[:0]), Panel("nowhere", ("b",), x[:9] + np.nan, y[:9])]
     colours = ramp([p.x for p in panels], title="MS")
-chosen = Rows(0, np.array([3, 4])) if st.toggle("chosen") else None
+found = [np.array([3, 4])] * len(panels) if st.toggle("found") else None
 def describe(dictionary, feature):
     return {"title": f"<u>{dictionary} {feature}</u>", "lines": ["MS 0.50"],
             "src": "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="}
-got = map_view(panels, colours, describe=describe, selected=chosen, key="map")
+got = map_view(panels, colours, describe=describe, found=found, key="map")
 rows = got.selected and [got.selected.panel, got.selected.rows.tolist()]
 st.text("GOT " + json.dumps({"selected": rows, "clicked": got.clicked}))
 """
@@ -324,7 +324,7 @@ def test_many_rows_come_back_as_bits(page: "Page", url: str) -> None:
 
 @pytest.mark.parametrize(
     ("also", "said"),
-    [("same", "{n} of {all} selected"), ("linked", "{even} of {all} selected"),
+    [("same", "{n} of {all} match"), ("linked", "{even} of {all} match"),
      ("apart", "{all}, not linked")],
 )  # fmt: skip
 def test_selection_is_linked(page: "Page", url: str, also: str, said: str) -> None:
@@ -389,16 +389,103 @@ def test_no_points_are_no_error(page: "Page", url: str) -> None:
     assert shown.colourful() == 0
 
 
-def test_python_selects(page: "Page", url: str) -> None:
-    shown = Map(page, url)
-    page.get_by_text("chosen").click()
-    page.locator(".count", has_text="2 selected").wait_for()
+def test_what_is_found_stands_out_below_a_selection(page: "Page", url: str) -> None:
+    shown = Map(page, url, also="linked")
+    count = page.locator(".count")
+    before = shown.colourful()
+    page.get_by_text("found", exact=True).click()
+    page.locator(".count", has_text="4 found").wait_for()
+    assert page.locator("figcaption .num").all_inner_texts() == ["2 of 2,999 features found"] * 2
+    assert shown.colourful() < before
+    assert not page.get_by_role("button", name="clear the selection").is_visible()
     shown.lasso()
     shown.release()
     shown.got(selected=[0, inside()])
     page.get_by_text("levels").click()
     page.locator(".item").first.wait_for()
-    assert page.locator(".count").inner_text() == f"{len(inside())} selected", "said but once"
+    assert count.inner_text() == f"{len(inside())} selected", "said but once"
+    page.get_by_role("button", name="clear the selection").click()
+    shown.got(selected=None)
+    assert count.inner_text() == "4 found"
+    shown.lasso()
+    shown.release()
+    shown.got(selected=[0, inside()])
+    page.get_by_text("found", exact=True).click()
+    shown.got(selected=None)
+    assert count.inner_text() == "", "another search takes a selection's place"
+
+
+def test_space_selects_what_is_in_the_middle(page: "Page", url: str) -> None:
+    shown = Map(page, url, also="linked")
+    shown.plane(1).focus()
+    for _ in range(5):
+        page.keyboard.press("+")
+    page.locator(".tip[role=status]", has_text=f"#{MIDDLE}").wait_for()
+    page.keyboard.press("Space")
+    shown.got(selected=[1, [MIDDLE]])
+    # Row 7 of the second panel has no match in the first.
+    said = page.locator("figcaption .num")
+    assert said.all_inner_texts() == [
+        "0 of 2,999 features match", "1 of 2,999 features selected",
+    ]  # fmt: skip
+    shown.plane(1).focus()
+    page.keyboard.press("Space")
+    shown.got(selected=None)
+    assert said.all_inner_texts() == ["2,999 features"] * 2
+
+
+def paced(page: "Page", frames: str, count: int) -> list[int]:
+    """Every n-th point that is shown after each of `count` frames, which take what the JavaScript
+    `frames` says of the number of points shown and of the frame's place."""
+    source = (ROOT / "dashboard/components/map/pace.js").read_text()
+    found: list[int] = page.evaluate(
+        f"""() => {{
+          {source}
+          const all = 262144, pace = newPace(), steps = [], took = {frames};
+          for (let i = 0; i < {count}; i++) {{
+            keepPace(pace, took(all / pace.step, i), all);
+            steps.push(pace.step);
+          }}
+          return steps;
+        }}"""
+    )
+    return found
+
+
+def test_pace_thins_while_points_are_too_many_and_comes_back(page: "Page") -> None:
+    slow = paced(page, "(points, i) => (i < 60 ? Math.max(8, points / 2000) : 8)", 200)
+    assert max(slow[:60]) == 8
+    assert set(slow[50:60]) == {8}, "25 ms: neither slow nor quick"
+    assert slow[-1] == 1
+
+
+def test_pace_leaves_points_that_cost_nothing(page: "Page") -> None:
+    steps = paced(page, "() => 60", 100)
+    assert max(steps) == 2
+    assert steps[-1] == 1
+
+
+def test_pace_tries_what_was_too_much_ever_more_rarely(page: "Page") -> None:
+    steps = paced(page, "(points) => Math.max(8, points / 4000)", 600)
+    changes = [i for i in range(1, 600) if steps[i] != steps[i - 1]]
+    assert set(steps) == {1, 2, 4}
+    assert 4 <= len(changes) < 30
+    assert changes[-1] - changes[-3] > changes[5] - changes[3], "and ever more rarely"
+
+
+def test_pace_does_not_mind_a_slow_hand(page: "Page", url: str) -> None:
+    """The time between two moves of the pointer is not what a frame costs."""
+    shown = Map(page, url)
+    x, y = shown.at(0, 2)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    steps = set()
+    for turn in range(12):
+        page.mouse.move(x + 6 * turn, y)
+        page.wait_for_timeout(60)
+        steps.add(page.locator(".stage").get_attribute("data-every"))
+    page.mouse.up()
+    assert steps == {"1"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -16,6 +16,12 @@ function card(data, tiles) {
   density.title = data.help.density;
   facts.append(meter(data.ms, data.msText, data.help.ms), density);
   node.append(sheet, title, label, facts);
+  // What people say of it.
+  for (const text of data.words ?? []) {
+    const words = el("div", "words", text);
+    words.title = text;
+    node.append(words);
+  }
   if (data.note) node.append(el("div", "note num muted", data.note));
   return node;
 }

@@ -81,7 +81,7 @@ def _tiles(profile: Profile) -> str:
         return '<p class="muted">No val image activates this feature.</p>'
     most = max((act for top in profile.feature.top for act in top.patch_acts), default=0.0)
     tiles = "".join(_tile(profile, top, most) for top in profile.feature.top)
-    return f'<div class="tiles">{tiles}</div><p class="muted">{_about(profile, most)}</p>'
+    return f'<div class="tiles">{tiles}</div><p class="about">{_about(profile, most)}</p>'
 
 
 def _about(profile: Profile, most: float) -> str:

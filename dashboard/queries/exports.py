@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from dashboard.queries.bundle import dictionaries, examples, pictures
-from dashboard.queries.rows import CARD, MOST_ROWS, Connection, among, has
+from dashboard.queries.rows import CARD, MOST_ROWS, MOST_TABLED, Connection, among, has
 from dashboard.records import (
     Artefacts,
     Card,
@@ -20,8 +20,6 @@ from dashboard.records import (
     Top,
 )
 
-MOST_TABLED = 100_000
-"""Features in one table."""
 AT_ONCE = MOST_ROWS * 16
 """Examples that one query names: the top images of MOST_ROWS features."""
 WANTED = """WITH wanted AS (

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.queries.bundle import FLAGS
-from dashboard.queries.rows import CARD, MOST_ROWS, Connection, has, records
-from dashboard.records import Artefacts, AutoLabel, Card, Feature, Filter, Sample, Score, Top
+from dashboard.queries.rows import CARD, MOST_ROWS, MOST_TABLED, Connection, has, records
+from dashboard.records import Artefacts, AutoLabel, Card, Feature, Filter, Key, Sample, Score, Top
 
 SORTS = ("ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id")
 """Columns of `features` that a list may be sorted by."""
@@ -45,21 +45,37 @@ def page(
     Raises:
         ValueError: `sort` is not one of SORTS.
     """
+    # The ids first, from the narrow table: sorting must not carry the top examples along.
+    found = keys(
+        connection, dictionary_ids, chosen, sort=sort, descending=descending,
+        limit=min(limit, MOST_ROWS), offset=offset,
+    )  # fmt: skip
+    return cards_at(connection, found, examples=examples)
+
+
+def keys(
+    connection: Connection,
+    dictionary_ids: Sequence[str],
+    chosen: Filter,
+    *,
+    sort: str = "ms",
+    descending: bool = True,
+    limit: int = MOST_TABLED,
+    offset: int = 0,
+) -> list[Key]:
+    """The features that pass the filter, in the order of `page`, at most MOST_TABLED.
+
+    Raises:
+        ValueError: `sort` is not one of SORTS.
+    """
     if sort not in SORTS:
         raise ValueError(f"sort by {sort!r}: name one of {', '.join(SORTS)}")
     where, values = _where(dictionary_ids, chosen)
     order = f'"{sort}" {"DESC" if descending else "ASC"} NULLS LAST, dictionary_id, feature_id'
-    # The ids first, from the narrow table: sorting must not carry the top examples along.
-    keys = (
-        connection.cursor()
-        .execute(
-            f"""SELECT dictionary_id, feature_id FROM features WHERE {where}
-            ORDER BY {order} LIMIT ? OFFSET ?""",
-            [*values, min(limit, MOST_ROWS), max(offset, 0)],
-        )
-        .fetchall()
-    )
-    return cards_at(connection, keys, examples=examples)
+    sql = f"""SELECT dictionary_id, feature_id FROM features WHERE {where}
+        ORDER BY {order} LIMIT ? OFFSET ?"""
+    values += [min(limit, MOST_TABLED), max(offset, 0)]
+    return connection.cursor().execute(sql, values).fetchall()
 
 
 def named(

@@ -44,8 +44,9 @@ def fired(
     """(features, pooled activations) that the tables know of an image, the strongest first: at
     most the 64 strongest."""
     if has(connection, "example_features"):
-        sql = """SELECT unnest(feature_ids) AS feature, unnest(activations) AS activation
-            FROM example_features WHERE dictionary_id = ? AND example_id = ?"""
+        sql = """SELECT f.feature_id AS feature, f.activation AS activation FROM (
+            SELECT unnest(features) AS f FROM example_features
+            WHERE dictionary_id = ? AND example_id = ?)"""
     else:
         sql = """SELECT feature_id AS feature, activation FROM activations
             WHERE dictionary_id = ? AND modality = 'image' AND example_id = ?

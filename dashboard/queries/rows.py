@@ -10,6 +10,8 @@ Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
 
 MOST_ROWS = 200
+MOST_TABLED = 100_000
+"""Features in a table that is taken along."""
 CARD = (
     'dictionary_id, feature_id, "group", n_active, density, max, mean, ms, ms_percentile, '
     "label, label_score"

@@ -2,7 +2,18 @@
 
 import streamlit as st
 
-from dashboard import connection, filters, queries, records, search, state, widgets, words
+from dashboard import (
+    connection,
+    downloads,
+    filters,
+    people,
+    queries,
+    records,
+    search,
+    state,
+    widgets,
+    words,
+)
 from dashboard.components.grid import grid
 from dashboard.components.table import table
 
@@ -41,6 +52,15 @@ def found(
     return cards, {
         state.feature_key(d, f): f"nearness {widgets.number(score)}" for d, f, score in best
     }
+
+
+def every_key() -> list[records.Key]:
+    """All that the list holds, for a file of it."""
+    ids = [d.dictionary_id for d in here]
+    if near is None:
+        return queries.keys(run.connection, ids, chosen, sort=sort, descending=descending)
+    best = search.nearest(run, here, chosen, near, limit=total, offset=0)
+    return [(name, number) for name, number, _ in best]
 
 
 def as_cards(cards: list[records.Card], notes: dict[str, str], said: str) -> None:
@@ -82,6 +102,8 @@ with panel:
         st.caption("The nearest first.")
 ids = [d.dictionary_id for d in here]
 passed, total = queries.ms_histogram(run.connection, ids, chosen)
+with panel:
+    downloads.list_downloads(run, every_key, people.said(here), count=total, key="export-browse")
 with spark:
     everything = connection.ms_histogram(run.connection, run.key, tuple(ids))
     widgets.sparkline(everything, passed, name="features by MS, from 0 to 1")
@@ -99,3 +121,4 @@ with gallery:
             "No feature passes these filters. Widen MS or density, ask for fewer images, take "
             "labels out, or search for other words."
         )
+people.notice()

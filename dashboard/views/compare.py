@@ -8,21 +8,21 @@ from dashboard.views import compare_columns, compare_features, compare_flow
 run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
 features, unread = state.asked_features()
-looks = {"columns": "Dictionaries side by side", "flow": "Flow through the layers"}
+looks = ["Dictionaries", "Flow"]
 if features or unread:
-    looks = {"features": "Chosen features"} | looks
+    looks = ["Chosen features", *looks]
 look = st.segmented_control(
-    "Compare", list(looks), default=next(iter(looks)), format_func=looks.__getitem__, key="look",
-    bind="query-params", required=True, help=words.COMPARE,
+    "Compare", looks, default=looks[0], key="look", bind="query-params", required=True,
+    help=words.COMPARE, label_visibility="collapsed",
 )  # fmt: skip
-if look == "features":
+if look == "Chosen features":
     compare_features.show(run, every, features, unread)
 elif len(every) < 2 or not queries.has_matches(run.connection):
     widgets.empty(
         "There is nothing to compare: the bundle holds one dictionary, or was made before matches "
         "were computed. Run the pipeline again, with two or more dictionaries."
     )
-elif look == "columns":
+elif look == "Dictionaries":
     compare_columns.show(run, every)
 else:
     compare_flow.show(run, every)

@@ -45,8 +45,8 @@ def choose(every: Dictionaries) -> list[records.Dictionary]:
     next_to = min(others, key=lambda d: (d.name != best.name, abs(d.depth - best.depth)))
     names = st.multiselect(
         "Dictionaries", list(by_name), default=[best.short, next_to.short], key="columns",
-        bind="query-params", max_selections=queries.MOST_COLUMNS, format_func=widgets.plain,
-        help=words.COLUMNS, placeholder="choose two to four",
+        bind="query-params", max_selections=queries.MOST_COLUMNS, help=words.COLUMNS,
+        placeholder="choose two to four",
     )  # fmt: skip
     return [by_name[name] for name in names]
 
@@ -78,7 +78,7 @@ def presets(columns: Dictionaries, every: Dictionaries) -> list[tuple[str, str, 
 
 def overview(run: Run, columns: Dictionaries, threshold: float) -> None:
     """Distributions overlaid, and who finds whom again."""
-    chart, table = st.columns([3, 2], gap="large")
+    chart, table = st.columns(2, gap="large")
     with chart:
         spread = st.segmented_control(
             "Distribution", list(SPREADS), default="ms", format_func=SPREADS.__getitem__,
@@ -132,7 +132,7 @@ def features(run: Run, columns: Dictionaries, threshold: float) -> None:
             sorts = [name for name in SORTS if name != "found" or len(others) > 1]
             sort = st.selectbox(
                 "Sort by", sorts, format_func=SORTS.__getitem__, key="rows-by",
-                bind="query-params", help=words.ROWS_BY,
+                bind="query-params", help=words.ROWS_BY, width=240,
             )  # fmt: skip
     ids = [d.dictionary_id for d in others]
     of = state.name_of([d.dictionary_id for d in columns], shown, sort, threshold)

@@ -37,8 +37,8 @@ def show(run: Run, every: Layers) -> None:
     best = max(lines, key=lambda name: (lines[name][0].basis == "sae", _mean_ms(lines[name])))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         name = st.selectbox(
-            "Dictionary", list(lines), list(lines).index(best), format_func=widgets.plain,
-            key="line", bind="query-params", help=words.DICTIONARY,
+            "Dictionary", list(lines), list(lines).index(best), key="line",
+            bind="query-params", help=words.DICTIONARY,
         )  # fmt: skip
         threshold = choose_threshold()
     layers = lines[name]
@@ -131,7 +131,9 @@ def _layer(layers: Layers, i: int, bands: records.Bands) -> dict[str, Any]:
         count = getattr(bands, kind)
         said = _band_words(kind, i, len(layers))
         about = f"{layers[i].short}: {count:,} of {bands.live:,} live features, {said}"
-        return {"key": f"{i}-{kind}", "kind": kind, "count": count, "about": about}
+        colour = "through" if kind == "ends" and i == len(layers) - 1 else kind  # nothing is lost
+        key = f"{i}-{kind}"
+        return {"key": key, "kind": kind, "colour": colour, "count": count, "about": about}
 
     made = [band(kind) for kind in BAND_WORDS]
     return {"name": layers[i].place, "live": bands.live, "bands": [b for b in made if b["count"]]}

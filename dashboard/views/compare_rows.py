@@ -19,7 +19,7 @@ def choose_threshold() -> float:
     """From which correlation on a best match counts as one."""
     chosen: float = st.select_slider(
         "Found again from correlation", THRESHOLDS, MATCH_THRESHOLD, key="threshold",
-        bind="query-params", help=words.THRESHOLD,
+        bind="query-params", help=words.THRESHOLD, width=260,
     )  # fmt: skip
     return chosen
 

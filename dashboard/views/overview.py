@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts, connection, queries, records, state, widgets, words
+from dashboard import charts, connection, downloads, queries, records, state, widgets, words
 from dashboard.components.guide import guide
 from dashboard.components.table import table
 
@@ -151,6 +151,7 @@ with narrow:
         )
 widgets.section("Dictionaries", "A dictionary is a set of features at one hook point.")
 table(COLUMNS, rows(dictionaries, summaries), key="dictionaries")
+downloads.table_downloads(lambda: dictionaries, name=f"{run.name}-dictionaries", key="export-all")
 if any(d.basis == "sae" for d in dictionaries):
     with st.expander("How the SAEs were made, and how well they reconstruct"):
         table(MADE, made(dictionaries), key="made")

@@ -101,6 +101,6 @@ def chunks(every: Sequence[T]) -> Iterator[Sequence[T]]:
         yield every[start : start + _AT_ONCE]
 
 
-def key_of(row: Row[Any]) -> FeatureKey:
+def key_of(row: Any) -> FeatureKey:
     """The feature that a row is of."""
     return FeatureKey(row.fingerprint, row.feature_id)

@@ -101,7 +101,8 @@ def tells(
     equal ones half). That is the area under the ROC curve (Hanley and McNeil 1982); 0.5 is chance.
 
     Args:
-        text_wd: embeddings of texts.
+        text_wd: embeddings of texts, less the vocabulary's mean: what all texts have in common
+            says nothing of a label, but sorts images by what is no part of it.
         image_nd: the images' embeddings.
         word_r: which text the label is.
         feature_r: which feature it is a label of.

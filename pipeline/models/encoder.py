@@ -136,9 +136,11 @@ def _hugging_face(settings: config.Encoder, device: torch.device) -> _Parts:
 def _tokenizer(settings: config.Encoder) -> Any:
     """The model's tokenizer; None where its files hold none."""
     try:
-        return pretrained(AutoTokenizer, settings.id, revision=settings.revision)
+        found = pretrained(AutoTokenizer, settings.id, revision=settings.revision)
     except ModelError:
         return None
+    # Without files transformers makes one that knows no word.
+    return found if set(found.get_vocab()) - set(found.all_special_tokens) else None
 
 
 def _openclip(settings: config.Encoder, device: torch.device) -> _Parts:

@@ -106,7 +106,7 @@ class Worker:
         if vectors is not None and found:
             place_of = {text: at for at, text in enumerate(dict.fromkeys(r.label for r in found))}
             tells = naming.tells(
-                self._embedded(list(place_of)), vectors,
+                self._embedded(list(place_of)) - self._common, vectors,
                 word_r=np.array([place_of[row.label] for row in found]),
                 feature_r=np.array([row.feature_id for row in found]),
                 shown_sp=seen.shown, other_q=seen.others, silent_sq=seen.silent,
@@ -167,6 +167,12 @@ class Worker:
             log.warning("label: %s knows no word of the vocabulary", self._chosen)
             return [], np.zeros((0, 0))
         return known, self._embedded(known)
+
+    @cached_property
+    def _common(self) -> Array:
+        """What all texts have in common, [d]; 0 where there is no vocabulary to tell."""
+        words, embeddings = self._words
+        return embeddings.mean(0) if words else np.zeros(1, np.float32)
 
     def _embedded(self, texts: Sequence[str]) -> Array:
         """The texts in the template, embedded once each, [b, d]."""

@@ -32,6 +32,13 @@ export default function ({ data, parentElement }) {
   table.setAttribute("role", "table");
   table.setAttribute("aria-label", data.said);
   table.append(top(data.heads));
+  if (data.heads.length === 2 && data.rows.length > 1) {
+    table.classList.add("double");
+    const again = top(data.heads); // over the second half, where there is room for two rows a line
+    again.setAttribute("aria-hidden", "true");
+    again.classList.add("again");
+    table.append(again);
+  }
   for (const cells of data.rows) {
     const row = el("div", "row");
     row.setAttribute("role", "row");

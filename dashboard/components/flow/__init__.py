@@ -19,8 +19,8 @@ def flow(
     """Draw the layers from left to right; a press on a part puts its key into the address (`part`).
 
     Args:
-        layers: {name, live, bands: from the top, each {key, kind, count, about}}; the kinds are
-            `starts`, `through`, `ends` and `alone`.
+        layers: {name, live, bands: from the top, each {key, kind, colour, count, about}};
+            the kinds, and the colours, are `starts`, `through`, `ends` and `alone`.
         links: between a layer and the next, each {key, out, in, about, merged: {key, text,
             about} or None}: features that leave the bands starts and through, and that arrive in
             through and ends.

@@ -1,4 +1,4 @@
-const TOP = 44, TALL = 260, FOOT = 46, BAR = 20, LEAST = 132, MOST = 330, SIDE = 46;
+const TOP = 44, TALL = 260, FOOT = 46, BAR = 20, LEAST = 132, MOST = 330, SIDE = 66;
 const draws = new WeakMap();
 
 function svg(tag, attributes, text) {
@@ -64,7 +64,7 @@ function drawing(data, width) {
     let y = TOP;
     for (const band of layer.bands) {
       if (!band.count) continue;
-      const box = { x, y, width: BAR, height: Math.max(1, tall(band.count) - 1), class: `band ${band.kind}` };
+      const box = { x, y, width: BAR, height: Math.max(1, tall(band.count) - 1), class: `band ${band.colour}` };
       node.append(part(band, chosen, [svg("rect", box)]));
       y += tall(band.count);
     }

@@ -171,7 +171,7 @@ def map_view(
         ValueError: arrays of a panel that are not of one length.
     """
     plane, digest = pack_panels(panels, key=key, height=height)
-    hits = found and [[int(row) for row in rows] for rows in found]
+    hits = None if found is None else [_text(rows) for rows in found]
     bar = {"map": key, "part": "bar", "tiles": tiles, "found": hits}
     with st.container(key=f"{key}-map", gap="xsmall"):
         mount(key=f"{key}-bar", data=bar)
@@ -249,6 +249,10 @@ def _pack(head: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> bytes:
     parts = [text, *(array.tobytes() for array in arrays)]
     whole = [part + b" " * (-len(part) % 4) for part in parts]
     return b"".join([len(whole[0]).to_bytes(4, "little"), *whole])
+
+
+def _text(rows: NDArray[Any]) -> str:
+    return base64.b64encode(np.asarray(rows, "<i4").tobytes()).decode()
 
 
 def _rows(said: Mapping[str, Any] | None, digest: str) -> Rows | None:

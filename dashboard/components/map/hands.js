@@ -27,33 +27,46 @@ function linked(map, from) {
   map.panels[from].apart = false;
 }
 
-function select(map, at, { tell: telling = true } = {}) {
+// What a person selected in a panel stands out, with its matches in others; without it, what was found.
+function select(map, at) {
   const before = map.selection;
   const panel = map.panels[at];
   if (panel?.count) {
     linked(map, at);
     map.selection = { panel: at };
-  } else {
-    for (const one of map.panels) { one.mask.fill(0); one.count = 0; one.marked = true; one.apart = false; }
-    map.selection = null;
-  }
+  } else standOut(map, map.found);
   draw(map);
-  if (!telling || !(before || map.selection)) return;
-  const said = map.selection && { panel: at, digest: map.digest, ...packed(panel.mask, panel.count) };
+  if (!(before && !before.found) && !panel?.count) return; // nothing that Python does not know
+  const said = panel?.count ? { panel: at, digest: map.digest, ...packed(panel.mask, panel.count) } : null;
   map.parts.plane?.setStateValue("selection", said);
 }
 
-// What Python says is selected; said once more, it changes nothing.
+function standOut(map, found) {
+  map.panels.forEach((panel, i) => {
+    panel.mask.fill(0);
+    panel.count = 0;
+    Object.assign(panel, { marked: true, apart: false });
+    for (const row of found?.[i] ?? []) {
+      if (row >= panel.mask.length || panel.mask[row] || panel.codes?.[row] === HIDDEN) continue;
+      panel.mask[row] = 1;
+      panel.count++;
+    }
+  });
+  map.selection = found ? { found: true } : null;
+}
+
+// What Python says was found; said once more, it changes nothing.
 function obey(map) {
-  const said = JSON.stringify([map.digest, map.wanted]);
-  if (!map.wanted || !map.panels.length || map.said === said) return;
+  const said = `${map.digest} ${JSON.stringify(map.found?.map((rows) => [...rows]) ?? null)}`;
+  if (!map.panels.length || map.said === said) return;
+  const first = map.said === undefined || !map.said.startsWith(map.digest);
   map.said = said;
-  const panel = map.panels[map.wanted.panel];
-  if (!panel) return;
-  panel.mask.fill(0);
-  panel.count = 0;
-  for (const row of map.wanted.rows) if (row < panel.mask.length && !panel.mask[row]) { panel.mask[row] = 1; panel.count++; }
-  select(map, map.wanted.panel, { tell: false });
+  if (first && !map.found) return;
+  const own = map.selection && !map.selection.found;
+  map.path = null;
+  standOut(map, map.found);
+  draw(map);
+  if (own) map.parts.plane?.setStateValue("selection", null);
 }
 
 // ---- what is under the pointer ----
@@ -189,6 +202,14 @@ function listen(map, panel, at) {
     select(map, at);
   }
 
+  // One more point, or one less, in the selection by hand.
+  function choose(row) {
+    if (map.selection?.panel !== at) standOut(map, null);
+    panel.mask[row] ^= 1;
+    panel.count += panel.mask[row] ? 1 : -1;
+    select(map, at);
+  }
+
   function up(event) {
     if (!fingers.delete(event.pointerId)) return;
     if (fingers.size) { last = middle(); return; }
@@ -233,10 +254,11 @@ function listen(map, panel, at) {
     else if (event.key === "0" || event.key === "Home") whole(map, panel);
     else if (event.key === "Escape") clear(map);
     else if (event.key === "Enter" && map.hover) open(map, map.hover);
+    else if (event.key === " " && map.hover?.panel === at) choose(map.hover.row);
     else return;
     event.preventDefault();
     event.stopPropagation();
-    if (event.key === "Enter" || event.key === "Escape") return;
+    if (["Enter", "Escape", " "].includes(event.key)) return;
     hover(map, at, find([place[2] / 2, place[3] / 2], 60));
     tip(map);
   });

@@ -1,6 +1,5 @@
 const MOST_ZOOM = 600, LEAST_ZOOM = 0.5;
-const SLOW_MS = 30; // frames longer than this show fewer points while the map moves
-const FEW = 8000; // fewer points than this make no map
+const FEW_RINGS = 60; // so many selected points get a ring each
 const NUMBER = new Intl.NumberFormat("en");
 
 // The three parts of a map find each other here, by its key.
@@ -9,7 +8,7 @@ const maps = new Map();
 function mapOf(key) {
   if (!maps.has(key)) {
     maps.set(key, {
-      key, panels: [], lasso: false, hover: null, selection: null, answers: new Map(), parts: {}, step: 1,
+      key, panels: [], lasso: false, hover: null, selection: null, answers: new Map(), parts: {}, pace: newPace(),
     });
   }
   return maps.get(key);
@@ -80,8 +79,7 @@ function paint(map, now) {
   if (!stage.clientWidth) return;
   const moving = map.moving && now - map.moving < 140;
   const points = map.panels.reduce((sum, panel) => sum + panel.x.length, 0);
-  if (moving) pace(map, now - (map.painted ?? 0), points);
-  map.painted = now;
+  if (moving) clock(map, now, points);
   const ground = groundOf(stage);
   if (map.ground !== ground) {
     map.ground = ground;
@@ -90,7 +88,7 @@ function paint(map, now) {
   }
   if (map.colours) { painter.colours(map.colours); map.colours = null; }
   const ratio = canvas.width / stage.clientWidth;
-  const step = moving ? map.step : 1;
+  const step = moving ? map.pace.step : 1;
   stage.dataset.every = step; // for whoever measures
   painter.start();
   for (const panel of map.panels) {
@@ -99,9 +97,13 @@ function paint(map, now) {
   }
   painter.end();
   overlay(map, ratio);
-  if (step > 1) {
+  if (moving) {
     clearTimeout(map.settle);
-    map.settle = setTimeout(() => { map.moving = 0; draw(map); }, 150);
+    map.settle = setTimeout(() => {
+      map.moving = 0;
+      restPace(map.pace);
+      if (step > 1) draw(map);
+    }, 150);
   }
   if (map.fresh) {
     map.fresh = false;
@@ -110,25 +112,9 @@ function paint(map, now) {
   tell(map);
 }
 
-// While the map moves and frames are slow, every n-th point stands for all; a pause shows all. More
-// points come back when frames are quick, but for a while not as many as were too many.
-function pace(map, took, points) {
-  if (took > 400) return; // the first frame after a rest
-  if (took > SLOW_MS) {
-    map.quick = 0;
-    map.slow = (map.slow ?? 0) + 1;
-    if (map.slow < 2 || points / (2 * map.step) < FEW) return;
-    map.step *= 2;
-    if (map.tried) map.least = map.step; // not at the start, when slow frames still queue
-    map.slow = map.tried = 0;
-    return;
-  }
-  map.slow = 0;
-  map.quick = (map.quick ?? 0) + 1;
-  if (map.quick % 120 === 0) map.least = Math.max(1, (map.least ?? 1) / 2);
-  if (map.quick % 10 || map.step <= (map.least ?? 1)) return;
-  map.step /= 2;
-  map.tried = 1;
+// What this frame costs shows in when the next one comes.
+function clock(map, now, points) {
+  requestAnimationFrame((next) => { if (map.moving) keepPace(map.pace, next - now, points); });
 }
 
 // The page's background as #rrggbb; its theme gives it so, and another form counts as light.
@@ -187,6 +173,12 @@ function overlay(map, ratio) {
       const { size } = look(panel, panel.place[2], panel.place[3]);
       ring(pen, toScreen(panel, panel.x[row], panel.y[row]), size / 2 + 3, ink, ground);
     }
+    if (map.selection && panel.count <= FEW_RINGS) {
+      const { size } = look(panel, panel.place[2], panel.place[3]);
+      for (const at of chosenRows(panel)) {
+        ring(pen, toScreen(panel, panel.x[at], panel.y[at]), size / 2 + 4, style.getPropertyValue("--accent"), ground);
+      }
+    }
     if (map.path?.panel === panel) {
       pen.beginPath();
       for (const corner of map.path.corners) pen.lineTo(...toScreen(panel, ...corner));
@@ -225,7 +217,7 @@ function showPlane(map, root, head) {
   performance.mark("loupe-map-data", { detail: { map: map.key } });
   map.painter?.leave();
   const had = map.selection;
-  Object.assign(map, { digest: head.digest, selection: null, path: null, drag: false, hover: null, fresh: true, step: 1, least: 1 });
+  Object.assign(map, { digest: head.digest, selection: null, path: null, drag: false, hover: null, fresh: true, pace: newPace() });
   const stage = el("div", "stage");
   stage.dataset.panels = head.panels.length;
   if (head.height) stage.style.setProperty("--high", `${head.height}px`);
@@ -255,7 +247,8 @@ function showPlane(map, root, head) {
     panel.node.tabIndex = 0;
     panel.node.setAttribute("role", "application");
     panel.node.setAttribute("aria-label", `${panel.title}: map of ${NUMBER.format(panel.grid.drawn)} features. ` +
-      "Arrows move, plus and minus zoom, 0 shows all, Enter opens the feature in the middle, Escape clears the selection.");
+      "Arrows move, plus and minus zoom, 0 shows all. The feature nearest to the middle is read out: " +
+      "Enter opens it, Space selects it for a card below, Escape clears the selection.");
     figure.append(caption, panel.node);
     stage.append(figure);
     listen(map, panel, at);
@@ -265,7 +258,7 @@ function showPlane(map, root, head) {
   map.over = el("canvas", "over");
   map.tip = el("div", "tip");
   map.tip.hidden = true;
-  map.tip.setAttribute("role", "tooltip");
+  map.tip.setAttribute("role", "status"); // read out as the keys move
   map.over.setAttribute("aria-hidden", "true");
   remake(map);
   stage.append(map.canvas, map.over, map.tip);
@@ -274,7 +267,7 @@ function showPlane(map, root, head) {
   map.resize = new ResizeObserver(() => draw(map));
   map.resize.observe(stage);
   colour(map);
-  if (had) map.parts.plane.setStateValue("selection", null); // it spoke of other points
+  if (had && !had.found) map.parts.plane.setStateValue("selection", null); // it spoke of other points
   obey(map);
 }
 
@@ -334,7 +327,7 @@ function showLegend(map, root, head) {
 
 function showBar(map, root, data) {
   map.tiles = data.tiles;
-  map.wanted = data.selected;
+  map.found = data.found?.map(rowsOf) ?? null;
   obey(map);
   if (root.firstChild) return;
   const node = el("div", "bar");
@@ -366,18 +359,24 @@ function showBar(map, root, data) {
   tell(map);
 }
 
+// How the points that stand out in a panel came to: by hand, as matches of those, or by a search.
+const wordFor = (map, panel) =>
+  map.selection?.found ? "found" : map.panels[map.selection?.panel] === panel ? "selected" : "match";
+
 function tell(map) {
   const said = (panel) => {
     const all = `${NUMBER.format(panel.shown ?? 0)} features`;
     if (map.path ? map.path.panel !== panel : !map.selection) return all;
-    return panel.apart ? `${all}, not linked` : `${NUMBER.format(panel.count)} of ${all} selected`;
+    if (panel.apart) return `${all}, not linked`;
+    return `${NUMBER.format(panel.count)} of ${all} ${map.path ? "selected" : wordFor(map, panel)}`;
   };
   for (const panel of map.panels) if (panel.said.textContent !== said(panel)) panel.said.textContent = said(panel);
   if (!map.count) return;
-  const from = map.path?.panel ?? map.panels[map.selection?.panel];
-  const text = from ? `${NUMBER.format(from.count)} selected` : "";
+  const from = map.path ? [map.path.panel] : !map.selection ? [] : map.selection.found ? map.panels : [map.panels[map.selection.panel]];
+  const count = from.reduce((sum, panel) => sum + panel.count, 0);
+  const text = from.length ? `${NUMBER.format(count)} ${map.path ? "selected" : wordFor(map, from[0])}` : "";
   if (map.count.textContent !== text) map.count.textContent = text;
-  map.clear.hidden = !map.selection;
+  map.clear.hidden = !map.selection || map.selection.found;
 }
 
 const SHOW = { plane: showPlane, legend: showLegend, bar: showBar };

@@ -136,13 +136,20 @@ function matcher(panels, from, to) {
   };
 }
 
+function chosenRows(panel) {
+  const rows = [];
+  for (let i = panel.mask.indexOf(1); i >= 0; i = panel.mask.indexOf(1, i + 1)) rows.push(i);
+  return rows;
+}
+
+// Rows as Python sends them: the bytes of an array.
+function rowsOf(text) {
+  return new Int32Array(Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer);
+}
+
 // A selection for Python: its rows, or a bit a row where they are many.
 function packed(mask, count) {
-  if (count <= 2048) {
-    const rows = [];
-    for (let i = 0; i < mask.length; i++) if (mask[i]) rows.push(i);
-    return { rows };
-  }
+  if (count <= 2048) return { rows: chosenRows({ mask }) };
   const bits = new Uint8Array(Math.ceil(mask.length / 8));
   for (let i = 0; i < mask.length; i++) if (mask[i]) bits[i >> 3] |= 1 << (i & 7);
   let text = "";

@@ -5,7 +5,7 @@ from typing import Any
 from dashboard import palette
 from dashboard.components import component
 
-mount = component("topimages")
+mount = component("topimages", uses=("heat",))
 
 
 def topimages(

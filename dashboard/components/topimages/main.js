@@ -1,6 +1,4 @@
 const KEPT = "loupe.heatmap";
-const VEIL = [16, 18, 24]; // over patches at 0, so that the active ones stand out
-
 function taste() {
   try {
     return { on: true, opacity: 0.6, ...JSON.parse(localStorage.getItem(KEPT) || "{}") };
@@ -13,43 +11,22 @@ function keep(now) {
   try { localStorage.setItem(KEPT, JSON.stringify(now)); } catch { /* private window */ }
 }
 
-function colour(stops, t) {
-  const at = Math.max(0, Math.min(1, t)) * (stops.length - 1);
-  const low = Math.min(Math.floor(at), stops.length - 2);
-  const part = (hex, i) => Number.parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
-  return [0, 1, 2].map((i) => {
-    const a = part(stops[low], i);
-    return Math.round(a + (part(stops[low + 1], i) - a) * (at - low));
-  });
-}
-
-// One canvas pixel a patch; the browser scales it up.
-function heat(image, [rows, columns], stops, top) {
+function heat(image, grid, stops, top) {
   const canvas = el("canvas", "heat");
-  canvas.width = columns;
-  canvas.height = rows;
-  const pen = canvas.getContext("2d");
-  const pixels = pen.createImageData(columns, rows);
-  for (let i = 0; i < rows * columns; i++) pixels.data.set([...VEIL, 165], i * 4);
-  image.patches.forEach((patch, i) => {
-    const t = image.acts[i] / top;
-    pixels.data.set([...colour(stops, t), 120 + Math.round(110 * t)], patch * 4);
-  });
-  pen.putImageData(pixels, 0, 0);
+  paint(canvas, grid, { stops, top, patches: image.patches, acts: image.acts });
   // The square centre of the picture is shown; patches may cover all of it.
   const [wide, high] = [Math.max(1, image.aspect), Math.max(1, 1 / image.aspect)];
   Object.assign(canvas.style, {
     width: `${100 * wide}%`, height: `${100 * high}%`,
     left: `${-50 * (wide - 1)}%`, top: `${-50 * (high - 1)}%`,
   });
-  canvas.setAttribute("aria-hidden", "true");
   return canvas;
 }
 
 function tile(image, data, top) {
   const node = el("figure", "tile");
-  node.tabIndex = 0;
-  const frame = el("div", "frame");
+  const frame = image.href ? link("frame", image.href) : el("div", "frame");
+  frame.tabIndex = 0;
   const picture = el("img");
   picture.decoding = "sync";
   picture.alt = image.caption || image.name;

@@ -1,0 +1,222 @@
+"""Images to look at, what fires on them, and how the page shows both."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dashboard import live, queries, state
+from dashboard.connection import Run
+from dashboard.numbers import number
+from dashboard.records import Dictionary, Example, Fired
+from dashboard.sheets import data_uri
+
+ON_IMAGE, PER_PATCH = 64, 16
+"""Features listed of an image, and of each of its patches: the strongest."""
+SIDE = 768
+"""Longest side of a picture on the page, in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """One image that the page is about."""
+
+    name: str
+    picture: live.Picture | None
+    """What a model reads; None where not even a small picture is there."""
+    example: Example | None = None
+    """None for an image that a visitor gave."""
+    note: str = ""
+    """What to know of the picture."""
+
+    @property
+    def key(self) -> str:
+        """Tells it from other images."""
+        return f"{self.example and self.example.example_id} {self.picture and self.picture.key}"
+
+
+def of_example(run: Run, example_id: int) -> Look | None:
+    """An image of the run: as the pipeline read it where its source is at hand, else the small
+    picture in the bundle. None where the run has no such image."""
+    example = queries.examples(run.connection, [example_id]).get(example_id)
+    if example is None:
+        return None
+    name = example.captions[0][:200] if example.captions else example.uri
+    try:
+        sha256 = queries.sha256(run.connection, example_id)
+        return Look(name, live.original(run, example, sha256), example)
+    except live.Unavailable as problem:
+        why = f"the original is not at hand: {problem}"
+    small = queries.pictures(run.connection, [example_id]).get(example_id)
+    if small is None:
+        return Look(name, None, example, why)
+    try:
+        picture = live.Picture(live.opened(small), example.uri, tuple(example.captions))
+    except live.Unavailable as problem:
+        return Look(name, None, example, f"{why}; {problem}")
+    return Look(name, picture, example, f"the bundle's small picture, since {why}")
+
+
+def of_file(name: str, content: bytes) -> Look:
+    """An image that a visitor gave.
+
+    Raises:
+        live.Unavailable: it cannot be used.
+    """
+    return Look(name[:200], live.Picture(live.opened(content), name))
+
+
+def fired(run: Run, dictionary: Dictionary, look: Look) -> tuple[Fired | None, str]:
+    """What fires on the image, live from the model, or else from the tables; and a line on what
+    is missing. None where neither tells."""
+    try:
+        if look.picture is None:
+            raise live.Unavailable("there is no picture for the model to look at")
+        found = live.fired(run, dictionary, look.picture)
+        return found, found.changed
+    except live.Unavailable as problem:
+        if look.example is None:
+            return None, f"The model is not at hand, and a new image needs it: {problem}"
+        known = queries.fired(run.connection, dictionary.dictionary_id, look.example.example_id)
+        none = np.zeros(0, np.int64)
+        found = Fired(*known, none, none, none.astype(np.float32))
+        return found, f"From the tables only, without patches: {problem}"
+
+
+def data(
+    looks: Sequence[Look], found: Sequence[Fired], dictionary: Dictionary, *, hint: str
+) -> tuple[dict[str, Any], list[int]]:
+    """What the component `patches` shows, without the features' labels; and the features in it."""
+    kept = [_strong(one) for one in found]
+    listed = [one.feature[one.activation > 0][:ON_IMAGE].tolist() for one in found]
+    ids = sorted({one for of in [*listed, *(f.tolist() for _, f, _ in kept)] for one in of})
+    acts = [dict(zip(f.feature.tolist(), f.activation.tolist(), strict=True)) for f in found]
+    heats = [_heats(*of) for of in kept]
+    empty: dict[str, list[float]] = {"patches": [], "acts": []}
+    features = [
+        {
+            "id": one, "href": state.to_feature(dictionary.dictionary_id, one),
+            "where": f"{dictionary.short} #{one}",
+            "acts": [round(a[one], 4) if a.get(one, 0) > 0 else None for a in acts],
+            "heat": [heat.get(one, empty) for heat in heats],
+        }
+        for one in ids
+    ]  # fmt: skip
+    pictures = [
+        _picture(look, one, mapped=len(of[0]) > 0)
+        for look, one, of in zip(looks, found, kept, strict=True)
+    ]
+    made = {
+        "pictures": pictures, "grid": dictionary.grid, "features": features,
+        "groups": groups(listed, acts), "hint": hint,
+    }  # fmt: skip
+    return made, ids
+
+
+def named(made: dict[str, Any], labels: Mapping[int, str | None]) -> dict[str, Any]:
+    """`data` with the features' labels."""
+    features = [one | {"label": labels.get(one["id"])} for one in made["features"]]
+    return made | {"features": features}
+
+
+def groups(
+    listed: Sequence[Sequence[int]], acts: Sequence[Mapping[int, float]]
+) -> list[dict[str, Any]]:
+    """The features listed: of one image as they are; of two those on both, by the weaker of the two
+    activations, and those on one alone."""
+    if len(listed) == 1:
+        return [{"title": "", "ids": list(listed[0]), "none": "No feature fires on it."}]
+    on = [{one for one, act in a.items() if act > 0} for a in acts]
+    both = sorted(
+        {*listed[0], *listed[1]} & on[0] & on[1],
+        key=lambda one: (-min(acts[0][one], acts[1][one]), one),
+    )
+    alone = [[one for one in listed[i] if one not in on[1 - i]] for i in (0, 1)]
+    return [
+        {"title": "On both", "ids": both, "none": "No feature fires on both."},
+        {"title": "Only on the first", "ids": alone[0], "none": "None."},
+        {"title": "Only on the second", "ids": alone[1], "none": "None."},
+    ]
+
+
+def where(fired: Fired, feature: int, dictionary: Dictionary) -> str:
+    """On how many patches a feature fires, for its card."""
+    patches = int((fired.cell_feature == feature).sum())
+    if dictionary.grid is None or not len(fired.cell):
+        return ""
+    return f", on {patches} of {dictionary.grid[0] * dictionary.grid[1]} patches"
+
+
+def card_note(feature: int, found: Sequence[Fired], dictionary: Dictionary) -> str:
+    """A feature's activation on each image, and where, for its card."""
+    each = []
+    for one in found:
+        at = np.flatnonzero(one.feature == feature)
+        act = number(float(one.activation[at[0]])) if len(at) else "–"
+        each.append(act + (where(one, feature, dictionary) if len(found) == 1 else ""))
+    return " and ".join(each)
+
+
+def thumbs(
+    run: Run, found: Sequence[Example], *, current: int | None, beside: int | None
+) -> list[dict[str, Any]]:
+    """Small pictures to choose from: each leads to its page, and beside the one that is shown."""
+    pictures = queries.pictures(run.connection, [one.example_id for one in found])
+    made = []
+    for one in found:
+        shown = one.example_id in (current, beside)
+        name = one.captions[0][:200] if one.captions else one.uri
+        picture = pictures.get(one.example_id)
+        made.append(
+            {
+                "src": picture and data_uri(picture), "caption": name, "text": "",
+                "href": state.to_image(one.example_id), "shown": shown,
+                "beside": state.to_image(current, one.example_id) if current and not shown else "",
+            }
+        )  # fmt: skip
+    return made
+
+
+def _strong(one: Fired) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Of the patches' features those that are shown: the strongest of each patch, and all places
+    of those that are listed for the image."""
+    cell, feature = one.cell, one.cell_feature
+    rank = np.arange(len(cell)) - np.searchsorted(cell, cell)
+    kept = (rank < PER_PATCH) | np.isin(feature, one.feature[:ON_IMAGE])
+    return cell[kept], feature[kept], one.cell_activation[kept]
+
+
+def _heats(
+    cell: NDArray[np.int64], feature: NDArray[np.int64], act: NDArray[np.float32]
+) -> dict[int, dict[str, list[float]]]:
+    """Patches and activations of each feature."""
+    found: dict[int, dict[str, list[float]]] = {}
+    for c, f, a in zip(cell.tolist(), feature.tolist(), act.tolist(), strict=True):
+        heat = found.setdefault(f, {"patches": [], "acts": []})
+        heat["patches"].append(c)
+        heat["acts"].append(round(a, 4))
+    return found
+
+
+def _picture(look: Look, one: Fired, *, mapped: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "src": None, "aspect": 1.0, "name": look.name, "title": look.name, "note": look.note,
+        "region": one.region, "mapped": mapped,
+    }  # fmt: skip
+    if look.picture is not None:
+        image = look.picture.image
+        made |= {"src": _shown(image), "aspect": image.width / image.height}
+    return made
+
+
+def _shown(image: Image.Image) -> str:
+    """The picture for the page, no larger than it is looked at."""
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE))
+    out = io.BytesIO()
+    small.save(out, "WEBP", quality=90, method=1)
+    return data_uri(out.getvalue())

@@ -1,0 +1,222 @@
+"""Lists: stars, named lists and chosen features, with what people say of them."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import connection, downloads, people, state, widgets, words
+from dashboard.components.roster import roster
+from dashboard.listed import Listed, Named
+from dashboard.records import Key
+from pipeline.annotations import (
+    MOST_NAME,
+    MOST_NOTE,
+    Annotations,
+    AnnotationsError,
+    FeatureKey,
+    FeatureList,
+)
+
+SAID, FILE, NEW = "lists-said", "lists-file", "lists-new"
+
+
+def create(keys: Sequence[Key]) -> None:
+    """Make the list that the field names, with these features in it, and go there."""
+    uuid = people.create_list(st.session_state[NEW])
+    if uuid:
+        st.session_state[NEW] = ""
+        add(uuid, keys)
+
+
+def add(uuid: str, keys: Sequence[Key]) -> None:
+    """Put features into a list, and go there."""
+    new = people.add_to_list(uuid, keys, every)
+    if new is None:
+        return
+    if new < len(keys):
+        st.session_state[SAID] = f"{new:,} added; the list held the other {len(keys) - new:,}."
+    st.query_params["list"] = uuid
+    st.query_params.pop("features", None)
+
+
+def save(uuid: str) -> None:
+    """Keep a list's name and note as they stand in the fields."""
+    name, note = st.session_state[f"name-{uuid}"], st.session_state[f"note-{uuid}"]
+    people.ask(lambda s: s.edit_list(uuid, name=name, note=note), None)
+
+
+def delete(uuid: str) -> None:
+    """Delete a list, and go to the stars."""
+    people.ask(lambda s: s.delete_list(uuid), None)
+    st.query_params.pop("list", None)
+
+
+def bring_in() -> None:
+    """Import the uploaded file."""
+    file = st.session_state[FILE]
+    done = people.ask(lambda s: s.bring_in(file.getvalue()), None) if file else None
+    if done:
+        st.session_state[SAID] = (
+            f"Imported. New here: {done.stars:,} stars, {done.notes:,} notes, {done.labels:,} "
+            f"labels, {done.lists:,} lists, {done.items:,} features in lists. Brought up to date: "
+            f"{done.updated:,}."
+        )
+
+
+def rearrange(uuid: str | None, order: list[FeatureKey], gone: list[FeatureKey]) -> None:
+    """Take features out of a list (of the stars, without one), and put the rest in this order."""
+    who = people.author()
+
+    def do(store: Annotations) -> None:
+        if uuid is None:
+            for key in gone:
+                store.unstar(who, key)
+        else:
+            store.remove(uuid, gone)
+            store.reorder(uuid, order)
+
+    people.ask(do, None)
+
+
+def export(label: str, uuid: str | None, file: str, *, help: str = "") -> None:
+    """A button that makes a JSON file of everything, or of one list, when it is pressed."""
+    opened = people.store()
+
+    def made() -> str:
+        try:
+            return opened.export(uuid) if opened else ""
+        except AnnotationsError as error:
+            return str(error)
+
+    st.download_button(label, made, file, "application/json", key=f"json-{uuid}",
+                       on_click="ignore", help=help or None)  # fmt: skip
+
+
+def new_list(label: str, keys: Sequence[Key]) -> None:
+    """A field for the name of a new list, to hold `keys`."""
+    with st.popover(label, key="new-list"):
+        st.text_input("Name", key=NEW, max_chars=MOST_NAME)
+        st.button("Create", on_click=create, args=(keys,), key="create")
+
+
+def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> None:
+    """The lists there are, and what can be done with all that people say."""
+    entries: list[tuple[str, int, str, str | None]]
+    entries = [("My stars", stars, f"of {people.author()}", None)]
+    entries += [(one.name, one.count, f"by {one.author}", one.uuid) for one in lists]
+    roster(
+        [
+            {"title": title, "count": f"{count:,}", "about": about, "href": state.to_list(uuid),
+             "here": uuid == here}
+            for title, count, about, uuid in entries
+        ],
+        name="lists", key="roster",
+    )  # fmt: skip
+    if here != CHOSEN:
+        new_list("New list", [])
+    with st.popover("Import, export", help=words.EXCHANGE, key="exchange"):
+        export("Export everything", None, "loupe-annotations.json")
+        st.file_uploader("Import", type="json", key=FILE, on_change=bring_in)
+    people.name_box()
+
+
+def show_tools(one: FeatureList) -> None:
+    """Rename a list, write its note, export it, delete it."""
+    with st.popover("Edit", key="edit"):
+        st.text_input("Name", one.name, max_chars=MOST_NAME, key=f"name-{one.uuid}")
+        st.text_area("Note", one.note, max_chars=MOST_NOTE, key=f"note-{one.uuid}")
+        st.button("Save", on_click=save, args=(one.uuid,), key="save")
+    with st.popover("Delete", key="delete"):
+        st.text(f"Delete the list “{one.name}”? What is said of its features stays.")
+        st.button("Delete it", on_click=delete, args=(one.uuid,), key="delete-it")
+    file = f"{downloads.file_name('loupe-list', one.name)}.json"
+    export("Share", one.uuid, file, help=words.SHARE)
+
+
+def show(items: Sequence[Named], one: FeatureList | None) -> None:
+    """The features of a list (the stars, without one) below what can be done with them."""
+    uuid = one.uuid if one else None
+    keys = [at for key, _ in items if (at := listed.place(key))]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="list-tools"):
+        view = st.segmented_control(
+            "View", ["cards", "arrange"], default="cards", key="view", bind="query-params",
+            required=True, label_visibility="collapsed", help=words.ARRANGE,
+        )  # fmt: skip
+        downloads.list_downloads(
+            run, keys, people.said(every), name=one.name if one else "stars"
+        )  # fmt: skip
+        if one:
+            show_tools(one)
+    if not items:
+        widgets.empty(words.EMPTY_LIST if one else words.NO_STARS)
+    elif view == "arrange":
+        listed.rows(items, movable=one is not None, key=f"arrange-{uuid}",
+                    changed=lambda order, gone: rearrange(uuid, order, gone))  # fmt: skip
+    else:
+        if keys:
+            listed.cards(keys)
+        if len(keys) < len(items):
+            listed.orphans([(key, name) for key, name in items if not listed.place(key)])
+
+
+def show_list(uuid: str) -> None:
+    """A named list."""
+    one = people.ask(lambda s: s.list_of(uuid), None)
+    if one is None:
+        widgets.empty("There is no such list: it may have been deleted. Choose another one.")
+        return
+    widgets.heading(one.name, f"by {one.author}")
+    if one.note.strip():
+        st.text(one.note)
+    items = people.ask(lambda s: s.items_of(uuid), None) or []
+    show([(item.key, item.dictionary_id) for item in items], one)
+
+
+def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList]) -> None:
+    """Features that were taken here from another page, to keep in a list or to export."""
+    widgets.heading("Chosen features", "Put them into a list to keep them, or export them.")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="list-tools"):
+        if lists and keys:
+            names = {one.uuid: one.name for one in lists}
+            to = st.selectbox("List", list(names), key="lists-to", width=240,
+                              format_func=lambda uuid: widgets.plain(names[uuid]))  # fmt: skip
+            st.button("Add to it", on_click=add, args=(to, keys), key="add")
+        new_list("New list of them", keys)
+        downloads.list_downloads(run, keys, people.said(every))
+    if keys:
+        listed.cards(keys)
+    else:
+        widgets.empty("None of the features in the address is in this run. Choose some in Browse.")
+    if bad:
+        st.caption(f"Not in this run: {widgets.plain(', '.join(bad[:20])[:400])}")
+
+
+CHOSEN = "chosen"
+run = connection.current()
+every = connection.dictionaries(run.connection, run.key)
+listed = Listed(run, every)
+chosen, bad = state.asked_features()
+uuid = CHOSEN if chosen or bad else state.asked_list()
+panel, room = widgets.panelled("lists", "Lists")
+with panel:
+    lists = people.lists()
+    stars = people.ask(lambda s: s.stars(people.author()), None) or []
+    if people.store():
+        show_panel(lists, len(stars), uuid)
+with room:
+    top = st.container()
+    if SAID in st.session_state:
+        st.success(st.session_state.pop(SAID))
+    if uuid == CHOSEN:
+        known = listed.known(chosen)
+        gone = [state.feature_key(*key) for key in chosen if key not in set(known)]
+        show_chosen(known, [*bad, *gone], lists)
+    elif not people.store():
+        widgets.empty(words.NO_STORE)
+    elif uuid:
+        show_list(uuid)
+    else:
+        widgets.heading("My stars", f"of {people.author()}")
+        show([(star.key, star.dictionary_id) for star in stars], None)
+with top:
+    people.notice()

@@ -1,0 +1,48 @@
+"""axe on every room, light and dark: names on controls, contrast, roles, order."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from synthetic import make_bundle
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+SAE = "clip-demo/vision.0.resid_post/matryoshka"
+ROOMS = {
+    "overview": "",
+    "browse": "browse",
+    "table": "browse?view=table",
+    "map": "map",
+    "compare": "compare",
+    "features side by side": f"compare?features={quote(SAE + ':1,2')}",
+    "feature": f"feature?dictionary={quote(SAE)}&feature=1",
+    "image": "image",
+    "lists": "lists",
+}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, dashboard_server: Callable[..., str]) -> str:
+    return dashboard_server(make_bundle(tmp_path_factory.mktemp("runs") / "demo"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("room", list(ROOMS))
+def test_axe_finds_nothing(page: "Page", url: str, room: str, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(f"{url}/{ROOMS[room]}")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_timeout(1500)
+    found = Axe().run(page).response["violations"]
+    assert not found, "\n".join(
+        f"{each['help']}: {node['target']} {node['html'][:200]}"
+        for each in found
+        for node in each["nodes"]
+    )
