@@ -1,5 +1,6 @@
 """Records -> Altair charts. Streamlit's theme gives text and grid their colours."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,8 @@ def overlaid(
 ) -> alt.Chart:
     """Histograms of equal bins, one on the other, each as shares of its own total.
 
-    It has no legend: what stands beside it wears the same `colours`. `ends` are the least and the greatest value; with `log` the bins are equal in its logarithm.
+    It has no legend: what stands beside it wears the same `colours`. `ends` are the least and the
+    greatest value; with `log` the bins are equal in its logarithm.
     """
     held = [i for values in counts.values() for i, n in enumerate(values) if n]
     seen = range(max(0, min(held, default=0) - 1), max(held, default=0) + 2)
@@ -157,9 +159,7 @@ def histogram(
     )  # fmt: skip
     if not marks:
         return alt.layer(bars)
-    lines = alt.Chart(
-        alt.InlineData(values=[{"at": at, "share": f"{share:.0%}"} for share, at in marks])
-    ).encode(
+    lines = alt.Chart(alt.InlineData(values=_quantile_rows(marks, edges[-1]))).encode(
         x="at:Q",
         tooltip=[
             alt.Tooltip("share:N", title="share of its activations below"),
@@ -167,8 +167,21 @@ def histogram(
         ],
     )
     rule = lines.mark_rule(strokeDash=[3, 3], color=palette.CONTROL, strokeWidth=1.5)
-    name = lines.mark_text(y=-6, fontSize=10, color=palette.CONTROL).encode(text="share:N")
+    name = lines.mark_text(y=-6, fontSize=10, color=palette.CONTROL).encode(text="name:N")
     return alt.layer(bars, rule, name)
+
+
+def _quantile_rows(marks: Sequence[tuple[float, float]], most: float) -> list[dict[str, Any]]:
+    """The quantiles from the highest on; where two lie close, only one of them has room for its
+    name."""
+    rows: list[dict[str, Any]] = []
+    free = math.inf
+    for share, at in reversed(marks):
+        named = at < free
+        free = at - 0.1 * most if named else free
+        text = f"{share:.0%}"
+        rows.append({"at": at, "share": text, "name": text if named else ""})
+    return rows
 
 
 def _scored(dictionary: Dictionary, spread: dict[str, Summary]) -> bool:

@@ -125,7 +125,7 @@ def sae_of(run: connection.Run, dictionary: Dictionary, adapter: "Adapter") -> "
     Raises:
         Unavailable: it is not in the bundle, or not for this model.
     """
-    from pipeline.saes.sae import SAE
+    from pipeline.saes.sae import SAE, SAEError
 
     folder = run.bundle.sae(dictionary.dictionary_id)
     if not folder.is_dir():
@@ -135,7 +135,10 @@ def sae_of(run: connection.Run, dictionary: Dictionary, adapter: "Adapter") -> "
         )
     with _told():
         key = (run.key, dictionary.dictionary_id, str(adapter.device))
-        sae = shared().saes.get(key, lambda: SAE.load(folder).to(adapter.device))
+        try:
+            sae = shared().saes.get(key, lambda: SAE.load(folder).to(adapter.device))
+        except SAEError as error:
+            raise Unavailable(str(error)) from error
     width = adapter.resolve(dictionary.hook).d_in
     if sae.d_in != width:
         raise Unavailable(

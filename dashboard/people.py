@@ -131,7 +131,7 @@ def starred(dictionaries: Sequence[Dictionary]) -> set[Key]:
     """The features of these dictionaries that the visitor has starred."""
     who, known = author(), by_fingerprint(dictionaries)
     nothing: set[FeatureKey] = set()
-    found = ask(lambda s: {star.key for star in s.stars(who, list(known))}, nothing)
+    found = ask(lambda s: s.starred(who, list(known)), nothing)
     return _here(found, dictionaries)
 
 

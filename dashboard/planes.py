@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import charts, connection, queries, state, widgets, words
+from dashboard import connection, palette, queries, state, widgets, words
 from dashboard.components.map import Colours, Panel, categories, ramp, shades
 from dashboard.records import Dictionary, Filter, Points
 from pipeline.metrics.relations import MATCH_THRESHOLD
@@ -91,8 +91,9 @@ def coloured(planes: Sequence[Plane], by: str, every: Sequence[Dictionary]) -> C
         paints = dict(zip(names, shades(len(names)), strict=True))
         places = [d.place for d in every]
     else:
-        paints = charts.dictionary_colours(every)
         places = [d.name for d in every]
+        neurons = {d.name for d in every if d.basis == "neurons"}
+        paints = palette.by_name(list(dict.fromkeys(places)), neurons, among=palette.HUES)
     shown = {d.dictionary_id for plane in planes for d in plane.dictionaries}
     seen = {p for d, p in zip(every, places, strict=True) if d.dictionary_id in shown}
     names = [name for name in paints if name in seen]

@@ -162,9 +162,10 @@ def card_note(feature: int, found: Sequence[Fired], dictionary: Dictionary) -> s
 
 
 def thumbs(
-    run: Run, found: Sequence[Example], *, current: int | None, beside: int | None
+    run: Run, found: Sequence[Example], *, current: int | None, beside: int | None, **kept: str
 ) -> list[dict[str, Any]]:
-    """Small pictures to choose from: each leads to its page, and beside the one that is shown."""
+    """Small pictures to choose from: each leads to its page, and beside the one that is shown, with
+    the choices `kept` (see `state.to_image`)."""
     pictures = queries.pictures(run.connection, [one.example_id for one in found])
     made = []
     for one in found:
@@ -174,8 +175,9 @@ def thumbs(
         made.append(
             {
                 "src": picture and data_uri(picture), "caption": name, "text": "",
-                "href": state.to_image(one.example_id), "shown": shown,
-                "beside": state.to_image(current, one.example_id) if current and not shown else "",
+                "href": state.to_image(one.example_id, **kept), "shown": shown,
+                "beside": "" if current is None or shown
+                else state.to_image(current, one.example_id, **kept),
             }
         )  # fmt: skip
     return made

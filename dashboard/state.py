@@ -55,9 +55,11 @@ def asked_list() -> str | None:
     return st.query_params.get("list")
 
 
-def to_image(example_id: int, beside: int | None = None) -> str:
-    """The address of Image on an example, with another one beside it."""
-    return _address("image", **{"example": example_id} | ({"with": beside} if beside else {}))
+def to_image(example_id: int, beside: int | None = None, **kept: str) -> str:
+    """The address of Image on an example, with another one beside it; `kept` are choices on that
+    page that stay: `layer`, `set`, `find`."""
+    asked = {"example": example_id} | ({} if beside is None else {"with": beside})
+    return _address("image", **asked, **{name: of for name, of in kept.items() if of})
 
 
 def feature_key(dictionary_id: str, feature_id: int) -> str:

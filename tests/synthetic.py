@@ -303,6 +303,7 @@ def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> d
     shuffled = np.tile(np.repeat([each["dictionary_id"] for each in others], RELATED), d)
     sizes = np.tile(np.repeat([int(each["d_sae"]) for each in others], RELATED), d)
     place = rng.normal(0, 1, (d, 2)) + rng.integers(-2, 3, (d, 2)) * 4
+    drawn = rng.spawn(1)[0].random((d * len(others), RELATED))  # another in each dictionary
     dead = rng.random(d) < 0.05
     sae = d if row["basis"] == "sae" else 0
     return {
@@ -314,7 +315,7 @@ def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> d
             "feature_id": np.repeat(np.arange(d), RELATED * len(others)), "other_id": shuffled,
             "rank": np.tile(np.arange(1, RELATED + 1), d * len(others)),
             "match": rng.integers(0, sizes),
-            "correlation": np.tile(falling.reshape(d, -1), len(others)).ravel(),
+            "correlation": np.sort(drawn, axis=1)[:, ::-1].ravel(),
             "jaccard": rng.random(len(shuffled)),
         },
         "maps": {

@@ -124,6 +124,75 @@ def test_another_choice_shows_its_first_page(page: "Page", url: str) -> None:
     page.locator("[aria-current=page]", has_text="2").first.wait_for()
 
 
+def test_chosen_features_go_from_page_to_page(page: "Page", url: str) -> None:
+    page.goto(f"{url}/browse")
+    page.locator(".cards .choose").first.focus()
+    page.keyboard.press("Space")
+    first = page.locator(".card .id").first.inner_text().removeprefix("#")
+    page.get_by_text("1 feature chosen").wait_for()
+    page.get_by_role("link", name="page 2").first.click()
+    page.locator("[aria-current=page]", has_text="2").first.wait_for()
+    page.locator(".cards .choose").nth(3).check(force=True)
+    second = page.locator(".card .id").nth(3).inner_text().removeprefix("#")
+    page.get_by_text("2 features chosen").wait_for()
+    page.get_by_role("link", name="Compare", exact=True).last.click()
+    page.wait_for_url(re.compile(rf"/compare\?features=.*%3A{first}%2C{second}$"))
+    page.get_by_text(f"#{second}").first.wait_for()
+    page.go_back()
+    page.locator("[aria-current=page]", has_text="2").first.wait_for()
+    assert page.locator(".cards .choose").nth(3).is_checked(), "the choice is still there"
+    page.get_by_role("button", name="choose all here").click()
+    assert page.locator(".cards .choose:checked").count() == page.locator(".card").count()
+    page.get_by_role("button", name="Clear", exact=True).click()
+    page.get_by_text("features chosen").wait_for(state="detached")
+    assert page.locator(".cards .choose:checked").count() == 0
+
+
+def test_a_press_on_a_column_sorts_the_table(page: "Page", url: str) -> None:
+    page.goto(f"{url}/browse?view=table&least=1+image")
+    density = page.get_by_role("columnheader", name="density")
+    density.get_by_role("link").click()
+    page.locator("th[aria-sort=descending]", has_text="density").wait_for()
+    falling = page.locator("tbody tr .go").all_inner_texts()
+    density.get_by_role("link").click()
+    page.locator("th[aria-sort=ascending]", has_text="density").wait_for()
+    assert page.locator("tbody tr .go").all_inner_texts() != falling
+    page.go_back()
+    page.locator("th[aria-sort=descending]", has_text="density").wait_for()
+    assert page.locator("tbody tr .go").all_inner_texts() == falling
+
+
+def test_the_guide_is_open_once(page: "Page", url: str) -> None:
+    page.goto(url)
+    page.get_by_text("One direction in the model's activations").wait_for()
+    page.get_by_role("button", name="Got it").click()
+    page.get_by_text("One direction in the model's activations").wait_for(state="hidden")
+    page.goto(url)
+    page.get_by_role("button", name="New here?").wait_for()
+    assert page.get_by_text("One direction in the model's activations").is_hidden()
+    page.get_by_role("button", name="New here?").click()
+    assert page.get_by_text("One direction in the model's activations").is_visible()
+
+
+def test_a_star_a_label_and_a_note_stay(page: "Page", url: str) -> None:
+    page.goto(url + feature(8))
+    page.get_by_role("button", name="☆ Star").click()
+    page.get_by_role("button", name="★ Starred").wait_for()
+    page.get_by_role("button", name="Label and note").click()
+    page.get_by_role("textbox", name="Your label").fill("<b>eyes</b>")
+    page.get_by_role("textbox", name="Your label").press("Enter")
+    page.get_by_role("textbox", name="Your note").fill("like *this*")
+    page.get_by_role("textbox", name="Your note").press("Control+Enter")
+    page.get_by_text("like *this* (me)").wait_for()
+    page.goto(url + feature(8))
+    page.get_by_role("button", name="★ Starred").wait_for()
+    page.get_by_text("<b>eyes</b>").first.wait_for()
+    page.goto(f"{url}/browse?hook=vision.0&name=matryoshka&mine=starred&least=0+images")
+    page.get_by_text("1 of 120 features").wait_for()
+    page.goto(f"{url}/browse?hook=vision.0&name=matryoshka&q=EYES&by=in+labels&least=0+images")
+    page.get_by_text("1 of 120 features").wait_for()
+
+
 def test_cards_open_by_keyboard(page: "Page", url: str) -> None:
     page.goto(f"{url}/browse")
     card = page.get_by_role("link", name=re.compile(r"#\d+, .*MS 0\.\d\d, density")).first

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import pytest
@@ -13,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import connection as opening
-from dashboard import queries
+from dashboard import queries, state
 from pipeline import store
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -401,6 +402,14 @@ def test_chosen_features_side_by_side(opened: Opened) -> None:
     assert (
         cells[0][2]["text"] == f"{len(shown[0] & shown[2])} shared" or "r " in cells[0][2]["text"]
     )
+
+
+def test_the_address_of_chosen_features_brings_them_back(opened: Opened) -> None:
+    keys = [(HERE, 1), (NEURONS, 0), (NEXT, 4)]
+    to = urlsplit(state.to_compare(keys))
+    assert to.path == "compare"
+    columns = data(opened(features=parse_qs(to.query)["features"][0]), "chosen")["features"]
+    assert [one["key"] for one in columns] == [f"{name}:{i}" for name, i in keys]
 
 
 def test_chosen_features_that_are_none_are_named_and_the_rest_goes_on(opened: Opened) -> None:

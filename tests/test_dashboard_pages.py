@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
@@ -320,26 +321,65 @@ def test_map(opened: Opened) -> None:
     assert kinds.count("loupe_map") == 3
     assert not at.exception
     at.multiselect(key="maps").set_value(["vision.0 / matryoshka", "vision.1 / matryoshka"]).run()
-    at.segmented_control(key="colour").set_value("density").run()
+    at.segmented_control(key="colour_own").set_value("density").run()
     assert not at.exception
     at.multiselect(key="maps").set_value([]).run()
     assert any("Choose a dictionary" in each.proto.body for each in at.get("html"))
 
 
-def test_compare(opened: Opened) -> None:
-    at = opened("compare", left="vision.0 / matryoshka", right="vision.1 / batchtopk")
-    shown = data(at, "grid")
-    where = [card["where"] for card in shown["cards"]]
-    assert where == ["vision.0 / matryoshka", "vision.1 / batchtopk"] * (len(where) // 2)
-    assert shown["paired"]
-    values = [float(card["note"].split()[-1]) for card in shown["cards"][::2]]
-    assert values == sorted(values, reverse=True)
-    at.segmented_control(key="show").set_value("right").run()
-    alone = data(at, "grid")
-    assert {card["where"] for card in alone["cards"]} == {"vision.1 / batchtopk"}
-    assert not alone["paired"]
-    at.selectbox(key="right").set_value("vision.0 / matryoshka").run()
-    assert any("the same dictionary" in each.proto.body for each in at.get("html"))
+def test_map_of_one_plane(opened: Opened) -> None:
+    at = opened("map", layout="one plane")
+    shown = at.multiselect(key="plane").value
+    assert len(shown) == 6, "all SAEs of the bundle"
+    assert at.segmented_control(key="colour_one").value == "dictionary"
+    assert not at.exception
+    for colour in ("layer", "group", "ms"):
+        at.segmented_control(key="colour_one").set_value(colour).run()
+        assert not at.exception
+    at.multiselect(key="plane").set_value(shown[:1]).run()
+    assert "dictionary" not in at.segmented_control(key="colour_one").options
+    assert not at.exception
+
+
+def test_map_finds_by_number_and_by_label(opened: Opened) -> None:
+    at = opened("map", layout="one plane", find="#7")
+    cards = data(at, "grid")["cards"]
+    assert [card["id"] for card in cards] == [7] * 6
+    assert {card["label"] for card in cards} == {MARKUP}
+    at.text_input(key="find").set_value("SCRIPT").run()
+    assert [card["id"] for card in data(at, "grid")["cards"]] == [7] * 6
+    at.text_input(key="find").set_value("no such thing").run()
+    assert "Nothing on the map has this number or label" in said(at)
+    at.text_input(key="find").set_value("e").run()
+    first = data(at, "grid")
+    assert first["pages"] > 1
+    at.query_params["page"], at.query_params["of"] = "2", first["of"]
+    at.run()
+    second = data(at, "grid")
+    assert second["page"] == 2
+    both = [card["key"] for card in (*first["cards"], *second["cards"])]
+    assert len(set(both)) == len(both) > 24
+
+
+@pytest.mark.parametrize(
+    ("without", "layouts"),
+    [("basis = 'activations'", ["maps"]), ("basis = 'decoder'", ["plane"]), ("true", [])],
+)
+def test_map_of_bundles_with_less(
+    opened: Opened, tmp_path: Path, without: str, layouts: list[str]
+) -> None:
+    path = make_bundle(tmp_path / "less")
+    with duckdb.connect(str(store.open_bundle(path).database)) as database:
+        database.execute(f"DELETE FROM maps WHERE {without}")
+        database.execute("DROP TABLE matches")
+    at = opened("map", path=path)
+    assert [each.key for each in at.multiselect] == layouts
+    assert len(at.segmented_control) == len(layouts), "no choice of layouts"
+    assert ("This bundle has no maps" in said(at)) == (not layouts)
+    if layouts == ["maps"]:
+        at.multiselect(key="maps").set_value(["vision.0 / matryoshka", "vision.1 / matryoshka"])
+        at.run()
+        assert not at.exception
 
 
 def test_browse_leaves_artefacts_out(opened: Opened) -> None:

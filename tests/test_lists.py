@@ -288,7 +288,7 @@ def test_a_lists_life(page: "Page", url: str, shared: Path, prints: dict[str, st
     page.wait_for_url(re.compile(r"/lists\?.*list=[0-9a-f-]{36}"))
     page.get_by_text("This list is empty").wait_for()
     store = Annotations(str(shared))
-    (made,) = store.lists()
+    (made,) = (one for one in store.lists() if one.name == HOSTILE)
     store.add(made.uuid, features(prints, 3, 5, 7))
     store.write_label("ann", *features(prints, 3)[0], HOSTILE)
     page.reload()
@@ -312,7 +312,7 @@ def test_a_lists_life(page: "Page", url: str, shared: Path, prints: dict[str, st
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete it").click()
     page.get_by_text("You have no stars yet").wait_for()
-    assert store.lists() == []
+    assert store.list_of(made.uuid) is None
 
 
 @pytest.mark.browser
@@ -339,7 +339,22 @@ def test_quick_presses_arrange_a_list(
     page.locator("li").nth(5).wait_for()
     assert [int(text.rpartition("#")[2]) for text in rows_of(page)] == wanted
     assert [item.key.feature_id for item in store.items_of(uuid)] == wanted
-    assert up.evaluate("(node) => node.tagName") == "BUTTON"
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+def test_stars_are_taken_away(page: "Page", url: str, shared: Path, prints: dict[str, str]) -> None:
+    store = Annotations(str(shared))
+    for feature in features(prints, 3, 5, 7):
+        store.star("me", *feature)
+    page.goto(f"{url}/lists?view=arrange")
+    page.locator("li").nth(2).wait_for()
+    assert page.get_by_role("button", name=re.compile("^up")).count() == 0
+    for left in (2, 1, 0):
+        page.get_by_role("button", name=re.compile("^remove")).first.press("Enter")
+        assert len(rows_of(page)) == left
+    page.get_by_text("You have no stars yet").wait_for()
+    assert store.stars("me") == []
 
 
 @pytest.mark.browser

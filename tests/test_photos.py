@@ -4,10 +4,13 @@ import tomllib
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from pipeline import config, engine, examples, plan, store, verify
 from pipeline.__main__ import worker_of
+from pipeline.metrics import naming
+from pipeline.models.encoder import ImageEncoder
 
 CONFIG = Path(__file__).parents[1] / "pipeline" / "configs" / "photos.toml"
 
@@ -35,6 +38,8 @@ def photos_run(
         "hooks": ["vision.1.resid_post", "vision.-1.resid_post", "vision.projection"],
     }
     settings["encoders"]["dinov2"]["id"] = str(clip_dir)
+    settings["encoders"]["clip-b32"]["id"] = str(clip_dir)
+    settings["labels"] = {"encoder": "clip-b32"}  # here both are one model, and both embed words
     settings["dictionaries"]["matryoshka"]["training"] |= {"samples": 30_000, "batch": 1024}
     run = config.RunConfig.model_validate(settings)
     workspace = store.Workspace(tmp_path_factory.mktemp("photos"))
@@ -72,3 +77,48 @@ def test_features_have_photographs_scores_and_patches(photos_run: store.Bundle) 
         assert scored > 10, (hook, basis)
         assert most == 16
         assert (patches > 0) == (grid is not None) == (hook != "vision.projection")
+
+
+def test_words_tell_photographs_better_than_other_features_words(
+    photos_run: store.Bundle,
+) -> None:
+    """A word, tried on its own feature's images and silent ones, against the same words dealt out
+    to other features: chance would give both 0.5."""
+    settings = photos_run.manifest["config"]["encoders"]["clip-b32"]
+    encoder = ImageEncoder(config.Encoder(**settings), device="cpu")
+    with duckdb.connect(str(photos_run.database), read_only=True) as connection:
+        found = connection.execute(
+            "SELECT dictionary_id, feature_id, label, tells FROM labels JOIN dictionaries "
+            "USING (dictionary_id) WHERE kind = 'word' AND rank = 1 AND basis = 'sae' "
+            "AND tells IS NOT NULL ORDER BY ALL"
+        ).fetchall()
+        tops = {
+            (one, feature): ids
+            for one, feature, ids in connection.execute(
+                "SELECT dictionary_id, feature_id, examples FROM cards WHERE examples IS NOT NULL"
+            ).fetchall()
+        }
+    assert len(found) > 50
+    ids, vectors = photos_run.embeddings("clip-b32")
+    names = sorted({row[2] for row in found})
+    texts = encoder.embed_texts([f"a photo of {name}" for name in names]).numpy()
+    texts -= texts.mean(0)
+    shown = np.full((len(found), 16), -1)
+    for at, row in enumerate(found):
+        rows = np.searchsorted(ids, tops[row[0], row[1]])
+        shown[at, : len(rows)] = rows
+    words = np.array([names.index(row[2]) for row in found])
+    silent = np.ones((len(found), len(ids)), bool)
+    for at, rows in enumerate(shown):
+        silent[at, rows[rows >= 0]] = False
+
+    def tells(dealt: np.ndarray) -> float:
+        made = naming.tells(
+            texts, vectors, word_r=dealt, feature_r=np.arange(len(found)), shown_sp=shown,
+            other_q=np.arange(len(ids)), silent_sq=silent,
+        )  # fmt: skip
+        return float(np.nanmean(made))
+
+    own, other = tells(words), tells(np.random.default_rng(0).permutation(words))
+    assert np.mean([row[3] for row in found]) > 0.65
+    assert own > other + 0.2, (own, other)

@@ -222,12 +222,31 @@ def test_points_of_a_map(db: duckdb.DuckDBPyConnection) -> None:
     found = queries.points(db, SAE)
     rows = db.execute(
         """SELECT feature_id, ms, x FROM maps JOIN features USING (dictionary_id, feature_id)
-        WHERE dictionary_id = ? ORDER BY feature_id""",
+        WHERE dictionary_id = ? AND basis = 'decoder' ORDER BY feature_id""",
         [SAE],
     ).fetchall()
     assert found.feature_id.tolist() == [row[0] for row in rows]
     assert [None if ms != ms else ms for ms in found.ms.tolist()] == [row[1] for row in rows]
     assert found.x.tolist() == [row[2] for row in rows]
+    assert queries.mapped(db, basis="activations") == mapped
+    together = queries.points(db, SAE, basis="activations")
+    assert together.feature_id.tolist() == found.feature_id.tolist()
+    assert together.y.tolist() == found.x.tolist()
+    assert queries.mapped(db, basis="nothing") == []
+    assert queries.points(db, "nothing").x.tolist() == []
+
+
+def test_links_of_a_map(db: duckdb.DuckDBPyConnection) -> None:
+    other = "clip-demo/vision.1.resid_post/matryoshka"
+    ids, matches = queries.linked(db, SAE, other, threshold=0.5)
+    rows = db.execute(
+        """SELECT feature_id, match FROM matches WHERE dictionary_id = ? AND other_id = ?
+        AND rank = 1 AND correlation >= 0.5""",
+        [SAE, other],
+    ).fetchall()
+    assert sorted(zip(ids.tolist(), matches.tolist(), strict=True)) == sorted(rows)
+    assert 0 < len(rows) < 48
+    assert queries.linked(db, SAE, other, threshold=1.1)[0].tolist() == []
 
 
 def test_cards_of_chosen_features(db: duckdb.DuckDBPyConnection) -> None:

@@ -4,7 +4,7 @@ A feature is found in another dictionary where its best match there correlates w
 a `threshold`. Only live features count: a dead one could match nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.queries.rows import MOST_ROWS, Connection, has
@@ -23,6 +23,10 @@ DENSITY_BINS, LEAST_DENSITY = 36, 1e-6
 
 _BEST = """(SELECT feature_id, match, correlation, jaccard FROM best_matches
     WHERE dictionary_id = ? AND other_id = ?)"""
+_BEST_OF = """(SELECT feature_id, match, correlation, jaccard FROM best_matches
+    WHERE dictionary_id = $one AND other_id = $other{0})"""
+_MS_OF = """(SELECT feature_id AS match, ms FROM features WHERE dictionary_id = $other{0}) g{0}
+    ON g{0}.match = m{0}.match AND m{0}.correlation >= $least"""
 _FOUND = """feature_id IN (SELECT feature_id FROM best_matches
     WHERE dictionary_id = ? AND other_id = ? AND correlation >= ?)"""
 
@@ -67,24 +71,22 @@ def aligned(
         raise ValueError(f"sort by {sort!r}: name one of {', '.join(ORDERS)}")
     at = range(len(other_ids))
     columns = ", ".join(f"m{i}.match, m{i}.correlation, m{i}.jaccard" for i in at)
-    joins = " ".join(f"LEFT JOIN {_BEST} m{i} USING (feature_id)" for i in at)
-    values: list[Any] = [v for other in other_ids for v in (dictionary_id, other)]
+    joins = " ".join(f"LEFT JOIN {_BEST_OF.format(i)} m{i} USING (feature_id)" for i in at)
     total = " + ".join(f"coalesce(m{i}.correlation, 0)" for i in at)
     found = " + ".join(f"(coalesce(m{i}.correlation, -1) >= $least)::INTEGER" for i in at)
+    apart = ", ".join(f"abs(f.ms - g{i}.ms)" for i in at)
     if sort == "difference":
-        joins += "".join(
-            f""" LEFT JOIN (SELECT feature_id AS match, ms FROM features WHERE dictionary_id = ?)
-            g{i} ON g{i}.match = m{i}.match AND m{i}.correlation >= $least""" for i in at
-        )  # fmt: skip
-        values += other_ids
-    apart = "greatest(" + ", ".join(f"abs(f.ms - g{i}.ms)" for i in at) + ")"
+        joins += " ".join(f" LEFT JOIN {_MS_OF.format(i)}" for i in at)
     order = {"correlation": total, "ms": "f.ms", "found": f"{found} DESC, {total}",
-             "difference": apart}[sort]  # fmt: skip
-    sql = f"""SELECT f.feature_id, {columns} FROM features f {joins}
-        WHERE f.dictionary_id = ? AND f.n_active > 0 AND {found} > 0
-        ORDER BY {order} DESC NULLS LAST, f.feature_id LIMIT ? OFFSET ?"""
-    values += [dictionary_id, min(limit, MOST_ROWS), max(offset, 0)]
-    rows = _rows(connection, sql.replace("$least", repr(float(threshold))), values)
+             "difference": f"greatest({apart})"}[sort]  # fmt: skip
+    rows = _rows(
+        connection,
+        f"""SELECT f.feature_id, {columns} FROM features f {joins}
+        WHERE f.dictionary_id = $one AND f.n_active > 0 AND {found} > 0
+        ORDER BY {order} DESC NULLS LAST, f.feature_id LIMIT $limit OFFSET $offset""",
+        {"one": dictionary_id, **{f"other{i}": other for i, other in enumerate(other_ids)},
+         "least": threshold, "limit": min(limit, MOST_ROWS), "offset": max(offset, 0)},
+    )  # fmt: skip
     return [
         Aligned(row[0], tuple(_pair(row[0], row[1 + 3 * i : 4 + 3 * i]) for i in at))
         for row in rows
@@ -219,9 +221,11 @@ def _pair(feature_id: int, row: Sequence[Any]) -> Pair | None:
 def _without(
     dictionary_id: str, other_ids: Sequence[str], threshold: float
 ) -> tuple[str, list[Any]]:
-    terms = ["dictionary_id = ? AND n_active > 0", *[f"NOT {_FOUND}"] * len(other_ids)]
-    values = [v for other in other_ids for v in (dictionary_id, other, threshold)]
-    return " AND ".join(terms), [dictionary_id, *values]
+    marks = ", ".join("?" * len(other_ids))
+    where = f"""dictionary_id = ? AND n_active > 0 AND feature_id NOT IN (
+        SELECT feature_id FROM best_matches
+        WHERE dictionary_id = ? AND other_id IN ({marks}) AND correlation >= ?)"""
+    return where, [dictionary_id, dictionary_id, *other_ids, threshold]
 
 
 def _banded(
@@ -237,7 +241,10 @@ def _banded(
     return source, [*values, dictionary_id]
 
 
-def _rows(connection: Connection, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    if not has(connection, "best_matches"):  # an older bundle, read where it stands, more slowly
+def _rows(
+    connection: Connection, sql: str, values: Sequence[Any] | Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    # An older bundle lacks the table, and is read where it stands, more slowly.
+    if " best_matches" in sql and not has(connection, "best_matches"):
         sql = sql.replace(" best_matches", " (SELECT * FROM matches WHERE rank = 1)")
-    return connection.cursor().execute(sql, list(values)).fetchall()
+    return connection.cursor().execute(sql, values).fetchall()

@@ -13,7 +13,7 @@ TILES, TILE, MOST_CARDS, MOST_FOUND = (4, 2), 96, 12, 8
 KINDS = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
 
 
-def choose() -> list[sight.Look]:
+def choose(dictionary: records.Dictionary) -> list[sight.Look]:
     """The images that the page is about, with what chooses others above them."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
@@ -41,7 +41,10 @@ def choose() -> list[sight.Look]:
         st.caption("No val image of this run has that in its id, captions, file name or tags.")
     own = [look for file in files[:2] if (look := given(file.name, file.getvalue()))]
     shown = None if own else current
-    thumbs = sight.thumbs(run, found, current=shown, beside=beside)
+    thumbs = sight.thumbs(
+        run, found, current=shown, beside=beside,
+        layer=dictionary.place, set=dictionary.name, find=text,
+    )  # fmt: skip
     name = "found" if text else "some images of this run"
     strips([{"name": name, "images": thumbs, "wide": True}], key="found")
     wanted = [None if own else current, beside if len(own) < 2 else None]
@@ -102,11 +105,13 @@ def cards(made: dict, found: list[records.Fired], dictionary: records.Dictionary
 
 run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
-looks = choose()
+above = st.container()
+dictionary = place(every)
+with above:
+    looks = choose(dictionary)
 if not looks:
     widgets.empty("Choose an image above, or give one of yours.")
     st.stop()
-dictionary = place(every)
 answers = [sight.fired(run, dictionary, look) for look in looks]
 for line in dict.fromkeys(line for _, line in answers if line):
     st.warning(widgets.plain(line))

@@ -177,9 +177,9 @@ def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList
     widgets.heading("Chosen features", "Put them into a list to keep them, or export them.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="list-tools"):
         if lists and keys:
-            names = {one.uuid: one.name for one in lists}
+            names = {one.uuid: f"{one.name} (by {one.author})" for one in lists}
             to = st.selectbox("List", list(names), key="lists-to", width=240,
-                              format_func=lambda uuid: widgets.plain(names[uuid]))  # fmt: skip
+                              format_func=names.__getitem__)  # fmt: skip
             st.button("Add to it", on_click=add, args=(to, keys), key="add")
         new_list("New list of them", keys)
         downloads.list_downloads(run, keys, people.said(every))

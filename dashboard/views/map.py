@@ -47,13 +47,16 @@ def describe(dictionary_id: str, feature_id: int) -> dict[str, object]:
     """What hovering over a feature shows."""
     found = queries.cards_of(run.connection, dictionary_id, [feature_id], examples=8)
     if not found:
-        return {"title": f"#{feature_id}", "lines": []}
+        return {"lines": []}
     one = found[0]
     lines = [f"MS {widgets.number(one.ms)}, density {widgets.percent(one.density)}"]
     if len(chosen) > 1:
         lines.insert(0, by_id[dictionary_id].short)
-    title = f"#{feature_id} {one.label or ''}"
-    return {"title": title, "lines": lines, "src": run.contact(found, tiles=TILES, tile=TILE)[0]}
+    return {
+        "title": one.label or "no label",
+        "lines": lines,
+        "src": run.contact(found, tiles=TILES, tile=TILE)[0],
+    }
 
 
 def show(keys: list[tuple[str, int]], said: str) -> None:

@@ -24,7 +24,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Select, Table, and_, select, tuple_, update
 
 from pipeline.annotations.base import Base, chunks, insert_new
-from pipeline.annotations.features import write_remark
+from pipeline.annotations.features import write_remarks
 from pipeline.annotations.lists import append, hold, items_in, no_list
 from pipeline.annotations.records import (
     MOST_FEATURE,
@@ -215,14 +215,15 @@ def _remarks(
     names = [column.name for column in table.primary_key]
     rows = [one.model_dump() for one in remarks]
     for part in chunks(sorted(rows, key=lambda row: [row[name] for name in names])):
-        known = _changed(connection, table, part)
+        known, kept = _changed(connection, table, part), []
         for row in part:
             key = tuple(row[name] for name in names)
             before = known.get(key)
             if before is None or before < row["changed"]:
-                write_remark(connection, table, row)
+                kept.append(row)
                 new, later = new + (before is None), later + (before is not None)
                 known[key] = row["changed"]
+        write_remarks(connection, table, kept)
     return new, later
 
 

@@ -59,6 +59,14 @@ class Features(Base):
             rows = connection.execute(query.order_by(STARS.c.feature_id).limit(MOST_READ)).all()
         return [Star(key_of(r), r.dictionary_id, r.author, r.created) for r in rows]
 
+    def starred(self, author: str, fingerprints: Collection[str]) -> set[FeatureKey]:
+        """The features of these dictionaries that the author has starred, MOST_KEYS at most."""
+        query = select(STARS.c.fingerprint, STARS.c.feature_id).where(
+            STARS.c.author == author, STARS.c.fingerprint.in_(fingerprints)
+        )
+        with self.reading() as connection:
+            return {key_of(row) for row in connection.execute(query.limit(MOST_KEYS))}
+
     def write_note(self, author: str, key: FeatureKey, dictionary_id: str, text: str) -> None:
         """Write the author's note on a feature, up to MOST_NOTE characters; blank removes it."""
         self._write(NOTES, author, key, dictionary_id, text)
@@ -112,7 +120,7 @@ class Features(Base):
         row["created"] = row["changed"] = now()
         with self.writing() as connection:
             if text.strip():
-                write_remark(connection, table, row)
+                write_remarks(connection, table, [row])
             else:
                 _remove(connection, table, author, key)
 
@@ -142,11 +150,13 @@ def remark_of(row: Row[Any]) -> Remark:
     )  # fmt: skip
 
 
-def write_remark(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Insert a note or label, or bring what its author wrote there up to date."""
-    made = insert(connection, table).values(row)
-    later = {name: made.excluded[name] for name in ("text", "changed", "dictionary_id")}
-    connection.execute(made.on_conflict_do_update(index_elements=table.primary_key, set_=later))
+def write_remarks(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert notes or labels, or bring what their authors wrote there up to date."""
+    if rows:
+        made = insert(connection, table)
+        later = {name: made.excluded[name] for name in ("text", "changed", "dictionary_id")}
+        upsert = made.on_conflict_do_update(index_elements=table.primary_key, set_=later)
+        connection.execute(upsert, list(rows))
 
 
 def _remove(connection: Connection, table: Table, author: str, key: FeatureKey) -> None:

@@ -91,7 +91,7 @@ def _postgres(url: URL) -> Engine:
         import psycopg  # noqa: F401
     except ImportError as error:
         raise AnnotationsError(
-            "PostgreSQL needs the package psycopg; install it with: pip install 'loupe[postgres]'"
+            "PostgreSQL needs the package psycopg; install it with: pip install 'psycopg[binary]'"
         ) from error
     settings = {"connect_timeout": 5, "application_name": "loupe"}
     return create_engine(url, pool_pre_ping=True, connect_args=settings)

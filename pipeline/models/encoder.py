@@ -35,13 +35,14 @@ class ImageEncoder:
         self.device = torch.device(device)
         self._fits = Halving(f"encoder {settings.id}")
         build = _openclip if settings.family == "openclip" else _hugging_face
-        self._parts = build(settings, self.device)
+        made = build(settings, self.device)
+        self._vectors, self._words, self._knows = made.images, made.texts, made.knows
 
     @property
     def speaks(self) -> bool:
         """Whether it embeds words into the space of the images: it has a text tower and, in its
         files, a tokenizer."""
-        return self._parts.texts is not None
+        return self._words is not None
 
     @torch.inference_mode()
     def embed(self, images: Sequence[Image.Image]) -> Tensor:
@@ -53,8 +54,7 @@ class ImageEncoder:
             ModelError: not even one image fits in memory.
         """
         parts = self._fits.run(
-            len(images),
-            lambda start, end: self._parts.images(images[start:end]).flatten(1).float(),
+            len(images), lambda start, end: self._vectors(images[start:end]).flatten(1).float()
         )
         return torch.cat([torch.nn.functional.normalize(part, dim=1).cpu() for part in parts])
 
@@ -67,8 +67,7 @@ class ImageEncoder:
         Raises:
             ModelError: it does not speak, there are no texts, or not even one fits in memory.
         """
-        embed = self._parts.texts
-        if embed is None:
+        if self._words is None:
             raise ModelError(
                 f"encoder {self.settings.id}: embeds no words; name a contrastive model with its "
                 "tokenizer, as openai/clip-vit-base-patch32"
@@ -77,12 +76,14 @@ class ImageEncoder:
             raise ModelError(f"encoder {self.settings.id}: no texts to embed")
         made: list[Tensor] = []
         for first in range(0, len(texts), _TEXTS):
-            made += self._fits.run(len(some := texts[first : first + _TEXTS]), _over(some, embed))
+            made += self._fits.run(
+                len(some := texts[first : first + _TEXTS]), _over(some, self._words)
+            )
         return torch.cat([torch.nn.functional.normalize(part, dim=1).cpu() for part in made])
 
     def knows(self, text: str) -> bool:
         """Whether its tokenizer has tokens for all of the text: unknown words all look alike."""
-        return self._parts.knows is not None and self._parts.knows(text)
+        return self._knows is not None and self._knows(text)
 
 
 def _over(

@@ -77,9 +77,15 @@ class Worker:
         found += said
         self._write(unit, found, seen, vectors, folder)
         advance(1)
-        skipped = {f"{unit.name}: labels by a model": "; ".join(reasons)} if reasons else {}
-        for reason in skipped.values():
-            log.warning("label: %s: some features have no phrase: %s", unit.name, reason)
+        skipped = {}
+        if reasons:
+            parts = self.workspace.root / "parts"
+            why = (
+                f"some features have no phrase: {'; '.join(dict.fromkeys(reasons))}; to ask again "
+                f"for those alone delete {parts / 'label'} and {parts / 'publish'} and run again"
+            )
+            log.warning("label: %s: %s", unit.name, why)
+            skipped[f"{unit.name}: phrases"] = why
         return {"encoder": self._chosen, "speaks": self._speaks, "skipped": skipped}
 
     def _nearest(self, top: Array, vectors: Array) -> list[Label]:

@@ -33,7 +33,7 @@ function lookAt(map, panel, view) {
   const keep = (at, from, size) => Math.max(from, Math.min(from + size, at));
   panel.view = { k, x: keep(view.x, panel.box.left, panel.box.wide), y: keep(view.y, panel.box.low, panel.box.high) };
   panel.moved = k !== whole.k || view.x !== whole.x || view.y !== whole.y;
-  map.moving = performance.now();
+  [map.moving, map.still] = [performance.now(), 0];
   draw(map);
 }
 
@@ -77,7 +77,7 @@ function paint(map, now) {
   if (painter.lost()) return remake(map);
   measure(map);
   if (!stage.clientWidth) return;
-  const moving = map.moving && now - map.moving < 140;
+  const moving = Boolean(map.moving);
   const points = map.panels.reduce((sum, panel) => sum + panel.x.length, 0);
   if (moving) clock(map, now, points);
   const ground = groundOf(stage);
@@ -97,14 +97,6 @@ function paint(map, now) {
   }
   painter.end();
   overlay(map, ratio);
-  if (moving) {
-    clearTimeout(map.settle);
-    map.settle = setTimeout(() => {
-      map.moving = 0;
-      restPace(map.pace);
-      if (step > 1) draw(map);
-    }, 150);
-  }
   if (map.fresh) {
     map.fresh = false;
     performance.mark("loupe-map-painted", { detail: { map: map.key, points, painter: painter.kind } });
@@ -112,9 +104,22 @@ function paint(map, now) {
   tell(map);
 }
 
-// What this frame costs shows in when the next one comes.
-function clock(map, now, points) {
-  requestAnimationFrame((next) => { if (map.moving) keepPace(map.pace, next - now, points); });
+// Counts every frame from the first of a movement to its rest, at which all points are drawn. A
+// frame may take longer than a rest, so that a rest is some frames, too.
+function clock(map, last, points) {
+  if (map.counting) return;
+  map.counting = true;
+  requestAnimationFrame(function count(now) {
+    if (now - map.moving > 150 && map.still++ > 2) {
+      map.moving = 0;
+      map.counting = false;
+      restPace(map.pace);
+      return draw(map);
+    }
+    keepPace(map.pace, now - last, points);
+    last = now;
+    requestAnimationFrame(count);
+  });
 }
 
 // The page's background as #rrggbb; its theme gives it so, and another form counts as light.
@@ -285,98 +290,6 @@ function colour(map) {
   map.painter.forget();
   map.ground = null;
   draw(map);
-}
-
-function showLegend(map, root, head) {
-  map.legend = head;
-  const node = el("div", "legend");
-  const title = el("span", "title", head.title);
-  if (head.help) title.title = head.help;
-  node.append(title);
-  const own = (code) => `rgb(${legible(head.table[code], groundOf(root)).join(" ")})`;
-  const paints = []; // what takes its colours anew on another ground
-  const swatch = (name, colour) => {
-    const item = el("span", "item");
-    const dot = el("span", "dot");
-    paints.push(() => { dot.style.background = colour(); });
-    item.append(dot, name);
-    return item;
-  };
-  head.names.forEach((name, i) => node.append(swatch(name, () => own(i))));
-  if (!head.names.length) {
-    const scale = el("span", "scale");
-    const bar = el("span", "ramp");
-    const stops = head.table.map((_, i) => i).filter((i) => i % 23 === 0);
-    paints.push(() => { bar.style.background = `linear-gradient(90deg, ${stops.map(own).join(", ")})`; });
-    const ticks = el("span", "ticks num muted");
-    for (const [at, text] of head.ticks) {
-      const tick = el("span", "tick", text);
-      tick.style.left = `${at * 100}%`;
-      ticks.append(tick);
-    }
-    scale.append(bar, ticks);
-    node.append(scale);
-  }
-  if (head.arrays.some((codes) => codes.includes(UNKNOWN))) node.append(swatch("not known", () => head.grey));
-  head.show = () => paints.forEach((paint) => paint());
-  head.show();
-  node.append(el("span", "hint muted", "drag to move · wheel to zoom · shift-drag to select · double click for all"));
-  root.replaceChildren(node);
-  colour(map);
-}
-
-function showBar(map, root, data) {
-  map.tiles = data.tiles;
-  map.found = data.found?.map(rowsOf) ?? null;
-  obey(map);
-  if (root.firstChild) return;
-  const node = el("div", "bar");
-  map.count = el("span", "num count");
-  map.count.setAttribute("aria-live", "polite");
-  const tool = (text, name, act) => {
-    const button = el("button", "tool", text);
-    button.title = name;
-    button.setAttribute("aria-label", name);
-    button.addEventListener("click", () => act(button));
-    return button;
-  };
-  const every = (act) => map.panels.filter((panel) => panel.view).forEach(act);
-  map.clear = tool("Clear", "clear the selection (Escape)", () => clear(map));
-  const lasso = tool("Lasso", "select by drawing around points (or hold shift)", (button) => {
-    map.lasso = !map.lasso;
-    button.setAttribute("aria-pressed", map.lasso);
-    map.stage?.classList.toggle("lasso", map.lasso);
-  });
-  lasso.setAttribute("aria-pressed", map.lasso);
-  const size = el("span", "group");
-  size.append(
-    tool("−", "zoom out", () => every((panel) => glide(map, panel, { ...panel.view, k: panel.view.k / 1.8 }))),
-    tool("+", "zoom in", () => every((panel) => glide(map, panel, { ...panel.view, k: panel.view.k * 1.8 }))),
-    tool("All", "show all points", () => every((panel) => whole(map, panel))),
-  );
-  node.append(map.count, map.clear, lasso, size);
-  root.replaceChildren(node);
-  tell(map);
-}
-
-// How the points that stand out in a panel came to: by hand, as matches of those, or by a search.
-const wordFor = (map, panel) =>
-  map.selection?.found ? "found" : map.panels[map.selection?.panel] === panel ? "selected" : "match";
-
-function tell(map) {
-  const said = (panel) => {
-    const all = `${NUMBER.format(panel.shown ?? 0)} features`;
-    if (map.path ? map.path.panel !== panel : !map.selection) return all;
-    if (panel.apart) return `${all}, not linked`;
-    return `${NUMBER.format(panel.count)} of ${all} ${map.path ? "selected" : wordFor(map, panel)}`;
-  };
-  for (const panel of map.panels) if (panel.said.textContent !== said(panel)) panel.said.textContent = said(panel);
-  if (!map.count) return;
-  const from = map.path ? [map.path.panel] : !map.selection ? [] : map.selection.found ? map.panels : [map.panels[map.selection.panel]];
-  const count = from.reduce((sum, panel) => sum + panel.count, 0);
-  const text = from.length ? `${NUMBER.format(count)} ${map.path ? "selected" : wordFor(map, from[0])}` : "";
-  if (map.count.textContent !== text) map.count.textContent = text;
-  map.clear.hidden = !map.selection || map.selection.found;
 }
 
 const SHOW = { plane: showPlane, legend: showLegend, bar: showBar };

@@ -1,0 +1,356 @@
+"""The live model: a fair queue, what is kept, and the same codes as the pipeline's."""
+
+import io
+import json
+import shutil
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_run import make_run
+
+from dashboard import codes, connection, live, queries, records
+from dashboard.turns import Kept, Turns
+
+Opened = Callable[[Path], connection.Run]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """A folder with a model and a finished run of it, which tests may change and put back."""
+    return make_run(tmp_path_factory.mktemp("live"), encoder=tiny_encoder)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """opened(RUN): as a page opens it, with nothing loaded yet."""
+    live.shared.clear()
+
+    def start(path: Path) -> connection.Run:
+        monkeypatch.setattr(sys, "argv", ["app.py", str(path)])
+        return connection.current()
+
+    return start
+
+
+@pytest.fixture
+def run(home: Path, opened: Opened) -> connection.Run:
+    return opened(home / "run")
+
+
+def dictionary(run: connection.Run, name: str, layer: str = "1") -> records.Dictionary:
+    every = queries.dictionaries(run.connection)
+    return next(d for d in every if d.name == name and f".{layer}" in d.hook)
+
+
+def picture(run: connection.Run, example_id: int) -> live.Picture:
+    example = queries.examples(run.connection, [example_id])[example_id]
+    return live.original(run, example, queries.sha256(run.connection, example_id))
+
+
+def some_example(run: connection.Run) -> int:
+    return queries.drawn(run.connection, 0, limit=1)[0].example_id
+
+
+# --- The queue ---
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    pytest.fail("it never came to that")
+
+
+def test_turns_come_in_order_and_one_at_a_time() -> None:
+    turns, served, inside = Turns(), [], []
+    hold = threading.Event()
+
+    def visitor(number: int) -> None:
+        with turns.turn(every=0.01):
+            inside.append(number)
+            assert inside == [number]
+            if number == 0:
+                hold.wait(10)
+            served.append(number)
+            inside.remove(number)
+
+    threads = []
+    for number in range(6):
+        threads.append(threading.Thread(target=visitor, args=(number,)))
+        threads[-1].start()
+        wait_for(lambda: len(turns) == len(threads))
+    hold.set()
+    for thread in threads:
+        thread.join(10)
+    assert served == list(range(6))
+    assert len(turns) == 0
+
+
+def test_one_is_told_ones_place_and_leaving_frees_it() -> None:
+    turns, places = Turns(), []
+    hold, left = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with turns.turn():
+            hold.wait(10)
+
+    def leaves() -> None:
+        def gone(before: int) -> None:
+            if left.is_set():
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt), turns.turn(gone, every=0.01):
+            pytest.fail("who left is served")
+
+    def last() -> None:
+        with turns.turn(places.append, every=0.01):
+            places.append(0)
+
+    threads = [threading.Thread(target=each) for each in (first, leaves, last)]
+    for count, thread in enumerate(threads, 1):
+        thread.start()
+        wait_for(lambda count=count: len(turns) == count)
+    wait_for(lambda: places[-1:] == [2])
+    left.set()
+    wait_for(lambda: places[-1] == 1)
+    hold.set()
+    for thread in threads:
+        thread.join(10)
+    assert places[-1] == 0
+    assert len(turns) == 0
+
+
+def test_an_error_frees_the_queue() -> None:
+    turns = Turns()
+    with pytest.raises(ValueError, match="broken"), turns.turn():
+        raise ValueError("broken")
+    with turns.turn():
+        assert len(turns) == 1
+
+
+def test_kept_forgets_the_least_recently_used_and_no_failure() -> None:
+    kept: Kept[int] = Kept(2)
+    made = []
+
+    def make(key: str) -> int:
+        return kept.get(key, lambda: made.append(key) or len(made))
+
+    assert [make("a"), make("b"), make("a"), make("c"), make("a")] == [1, 2, 1, 3, 1]
+    assert "b" not in kept
+    with pytest.raises(ZeroDivisionError):
+        kept.get("d", lambda: 1 // 0)
+    assert "d" not in kept
+    assert kept.get("d", lambda: 7) == 7
+
+
+# --- The same codes as the pipeline's ---
+
+
+@pytest.mark.parametrize("layer", ["1", "2", "projection"])
+@pytest.mark.parametrize("name", ["patches", "cls"])
+def test_pooled_codes_are_the_tables(run: connection.Run, name: str, layer: str) -> None:
+    one = dictionary(run, name, layer)
+    seen = 0
+    for example in queries.drawn(run.connection, 1, limit=5):
+        found = live.fired(run, one, picture(run, example.example_id))
+        features, acts = queries.fired(run.connection, one.dictionary_id, example.example_id)
+        assert dict(zip(found.feature.tolist(), found.activation.tolist(), strict=True)) == (
+            pytest.approx(dict(zip(features.tolist(), acts.tolist(), strict=True)), rel=1e-4)
+        )
+        assert list(found.activation) == sorted(found.activation, reverse=True)
+        seen += len(features)
+        assert found.changed == ""
+    assert seen
+
+
+@pytest.mark.parametrize("name", ["patches", "cls"])
+def test_patch_codes_are_the_pipelines(run: connection.Run, name: str) -> None:
+    """Every stored heat map of the strongest images, patch by patch."""
+    one = dictionary(run, name)
+    compared = 0
+    for feature_id in range(one.d_sae):
+        feature = queries.feature(run.connection, one.dictionary_id, feature_id)
+        assert feature is not None
+        for top in feature.top[:2]:
+            found = live.fired(run, one, picture(run, top.example_id))
+            of = found.cell_feature == feature_id
+            here = dict(zip(found.cell[of].tolist(), found.cell_activation[of], strict=True))
+            stored = dict(zip(top.patches, top.patch_acts, strict=True))
+            assert here == pytest.approx(stored, rel=1e-4)
+            compared += len(stored)
+    assert compared > 50
+
+
+def test_neurons_are_the_tables(run: connection.Run) -> None:
+    one = dictionary(run, "neurons")
+    example_id = some_example(run)
+    found = live.fired(run, one, picture(run, example_id))
+    features, acts = queries.fired(run.connection, one.dictionary_id, example_id)
+    here = dict(zip(found.feature.tolist(), found.activation.tolist(), strict=True))
+    assert len(here) == one.d_in
+    assert [here[f] for f in features.tolist()] == pytest.approx(acts.tolist(), rel=1e-4)
+
+
+def test_of_tokens_that_share_a_patch_the_strongest_counts() -> None:
+    arrays = (np.array([1, 1, -1, 0, 1]), np.array([5, 5, 5, 2, 3]))
+    value = np.array([1, 4, 9, 2, 5], np.float32)
+    cell, feature, act = codes.by_patch(*arrays, value)
+    assert list(zip(cell.tolist(), feature.tolist(), act.tolist(), strict=True)) == [
+        (0, 2, 2), (1, 3, 5), (1, 5, 4),
+    ]  # fmt: skip
+
+
+def test_the_model_loads_once_for_all(run: connection.Run) -> None:
+    one = dictionary(run, "patches")
+    seen: list[object] = []
+
+    def visitor() -> None:
+        with live.studied(run, one.model) as at:
+            seen.append(at.adapter)
+
+    threads = [threading.Thread(target=visitor) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(seen) == 4
+    assert len(set(map(id, seen))) == 1
+
+
+# --- Encoders ---
+
+
+def test_an_image_is_embedded_as_the_pipeline_did(run: connection.Run) -> None:
+    ids, vectors = run.bundle.embeddings("judge")
+    mine = live.embed_image(run, "judge", picture(run, int(ids[3])).image)
+    assert mine == pytest.approx(vectors[3], abs=1e-4)
+
+
+def test_an_encoder_that_embeds_no_words_says_so(run: connection.Run) -> None:
+    with pytest.raises(live.Unavailable, match="judge embeds no words"):
+        live.embed_words(run, "judge", ("a heart",))
+    with pytest.raises(live.Unavailable, match="how to load nobody"):
+        live.embed_words(run, "nobody", ("a heart",))
+
+
+# --- What is missing is one line ---
+
+
+def test_a_missing_model_is_named_and_found_again(run: connection.Run, home: Path) -> None:
+    one, example_id = dictionary(run, "patches"), some_example(run)
+    shown = picture(run, example_id)
+    (home / "clip").rename(home / "gone")
+    try:
+        with pytest.raises(live.Unavailable, match="clip: no such folder"):
+            live.fired(run, one, shown)
+    finally:
+        (home / "gone").rename(home / "clip")
+    assert len(live.fired(run, one, shown).feature)
+    assert len(live.shared().turns) == 0
+
+
+def test_a_changed_model_is_told(home: Path, opened: Opened, tmp_path: Path) -> None:
+    copied = shutil.copytree(home / "run", tmp_path / "run", symlinks=True)
+    file = copied / "bundle" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["models"]["clip"]["fingerprint"] = "another"
+    file.write_text(json.dumps(manifest))
+    run = opened(copied)
+    found = live.fired(run, dictionary(run, "patches"), picture(run, some_example(run)))
+    assert "has changed since the bundle was made" in found.changed
+
+
+def test_a_missing_or_damaged_sae_is_named(home: Path, opened: Opened, tmp_path: Path) -> None:
+    copied = shutil.copytree(home / "run", tmp_path / "run", symlinks=True)
+    run = opened(copied)
+    one, shown = dictionary(run, "patches"), picture(run, some_example(run))
+    folder = run.bundle.sae(one.dictionary_id)
+    weights = folder / "sae_weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(live.Unavailable, match="sae_weights"):
+        live.fired(run, one, shown)
+    shutil.rmtree(folder)
+    with pytest.raises(live.Unavailable, match="is not in the bundle's folder saes/"):
+        live.fired(run, one, shown)
+    assert len(live.fired(run, dictionary(run, "neurons"), shown).feature)
+
+
+def test_a_bundle_without_settings_says_so(home: Path, opened: Opened, tmp_path: Path) -> None:
+    copied = shutil.copytree(home / "run", tmp_path / "run", symlinks=True)
+    file = copied / "bundle" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    shown = picture(opened(copied), some_example(opened(copied)))
+    manifest["config"]["models"]["clip"]["family"] = "of tomorrow"
+    file.write_text(json.dumps(manifest))
+    run = opened(copied)
+    with pytest.raises(live.Unavailable, match="another version of Loupe"):
+        live.fired(run, dictionary(run, "patches"), shown)
+    del manifest["config"]
+    file.write_text(json.dumps(manifest))
+    run = opened(copied)
+    with pytest.raises(live.Unavailable, match="does not say how to load clip"):
+        live.fired(run, dictionary(run, "patches"), shown)
+    example = queries.drawn(run.connection, 0, limit=1)[0]
+    with pytest.raises(live.Unavailable, match="where its images come from"):
+        live.original(run, example, "")
+
+
+def test_memory_that_is_not_enough_is_told_and_the_next_one_works(
+    run: connection.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, shown = dictionary(run, "patches"), picture(run, some_example(run))
+    with live.studied(run, one.model) as at:
+        model = at.adapter
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "forward", full)
+        with pytest.raises(live.Unavailable, match="out of memory"):
+            live.fired(run, one, shown)
+    assert len(live.fired(run, one, shown).feature)
+
+
+def test_another_picture_under_the_same_name_is_refused(run: connection.Run) -> None:
+    example = queries.drawn(run.connection, 0, limit=1)[0]
+    with pytest.raises(live.Unavailable, match="another picture than when"):
+        live.original(run, example, "0" * 64)
+
+
+# --- Images that visitors give ---
+
+
+def file_of(image: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def test_given_images_come_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = live.opened(file_of(Image.new("RGB", (40, 20)), "JPEG", exif=exif))
+    assert (turned.size, turned.mode) == ((20, 40), "RGB")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<svg onload='x'/>", "not an image that Pillow reads"),
+        (b"", "not an image"),
+        (file_of(Image.new("RGB", (64, 64), "red"), "PNG")[:90], "damaged or truncated"),
+        (file_of(Image.new("1", (9000, 9000)), "PNG"), "81.0 million pixels"),
+    ],
+)
+def test_hostile_images_are_one_line(content: bytes, said: str) -> None:
+    with pytest.raises(live.Unavailable, match=said) as caught:
+        live.opened(content)
+    assert "\n" not in str(caught.value)
