@@ -17,9 +17,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 
 from dashboard import connection, queries
+from dashboard.faults import Unavailable, told
 from dashboard.records import Dictionary, Example, Fired
 from dashboard.turns import Kept, Turns
 from pipeline import config, examples, pictures, plan
@@ -34,11 +34,6 @@ CAPTION = "a picture"
 
 Vectors = NDArray[np.float32]
 Say = Callable[[str], None]
-
-
-class Unavailable(RuntimeError):
-    """A model, a picture or a part of them is not to be had; one line that names it and the
-    remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +98,7 @@ def studied(run: connection.Run, model: str) -> Iterator[Studied]:
         Unavailable: it cannot be had.
     """
     live = shared()
-    with _said() as say, _told(), live.turns.turn(lambda before: say(_place(before))):
+    with _said() as say, told(), live.turns.turn(lambda before: say(_place(before))):
         settings = _settings(run, config.Model, "models", model)
         identity = plan.weights_identity(settings)
         key = json.dumps([settings.model_dump(mode="json"), identity])
@@ -133,7 +128,7 @@ def sae_of(run: connection.Run, dictionary: Dictionary, adapter: "Adapter") -> "
             f"the SAE {dictionary.dictionary_id} is not in the bundle's folder saes/; copy it "
             "there, or run the pipeline again"
         )
-    with _told():
+    with told():
         key = (run.key, dictionary.dictionary_id, str(adapter.device))
         try:
             sae = shared().saes.get(key, lambda: SAE.load(folder).to(adapter.device))
@@ -218,7 +213,7 @@ def original(run: connection.Run, example: Example, sha256: str) -> Picture:
     Raises:
         Unavailable: the source is not at hand, or the picture is another one now.
     """
-    with _told():
+    with told():
         found = run.bundle.manifest.get("config", {}).get("examples")
         if found is None:
             raise Unavailable("the bundle does not say where its images come from")
@@ -247,7 +242,7 @@ def _embedded(
 ) -> Vectors:
     """What `embed` makes of `what` with the encoder, kept for the next who asks the same."""
     live = shared()
-    with _told():
+    with told():
         settings = _settings(run, config.Encoder, "encoders", encoder)
         identity = plan.model_identity(settings.id, settings.revision)
         made_by = queries.encoder_fingerprint(run.connection, encoder)
@@ -259,7 +254,7 @@ def _embedded(
     key = (settings.model_dump_json(), identity)
 
     def made() -> Vectors:
-        with _said() as say, _told(), live.turns.turn(lambda before: say(_place(before))):
+        with _said() as say, told(), live.turns.turn(lambda before: say(_place(before))):
             if key not in live.encoders:
                 say(f"Loading the encoder {settings.id}, once for all visitors …")
             _offline()
@@ -275,11 +270,6 @@ def _embedded(
     return live.vectors.get((key, what), made)
 
 
-_FAULTS = (
-    *(config.ConfigError, examples.ExampleError, pictures.Unreadable),
-    *(RuntimeError, OSError, MemoryError),
-)
-"""What the pipeline and the libraries raise where something cannot be had or does not fit."""
 _CHANGED = (
     "The model {} has changed since the bundle was made: what is live here differs from the "
     "tables. Run the pipeline again."
@@ -317,26 +307,3 @@ def _said() -> Iterator[Say]:
     yield say
     if place is not None:
         place.empty()
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Faults of what is not ours to mend, as `Unavailable`."""
-    try:
-        yield
-    except Unavailable:
-        raise
-    except ModuleNotFoundError as error:
-        raise Unavailable(
-            f"the package {error.name} is not installed; install it with: pip install {error.name}"
-        ) from error
-    except ValidationError as error:
-        raise Unavailable(
-            f"the bundle's settings are of another version of Loupe ({error.error_count()} "
-            "faults); run the pipeline again"
-        ) from error
-    except _FAULTS as error:
-        line = (str(error) or type(error).__name__).splitlines()[0]
-        if isinstance(error, MemoryError) or "out of memory" in line.lower():
-            line = f"out of memory ({line}); close other programs or use a larger machine"
-        raise Unavailable(line) from error

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dashboard import live, queries, state
+from dashboard import live, queries, state, words
 from dashboard.connection import Run
 from dashboard.numbers import number
 from dashboard.records import Dictionary, Example, Fired
@@ -84,7 +84,8 @@ def fired(run: Run, dictionary: Dictionary, look: Look) -> tuple[Fired | None, s
         known = queries.fired(run.connection, dictionary.dictionary_id, look.example.example_id)
         none = np.zeros(0, np.int64)
         found = Fired(*known, none, none, none.astype(np.float32))
-        return found, f"From the tables only, without patches: {problem}"
+        some = words.OF_NEURONS if dictionary.basis == "neurons" else ""
+        return found, f"From the tables only, without patches{some}: {problem}"
 
 
 def data(
@@ -175,7 +176,7 @@ def thumbs(
         made.append(
             {
                 "src": picture and data_uri(picture), "caption": name, "text": "",
-                "href": state.to_image(one.example_id, **kept), "shown": shown,
+                "href": state.to_image(one.example_id, None, **kept), "shown": shown,
                 "beside": "" if current is None or shown
                 else state.to_image(current, one.example_id, **kept),
             }

@@ -70,6 +70,7 @@ PATCHES_OF_CLS = (
     "This dictionary reads the CLS token: the activations of the image are those there. On the "
     "patches the same features are read from the patches' own activations."
 )
+OF_NEURONS = ", which know of each neuron only the images that it fires on most"
 ON_IMAGE = "The features whose activation on the image is largest, with where they fire."
 OWN_IMAGE = (
     "The model reads it live. It stays in this visit and is not kept. PNG, JPEG, WebP, GIF, BMP or "

@@ -50,6 +50,7 @@ ALLOWED["__main__"] = set(ALLOWED)
 DASHBOARD = {"contract", "annotations", "study", "metrics"}
 DASHBOARD_ALSO = {
     "connection": {"store"},
+    "faults": {"config", "examples", "pictures"},
     "live": {"models", "saes", "interventions", "hooks", "examples", "config", "plan", "pictures"},
 }
 

@@ -334,7 +334,8 @@ def test_quick_presses_arrange_a_list(
     page.get_by_role("button", name=re.compile("first: .*#6")).click()
     wanted = [6, 1, 7, 2, 3, 5]
     assert [int(text.rpartition("#")[2]) for text in rows_of(page)] == wanted
-    entry(page, "to arrange").filter(has_text="6").wait_for()
+    page.locator("ol[aria-busy=false]").wait_for()
+    assert [int(text.rpartition("#")[2]) for text in rows_of(page)] == wanted
     page.reload()
     page.locator("li").nth(5).wait_for()
     assert [int(text.rpartition("#")[2]) for text in rows_of(page)] == wanted

@@ -289,4 +289,5 @@ def test_artefacts_are_left_out(db: duckdb.DuckDBPyConnection) -> None:
     every = queries.page(db, [SAE], EVERY, limit=200, examples=0)
     assert {c.feature_id for c in rest} == {c.feature_id for c in every} - flagged
     assert queries.count(db, [SAE], chosen) == len(rest)
-    assert queries.count(db, [SAE], Filter(n_active=0, without=("label",))) == len(every), "no column"
+    unknown = Filter(n_active=0, without=("label",))
+    assert queries.count(db, [SAE], unknown) == len(every), "that is no flag"

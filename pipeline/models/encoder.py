@@ -76,9 +76,8 @@ class ImageEncoder:
             raise ModelError(f"encoder {self.settings.id}: no texts to embed")
         made: list[Tensor] = []
         for first in range(0, len(texts), _TEXTS):
-            made += self._fits.run(
-                len(some := texts[first : first + _TEXTS]), _over(some, self._words)
-            )
+            some = texts[first : first + _TEXTS]
+            made += self._fits.run(len(some), _over(some, self._words))
         return torch.cat([torch.nn.functional.normalize(part, dim=1).cpu() for part in made])
 
     def knows(self, text: str) -> bool:

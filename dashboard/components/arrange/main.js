@@ -58,6 +58,7 @@ function draw(root) {
   const active = root.getRootNode().activeElement;
   const held = active?.closest?.("li")?.dataset.key, what = active?.dataset.do;
   const list = el("ol");
+  list.setAttribute("aria-busy", tables.get(root).number > tables.get(root).seen);
   list.append(...tables.get(root).rows.map((row, at) => item(root, row, at)));
   root.replaceChildren(list);
   const again = held && [...list.children].find((node) => node.dataset.key === held);
@@ -69,7 +70,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const before = tables.get(root);
   if (before && data.seen < before.number) return void (before.send = setStateValue);
   tables.set(root, {
-    rows: data.rows, movable: data.movable, number: data.seen, gone: [], send: setStateValue,
+    rows: data.rows, movable: data.movable, number: data.seen, seen: data.seen, gone: [], send: setStateValue,
   });
   draw(root);
 }
