@@ -44,9 +44,9 @@ class Run:
         self, cards: Sequence[records.Card], *, tiles: tuple[int, int], tile: int
     ) -> list[str]:
         """A contact sheet, as a data URI, for each of the cards."""
-        wanted = {(self.key, c.dictionary_id, c.feature_id, tile): c.examples for c in cards}
+        wanted = {(self.key, c.dictionary_id, c.feature_id): c.examples for c in cards}
         return self.sheets.get(
-            wanted, lambda ids: queries.pictures(self.connection, ids), tiles=tiles
+            wanted, lambda ids: queries.pictures(self.connection, ids), tile=tile, tiles=tiles
         )
 
 

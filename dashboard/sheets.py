@@ -15,8 +15,10 @@ LARGEST = 1024
 """No thumbnail has a longer side; a larger picture is not decoded."""
 TOO_LARGE = (128, 128, 128)
 
-Key = tuple[str, str, int, int]
-"""Bundle, dictionary, feature, tile size."""
+Key = tuple[str, str, int]
+"""Bundle, dictionary, feature."""
+Kept = tuple[Key, int, tuple[int, int]]
+"""With the side of a tile, and columns and rows: the same feature has sheets of several shapes."""
 Fetch = Callable[[Sequence[int]], Mapping[int, bytes]]
 
 
@@ -28,37 +30,44 @@ class Sheets:
     """
 
     def __init__(self, *, capacity: int = CAPACITY, workers: int = 4) -> None:
-        self._kept: OrderedDict[Key, str] = OrderedDict()
+        self._kept: OrderedDict[Kept, str] = OrderedDict()
         self._size, self._capacity = 0, capacity
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sheets")
 
     def get(
-        self, wanted: Mapping[Key, Sequence[int]], fetch: Fetch, *, tiles: tuple[int, int]
+        self,
+        wanted: Mapping[Key, Sequence[int]],
+        fetch: Fetch,
+        *,
+        tile: int,
+        tiles: tuple[int, int],
     ) -> list[str]:
         """A data URI for each entry of `wanted` (key -> example ids), in its order.
 
         Args:
-            wanted: what each sheet shows; the last part of its key is the side of a tile in pixels.
+            wanted: what each sheet shows.
             fetch: WebP bytes of the examples that it is given, called once for all that is missing.
+            tile: the side of a tile in pixels.
             tiles: columns and rows of a sheet; places without an image stay clear.
         """
         with self._lock:
-            ready = {key: self._kept[key] for key in wanted if key in self._kept}
+            ready = {key: found for key in wanted if (found := self._kept.get((key, tile, tiles)))}
             for key in ready:
-                self._kept.move_to_end(key)
+                self._kept.move_to_end((key, tile, tiles))
         missing = [key for key in wanted if key not in ready]
         if missing:
-            pictures = fetch(sorted({i for key in missing for i in wanted[key]}))
+            shown = {key: wanted[key][: tiles[0] * tiles[1]] for key in missing}
+            pictures = fetch(sorted({i for ids in shown.values() for i in ids}))
             made = self._pool.map(
-                lambda key: _sheet([pictures.get(i) for i in wanted[key]], key[-1], tiles), missing
+                lambda ids: _sheet([pictures.get(i) for i in ids], tile, tiles), shown.values()
             )
             for key, uri in zip(missing, made, strict=True):
                 ready[key] = uri
-                self._keep(key, uri)
+                self._keep((key, tile, tiles), uri)
         return [ready[key] for key in wanted]
 
-    def _keep(self, key: Key, uri: str) -> None:
+    def _keep(self, key: Kept, uri: str) -> None:
         with self._lock:
             if key in self._kept:
                 return

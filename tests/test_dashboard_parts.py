@@ -28,13 +28,13 @@ def opened(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(";base64,")[2])))
 
 
-def key(feature: int) -> tuple[str, str, int, int]:
-    return ("bundle", "dictionary", feature, 16)
+def key(feature: int) -> tuple[str, str, int]:
+    return ("bundle", "dictionary", feature)
 
 
 def test_sheet_lays_tiles_in_reading_order() -> None:
     pictures = {1: webp("#ff0000"), 2: webp("#00ff00"), 3: webp("#0000ff")}
-    (uri,) = Sheets().get({key(0): [1, 2, 3]}, lambda ids: pictures, tiles=(2, 2))
+    (uri,) = Sheets().get({key(0): [1, 2, 3]}, lambda ids: pictures, tile=16, tiles=(2, 2))
     sheet = opened(uri).convert("RGBA")
     assert sheet.size == (32, 32)
     near = [sheet.getpixel(at) for at in ((8, 8), (24, 8), (8, 24), (24, 24))]
@@ -51,18 +51,28 @@ def test_sheets_are_kept_and_bounded() -> None:
         return {i: webp("#808080") for i in ids}
 
     sheets = Sheets(capacity=2000)
-    first = sheets.get({key(0): [0], key(1): [1]}, fetch, tiles=(1, 1))
-    assert sheets.get({key(1): [1], key(0): [0]}, fetch, tiles=(1, 1)) == first[::-1]
+    first = sheets.get({key(0): [0], key(1): [1]}, fetch, tile=16, tiles=(1, 1))
+    assert sheets.get({key(1): [1], key(0): [0]}, fetch, tile=16, tiles=(1, 1)) == first[::-1]
     assert sorted(asked) == [0, 1], "the second time nothing is fetched"
     for feature in range(2, 60):
-        sheets.get({key(feature): [feature]}, fetch, tiles=(1, 1))
+        sheets.get({key(feature): [feature]}, fetch, tile=16, tiles=(1, 1))
     assert sheets._size <= 2000
     assert sheets._size == sum(map(len, sheets._kept.values()))
 
 
+def test_a_feature_has_sheets_of_several_shapes() -> None:
+    sheets, pictures = Sheets(), {i: webp("#808080") for i in range(4)}
+    shapes = {
+        opened(uri).size
+        for tile, tiles in ((16, (2, 2)), (16, (4, 1)), (16, (1, 1)), (8, (2, 2)))
+        for uri in sheets.get({key(0): range(4)}, lambda ids: pictures, tile=tile, tiles=tiles)
+    }
+    assert shapes == {(32, 32), (64, 16), (16, 16)}, "the last has the third's size"
+
+
 def test_sheets_outlive_missing_and_oversized_pictures() -> None:
     pictures = {1: webp("#ff0000", LARGEST + 1)}
-    (uri,) = Sheets().get({key(0): [1, 2]}, lambda ids: pictures, tiles=(2, 1))
+    (uri,) = Sheets().get({key(0): [1, 2]}, lambda ids: pictures, tile=16, tiles=(2, 1))
     assert opened(uri).size == (32, 16)
 
 

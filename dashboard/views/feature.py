@@ -126,10 +126,7 @@ def cards(
     key: str,
 ) -> None:
     """Small cards of features that stand near one."""
-    wanted = {
-        (run.key, n.card.dictionary_id, n.card.feature_id, TILE): n.card.examples for n in near
-    }
-    sheets = run.sheets.get(wanted, lambda ids: queries.pictures(run.connection, ids), tiles=TILES)
+    sheets = run.contact([n.card for n in near], tiles=TILES, tile=TILE)
     grid(
         widgets.related(near, every, sheets), tiles=TILES, said="", page=1, pages=1, of="", key=key
     )
