@@ -25,6 +25,8 @@ _HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "lock_configuration": True,
+    # What it keeps of the file; its own measure is four fifths of the machine's memory.
+    "memory_limit": "4GB",
 }
 
 
@@ -118,6 +120,12 @@ def tag_rates(_connection: duckdb.DuckDBPyConnection, key: str) -> dict[str, flo
 def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[records.Dictionary]:
     """`queries.dictionaries`, once a bundle."""
     return queries.dictionaries(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def summaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[records.Summary]:
+    """`queries.summaries`, once a bundle."""
+    return queries.summaries(_connection)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -7,7 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.queries.bundle import FLAGS
-from dashboard.queries.rows import CARD, MOST_ROWS, MOST_TABLED, Connection, has, records
+from dashboard.queries.rows import (
+    CARD,
+    MOST_ROWS,
+    MOST_TABLED,
+    Connection,
+    card_columns,
+    has,
+    records,
+)
 from dashboard.records import Artefacts, AutoLabel, Card, Feature, Filter, Key, Sample, Score, Top
 
 SORTS = ("ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id")
@@ -153,7 +161,7 @@ def cards_at(
     found = records(
         connection,
         Card,
-        f"""SELECT {CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
+        f"""SELECT {card_columns(connection)}
         FROM cards WHERE {marks}""",
         [examples, *values],
     )
@@ -171,7 +179,7 @@ def cards_of(
     return records(
         connection,
         Card,
-        f"""SELECT {CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
+        f"""SELECT {card_columns(connection)}
         FROM cards WHERE dictionary_id = ? AND feature_id IN ({", ".join("?" * len(ids))})
         ORDER BY ms DESC NULLS LAST, feature_id""",
         [examples, dictionary_id, *ids],

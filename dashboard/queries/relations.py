@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dashboard.queries.rows import CARD, Connection, has, records
+from dashboard.queries.rows import Connection, card_columns, has, records
 from dashboard.records import Card, Related
 
 
@@ -47,7 +47,7 @@ def _related(
     cards = records(
         connection,
         Card,
-        f"""SELECT {CARD}, [t.example_id FOR t IN coalesce(top, [])[1:?]] AS examples
+        f"""SELECT {card_columns(connection)}
         FROM cards WHERE {marks}""",
         [examples, *(value for pair in wanted for value in pair)],
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import duckdb
@@ -28,15 +29,32 @@ def records(connection: Connection, kind: type[T], sql: str, values: Sequence[An
     return [kind(**{name: row[at] for name, at in wanted}) for row in cursor.fetchall()]
 
 
-def has(connection: Connection, table: str) -> bool:
-    """Whether the bundle has this table, which older ones lack."""
-    sql = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?"
-    return bool(connection.cursor().execute(sql, [table]).fetchall()[0][0])
+def has(connection: Connection, table: str, column: str | None = None) -> bool:
+    """Whether the bundle has this table, or this column of it, which older ones lack."""
+    found = _columns(connection).get(table)
+    return found is not None and (column is None or column in found)
+
+
+def card_columns(connection: Connection) -> str:
+    """Columns of a feature card with its first images, of which a parameter says how many."""
+    # Beside the patches of `top` the ids alone take many times as long to read.
+    ids = "examples" if has(connection, "cards", "examples") else "[t.example_id FOR t IN top]"
+    return f"{CARD}, coalesce({ids}, [])[1:?] AS examples"
+
+
+@lru_cache(maxsize=8)
+def _columns(connection: Connection) -> dict[str, set[str]]:
+    """Every table's columns; a connection's bundle does not change."""
+    found: dict[str, set[str]] = {}
+    sql = "SELECT table_name, column_name FROM duckdb_columns()"
+    for table, column in connection.cursor().execute(sql).fetchall():
+        found.setdefault(table, set()).add(column)
+    return found
 
 
 def among(connection: Connection, sql: str, example_ids: Sequence[int]) -> list[tuple[Any, ...]]:
     ids = list(example_ids)[: MOST_ROWS * 16]
     if not ids:
         return []
-    marks = ", ".join("?" * len(ids))
-    return connection.cursor().execute(f"{sql} WHERE example_id IN ({marks})", ids).fetchall()
+    where = "WHERE example_id IN (SELECT unnest(?::BIGINT[]))"
+    return connection.cursor().execute(f"{sql} {where}", [ids]).fetchall()

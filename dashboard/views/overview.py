@@ -111,7 +111,7 @@ def steps(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
 
 run = connection.current()
 dictionaries = connection.dictionaries(run.connection, run.key)
-summaries = queries.summaries(run.connection)
+summaries = connection.summaries(run.connection, run.key)
 held = queries.holdings(run.connection)
 
 widgets.heading(run.title)
