@@ -114,7 +114,7 @@ def _some(
 ) -> list[T]:
     return st.multiselect(
         label, options, format_func=lambda one: widgets.plain(text(one)), key=key,
-        bind="query-params", placeholder=placeholder, help=help,
+        bind="query-params", placeholder=placeholder, help=help, select_all=False,
     )  # fmt: skip
 
 

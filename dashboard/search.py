@@ -14,6 +14,8 @@ from dashboard.sheets import data_uri
 KINDS = {"label": "in labels", "words": "by what it shows"}
 LIMIT = 300
 """Characters of a search."""
+MOST_NAMES = 256
+"""Names of features whose mean stands for what all words have in common."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,9 @@ def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
     try:
         # Words have in common that they are words: without their mean, features that resemble any
         # text at all would come first.
-        names = connection.labels(run.connection, run.key)[:256]
+        every = (connection.labels, connection.label_names)
+        names = [name for known in every for name in known(run.connection, run.key)]
+        names = list(dict.fromkeys(names))[:MOST_NAMES]
         vector = live.embed_words(run, encoder.encoder, (text,))[0]
         if names:
             vector = vector - live.embed_words(run, encoder.encoder, tuple(names)).mean(0)

@@ -51,14 +51,11 @@ def reconstruction(connection: Connection) -> list[Reconstruction]:
 
 
 def holdings(connection: Connection) -> Holdings:
-    """Images by split, skipped inputs and encoders, the default encoder first."""
+    """Images by split, skipped inputs and the encoders behind MS, the default one first."""
     cursor = connection.cursor()
     splits = dict(cursor.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall())
     skipped = cursor.execute("SELECT count(*) FROM skipped").fetchall()[0][0]
-    encoders = cursor.execute(
-        "SELECT encoder FROM encoders ORDER BY is_default DESC, encoder LIMIT 100"
-    ).fetchall()
-    names = tuple(name for (name,) in encoders)
+    names = tuple(each.encoder for each in encoders(connection) if each.judges is not False)
     return Holdings(splits.get("train", 0), splits.get("val", 0), skipped, names)
 
 

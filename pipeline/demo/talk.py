@@ -55,6 +55,9 @@ CHECKED: Mapping[str, str] = MappingProxyType(
 """Yes-or-no questions: is a value anywhere in the scene; "which": does the item that is named have
 it; "pair": is there an item of this colour and shape."""
 
+# What takes longer to learn comes up twice as often.
+_OFTEN_ASKED = (*ASKED, *ITEM_ATTRIBUTES)
+_OFTEN_CHECKED = (*CHECKED, "shape", "texture", "which", "pair")
 _PHRASE = "a " + " ".join(
     f"(?:{'|'.join(VOCABULARY[name])})" for name in ("size", "colour", "texture", "shape")
 )
@@ -201,8 +204,8 @@ def _check_pair(scene: Scene, kind: str, rng: np.random.Generator, yes: bool) ->
 def turns(scene: Scene, rng: np.random.Generator, *, questions: int) -> list[Turn]:
     """A caption, one word, and questions: half of them for attributes, half yes or no."""
     asked: list[Callable[[], Turn | None]] = [
-        lambda: ask(scene, _pick(tuple(ASKED), rng), rng),
-        lambda: check(scene, _pick(tuple(CHECKED), rng), rng, yes=bool(rng.random() < 0.5)),
+        lambda: ask(scene, _pick(_OFTEN_ASKED, rng), rng),
+        lambda: check(scene, _pick(_OFTEN_CHECKED, rng), rng, yes=bool(rng.random() < 0.5)),
     ]
     found = [describe(scene, rng), one_word(scene, rng)]
     while len(found) < 2 + questions:

@@ -1,0 +1,200 @@
+"""The demo LLaVA's parts as Hugging Face objects: tokenizer, processor, models, files.
+
+Prompts have the form of LLaVA-1.5's, "USER: <image>\\nDescribe the image. ASSISTANT:". The words of
+the demo CLIP's tokenizer keep their ids; those of questions and answers follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    AutoImageProcessor,
+    CLIPModel,
+    CLIPVisionModel,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from pipeline.demo import CLIP_FOLDER, clip_files, talk
+
+IMAGE, USER, ASSISTANT = "<image>", "USER:", "ASSISTANT:"
+PATCHES = (clip_files.IMAGE_SIZE // clip_files.PATCH) ** 2
+VISION_LAYER = -2
+"""The layer that the projector reads, as in LLaVA-1.5: the output of the last block but one, which
+is the hook point vision.2.resid_post."""
+TEXT_LENGTH = 256
+ANSWER_LENGTH = 40
+PAD, BEGIN, END = 0, 1, 3
+CHAT = (
+    "{% for message in messages %}"
+    "{{ message['role'] | upper }}: "
+    "{% for part in message['content'] if part['type'] == 'image' %}<image>\n{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }} {% endfor %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """The demo CLIP's words and those of questions, as `<s> words`: a prompt has no end token."""
+    known = [*clip_files.SPECIAL, *clip_files.words()]
+    ids = {word: index for index, word in enumerate(dict.fromkeys([*known, *talk.words()]))}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(
+        [AddedToken(name, normalized=False) for name in (IMAGE, USER, ASSISTANT)]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", BEGIN)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": IMAGE},
+        padding_side="left",
+        model_max_length=TEXT_LENGTH,
+    )
+
+
+def build_processor(clip: Path = CLIP_FOLDER) -> LlavaProcessor:
+    """Pictures as the demo CLIP takes them, and prompts with one image token a patch."""
+    return LlavaProcessor(
+        AutoImageProcessor.from_pretrained(clip),
+        build_tokenizer(),
+        patch_size=clip_files.PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=CHAT,
+    )
+
+
+def language_config() -> LlamaConfig:
+    """A Llama of 4 layers x 128."""
+    return LlamaConfig(
+        vocab_size=len(build_tokenizer()),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=TEXT_LENGTH,
+        pad_token_id=PAD,
+        bos_token_id=BEGIN,
+        eos_token_id=END,
+        tie_word_embeddings=False,
+        # At the default of 0.02, words would be much quieter than the picture's tokens.
+        initializer_range=0.06,
+    )
+
+
+def build_language(*, seed: int) -> LlamaForCausalLM:
+    """The language model, untrained; `seed` is of the draw."""
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(language_config())
+    model.generation_config = generation()
+    return model
+
+
+def build_llava(
+    language: LlamaForCausalLM, *, seed: int, clip: Path = CLIP_FOLDER
+) -> LlavaForConditionalGeneration:
+    """A LLaVA of the demo CLIP's vision tower, frozen, an untrained projector, and the language
+    model's weights.
+
+    Args:
+        language: the text-only model; it is copied.
+        seed: of the projector's draw.
+        clip: folder of the CLIP.
+    """
+    torch.manual_seed(seed)
+    vision = CLIPModel.from_pretrained(clip).config.vision_config
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=vision,
+            text_config=language.config,
+            image_token_index=build_tokenizer().convert_tokens_to_ids(IMAGE),
+            image_seq_length=PATCHES,
+            vision_feature_layer=VISION_LAYER,
+            vision_feature_select_strategy="default",
+            tie_word_embeddings=False,
+        )
+    )
+    tower = CLIPVisionModel.from_pretrained(clip)
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    model.model.vision_tower.requires_grad_(False)
+    model.model.language_model.load_state_dict(language.model.state_dict())
+    model.lm_head.load_state_dict(language.lm_head.state_dict())
+    model.generation_config = generation()
+    return model
+
+
+def generation() -> GenerationConfig:
+    """Greedy, to the end token."""
+    return GenerationConfig(
+        bos_token_id=BEGIN,
+        eos_token_id=END,
+        pad_token_id=PAD,
+        do_sample=False,
+        max_new_tokens=ANSWER_LENGTH,
+    )
+
+
+def save(model: PreTrainedModel, folder: Path) -> None:
+    """Write a complete Hugging Face folder, weights in float16, file by file in place of older ones.
+
+    A language model gets its tokenizer, a LLaVA its processor.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "part"
+    halved = type(model)(model.config)
+    halved.load_state_dict(model.state_dict())
+    halved.generation_config = model.generation_config
+    halved.half().save_pretrained(part)
+    words = build_processor() if isinstance(model, LlavaForConditionalGeneration) else None
+    (words or build_tokenizer()).save_pretrained(part)
+    for file in part.iterdir():
+        file.replace(folder / file.name)
+    part.rmdir()
+
+
+def prompt_of(question: str, *, picture: bool = True) -> str:
+    """The text that asks for an answer, with the picture's place in it or without a picture."""
+    return f"{USER} {IMAGE}\n{question} {ASSISTANT}" if picture else f"{USER} {question} {ASSISTANT}"
+
+
+@torch.inference_mode()
+def answers(
+    model: LlavaForConditionalGeneration,
+    processor: LlavaProcessor,
+    pictures: Sequence[Image.Image],
+    questions: Sequence[str],
+    *,
+    batch: int = 100,
+) -> list[str]:
+    """What the model says, greedily and with its cache, of each picture to its question."""
+    said: list[str] = []
+    for start in range(0, len(questions), batch):
+        part = slice(start, start + batch)
+        inputs = processor(
+            images=list(pictures[part]),
+            text=[prompt_of(question) for question in questions[part]],
+            padding=True,
+            return_tensors="pt",
+        )
+        made = model.generate(**inputs)[:, inputs["input_ids"].shape[1] :]
+        said += processor.batch_decode(made, skip_special_tokens=True)
+    return said
