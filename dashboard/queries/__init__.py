@@ -22,19 +22,9 @@ from dashboard.queries.bundle import (
 )
 from dashboard.queries.exports import profiles, table
 from dashboard.queries.features import (
-    MS_BINS,
-    SORTS,
     artefacts,
     auto_labels,
-    cards_at,
-    cards_of,
-    count,
     feature,
-    keys,
-    ms_histogram,
-    named,
-    page,
-    passing,
     quantiles,
     samples,
     scores,
@@ -65,6 +55,18 @@ from dashboard.queries.images import (
     find,
     fired,
     sha256,
+)
+from dashboard.queries.lists import (
+    MS_BINS,
+    SORTS,
+    cards_at,
+    cards_of,
+    count,
+    keys,
+    ms_histogram,
+    named,
+    page,
+    passing,
 )
 from dashboard.queries.places import linked, mapped, points
 from dashboard.queries.relations import matches, neighbors

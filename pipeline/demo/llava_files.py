@@ -35,6 +35,8 @@ VISION_LAYER = -2
 is the hook point vision.2.resid_post."""
 TEXT_LENGTH = 256
 ANSWER_LENGTH = 40
+WORD_SCALE = 0.5
+"""Standard deviation of the words' first embeddings, and about that of the projected patches'."""
 PAD, BEGIN, END = 0, 1, 3
 CHAT = (
     "{% for message in messages %}"
@@ -65,7 +67,11 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         eos_token="</s>",
         unk_token="<unk>",
         pad_token="<pad>",
-        extra_special_tokens={"image_token": IMAGE},
+        extra_special_tokens={
+            "image_token": IMAGE,
+            "user_token": USER,
+            "assistant_token": ASSISTANT,
+        },
         padding_side="left",
         model_max_length=TEXT_LENGTH,
     )
@@ -96,7 +102,6 @@ def language_config() -> LlamaConfig:
         bos_token_id=BEGIN,
         eos_token_id=END,
         tie_word_embeddings=False,
-        # At the default of 0.02, words would be much quieter than the picture's tokens.
         initializer_range=0.06,
     )
 
@@ -105,6 +110,7 @@ def build_language(*, seed: int) -> LlamaForCausalLM:
     """The language model, untrained; `seed` is of the draw."""
     torch.manual_seed(seed)
     model = LlamaForCausalLM(language_config())
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=WORD_SCALE)
     model.generation_config = generation()
     return model
 
@@ -136,6 +142,8 @@ def build_llava(
     tower = CLIPVisionModel.from_pretrained(clip)
     model.model.vision_tower.load_state_dict(tower.state_dict())
     model.model.vision_tower.requires_grad_(False)
+    # The tower's vectors are large (standard deviation 5): bring them to the words' scale.
+    model.model.multi_modal_projector.linear_1.weight.data *= 0.3
     model.model.language_model.load_state_dict(language.model.state_dict())
     model.lm_head.load_state_dict(language.lm_head.state_dict())
     model.generation_config = generation()
@@ -154,7 +162,7 @@ def generation() -> GenerationConfig:
 
 
 def save(model: PreTrainedModel, folder: Path) -> None:
-    """Write a complete Hugging Face folder, weights in float16, file by file in place of older ones.
+    """Write a complete Hugging Face folder, weights in float16; it replaces older files.
 
     A language model gets its tokenizer, a LLaVA its processor.
     """
@@ -173,7 +181,9 @@ def save(model: PreTrainedModel, folder: Path) -> None:
 
 def prompt_of(question: str, *, picture: bool = True) -> str:
     """The text that asks for an answer, with the picture's place in it or without a picture."""
-    return f"{USER} {IMAGE}\n{question} {ASSISTANT}" if picture else f"{USER} {question} {ASSISTANT}"
+    return (
+        f"{USER} {IMAGE}\n{question} {ASSISTANT}" if picture else f"{USER} {question} {ASSISTANT}"
+    )
 
 
 @torch.inference_mode()

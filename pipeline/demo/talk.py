@@ -26,7 +26,7 @@ ONE_WORD = (
     "What is in the picture? Answer in one word.",
     "What is shown in this image? Use exactly one word!",
 )
-"""Prompts that one true word answers: the largest item's shape, colour or texture, or the ground."""
+"""Prompts that one word answers: the largest item's shape, colour or texture, or the ground."""
 NOTHING, NONE = "nothing", "none"
 """Of a blank picture: what answers DESCRIBE and ONE_WORD, and what answers the questions."""
 ASKED: Mapping[str, str] = MappingProxyType(
