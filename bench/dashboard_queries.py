@@ -32,7 +32,8 @@ def typical(connection: duckdb.DuckDBPyConnection, draw: random.Random) -> dict[
         "dictionary_id": one, "other_id": other, "dictionary_ids": [one], "other_ids": [other],
         "before": other, "after": other, "band": "through", "names": [text],
         "feature_id": ids[0], "feature_ids": ids, "example_ids": shown, "example_id": shown[0],
-        "keys": [(one, i) for i in ids], "features": [(one, i) for i in ids], "threshold": 0.5,
+        "keys": [(one, i) for i in ids], "threshold": 0.5,
+        "features": [(one, i) for i in ids[:6]], "seed": draw.randrange(1000),
         "examples": 8, "limit": 24, "offset": 48, "sort": "ms", "descending": True,
         "chosen": Filter(), "text": text, "word": text, "label": text, "labels": [text],
         "encoder": connection.execute("SELECT encoder FROM encoders LIMIT 1").fetchone()[0],
@@ -49,7 +50,7 @@ def ways(given: Mapping[str, Any], names: set[str], every: list[str]) -> dict[st
         strict = Filter(ms=(0.5, 0.9), density=(1e-4, 0.3), labels=tuple(given["labels"]),
                         without=("dense", "duplicate"))  # fmt: skip
         found["filtered"] = {"chosen": strict}
-    if "sort" in names:
+    if {"sort", "chosen"} <= names:
         found["by label, page 100"] = {"sort": "label", "offset": 2400}
     if "dictionary_ids" in names:
         found["all layers"] = {"dictionary_ids": every}

@@ -30,17 +30,17 @@ def summaries(connection: Connection) -> list[Summary]:
     return records(
         connection,
         Summary,
-        """SELECT d.dictionary_id, count(m.ms) AS scored, avg(m.ms) AS mean,
+        """SELECT *, quantiles[1] AS p05, quantiles[2] AS p25, quantiles[3] AS p50,
+            quantiles[4] AS p75, quantiles[5] AS p95
+        FROM (SELECT d.dictionary_id, count(m.ms) AS scored, avg(m.ms) AS mean,
             stddev_samp(m.ms) / sqrt(count(m.ms)) AS error,
-            quantile_cont(m.ms, 0.05) AS p05, quantile_cont(m.ms, 0.25) AS p25,
-            quantile_cont(m.ms, 0.5) AS p50, quantile_cont(m.ms, 0.75) AS p75,
-            quantile_cont(m.ms, 0.95) AS p95,
+            quantile_cont(m.ms, [0.05, 0.25, 0.5, 0.75, 0.95]) AS quantiles,
             avg(m.control_neuron) AS control_neuron,
             avg(m.control_direction) AS control_direction
         FROM dictionaries d
         JOIN monosemanticity m ON m.dictionary_id = d.dictionary_id
             AND m.encoder = d.default_encoder
-        GROUP BY d.dictionary_id ORDER BY d.dictionary_id LIMIT 1000""",
+        GROUP BY d.dictionary_id) ORDER BY dictionary_id LIMIT 1000""",
     )
 
 

@@ -61,8 +61,8 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
         widgets.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
         marks = quantiles(dictionary, one)
-        st.altair_chart(
-            charts.histogram(one.edges, one.counts, accent=accent, marks=marks),
+        st.vega_lite_chart(
+            spec=charts.histogram(one.edges, one.counts, accent=accent, marks=marks),
             width="stretch", height=230,
             alt="Histogram of the activations that are above 0, with their quantiles.",
         )  # fmt: skip

@@ -5,3 +5,5 @@ from pathlib import Path
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "data" / "demo"
 CLIP_FOLDER = DEMO_FOLDER / "clip"
 ENCODER_FOLDER = DEMO_FOLDER / "encoder"
+LANGUAGE_FOLDER = DEMO_FOLDER / "language"
+LLAVA_FOLDER = DEMO_FOLDER / "llava"

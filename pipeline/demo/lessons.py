@@ -64,7 +64,7 @@ class Writer:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def of_words(self, index: int) -> Batch:
-        """Questions about a caption, and captions with nothing before them but their prompt."""
+        """A caption to be said again and asked about; or captions after no more than a prompt."""
         rng = np.random.default_rng((self.seed, index, 1))
         rows = []
         for k in range(self.size):
@@ -82,8 +82,7 @@ class Writer:
                     )
                 )
                 continue
-            # The caption is what is known: it is not asked for.
-            turns = self._learnt(talk.turns(scene, rng, questions=self.questions)[1:])
+            turns = self._learnt(talk.turns(scene, rng, questions=self.questions))
             rows.append((self.begin + self.ids(caption(scene) + "."), turns))
         return packed(rows)
 

@@ -6,6 +6,7 @@ the demo CLIP's tokenizer keep their ids; those of questions and answers follow.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoImageProcessor,
+    BatchEncoding,
     CLIPModel,
     CLIPVisionModel,
     GenerationConfig,
@@ -168,10 +170,8 @@ def save(model: PreTrainedModel, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "part"
-    halved = type(model)(model.config)
-    halved.load_state_dict(model.state_dict())
-    halved.generation_config = model.generation_config
-    halved.half().save_pretrained(part)
+    # A copy: saving notes the weights' type in the config, which the one in training shares.
+    copy.deepcopy(model).half().save_pretrained(part)
     words = build_processor() if isinstance(model, LlavaForConditionalGeneration) else None
     (words or build_tokenizer()).save_pretrained(part)
     for file in part.iterdir():
@@ -193,7 +193,7 @@ def answers(
     pictures: Sequence[Image.Image],
     questions: Sequence[str],
     *,
-    batch: int = 100,
+    batch: int = 120,
 ) -> list[str]:
     """What the model says, greedily and with its cache, of each picture to its question."""
     said: list[str] = []
@@ -205,6 +205,28 @@ def answers(
             padding=True,
             return_tensors="pt",
         )
-        made = model.generate(**inputs)[:, inputs["input_ids"].shape[1] :]
-        said += processor.batch_decode(made, skip_special_tokens=True)
+        said += _generated(model, processor.tokenizer, inputs)
     return said
+
+
+@torch.inference_mode()
+def continued(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[str],
+    *,
+    batch: int = 120,
+) -> list[str]:
+    """What a model says, greedily and with its cache, to prompts of words alone."""
+    said: list[str] = []
+    for start in range(0, len(prompts), batch):
+        inputs = tokenizer(list(prompts[start : start + batch]), padding=True, return_tensors="pt")
+        said += _generated(model, tokenizer, inputs)
+    return said
+
+
+def _generated(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, inputs: BatchEncoding
+) -> list[str]:
+    made = model.generate(**inputs)[:, inputs["input_ids"].shape[1] :]
+    return tokenizer.batch_decode(made, skip_special_tokens=True)
