@@ -25,8 +25,8 @@ _HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "lock_configuration": True,
-    # What it keeps of the file; its own measure is four fifths of the machine's memory.
-    "memory_limit": "4GB",
+    # What it keeps of the file, beside what the system keeps: else up to four fifths of the memory.
+    "memory_limit": "512MB",
 }
 
 
@@ -173,4 +173,4 @@ def _embeddings(_bundle: store.Bundle, key: str, encoder: str) -> records.Embedd
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _places(_run: Run, key: str, dictionary_id: str, size: int, encoder: str) -> NDArray[np.int32]:
     top = queries.top_ids(_run.connection, dictionary_id)
-    return nearness.places(top, embeddings(_run, encoder), size=size)
+    return nearness.places(*top, embeddings(_run, encoder), size=size)

@@ -10,19 +10,20 @@ from dashboard.records import Embeddings
 TOP = 16
 
 
-def places(top_n3: NDArray[np.int64], embeddings: Embeddings, *, size: int) -> NDArray[np.int32]:
+def places(
+    place_n: NDArray[np.int64], example_n: NDArray[np.int64], embeddings: Embeddings, *, size: int
+) -> NDArray[np.int32]:
     """[size, 16]: where each feature's top images stand among the embeddings; -1 where there is
     none, or it has no embedding.
 
     Args:
-        top_n3: feature, rank from 1 and example id, as `queries.top_ids` gives them.
+        place_n, example_n: as `queries.top_ids` gives them.
     """
-    found = np.full((size, TOP), -1, np.int32)
-    if len(embeddings.ids) and len(top_n3):
-        feature, rank, example = top_n3[top_n3[:, 1] <= TOP].T
-        at = np.minimum(np.searchsorted(embeddings.ids, example), len(embeddings.ids) - 1)
-        found[feature, rank - 1] = np.where(embeddings.ids[at] == example, at, -1)
-    return found
+    found = np.full(size * TOP, -1, np.int32)
+    if len(embeddings.ids):
+        at = np.minimum(np.searchsorted(embeddings.ids, example_n), len(embeddings.ids) - 1)
+        found[place_n] = np.where(embeddings.ids[at] == example_n, at, -1)
+    return found.reshape(size, TOP)
 
 
 def nearness(

@@ -1,8 +1,10 @@
 """The demo LLaVA: what it is taught is true and balanced, and what is shipped loads and answers."""
 
 import importlib.util
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +51,7 @@ from pipeline.demo.scenes import (
 )
 
 ROOT = Path(__file__).parents[1]
+BENCH = ROOT / "bench" / "demo_llava.py"
 SEED = 41_414
 SIZE_LIMIT = 10_000_000
 
@@ -155,7 +158,7 @@ def test_exam_is_balanced_and_repeats() -> None:
 
 
 def test_scores_read_scenes_that_nobody_learnt_from() -> None:
-    spec = importlib.util.spec_from_file_location("demo_llava", ROOT / "bench" / "demo_llava.py")
+    spec = importlib.util.spec_from_file_location("demo_llava", BENCH)
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)
     # The CLIP learnt from seed 0, the demo's runs read seed 1.
@@ -417,3 +420,24 @@ def test_the_house_reads_and_edits_what_the_llava_reads() -> None:
         with hooks.edit(adapter, hook, lambda acts: acts.roll(1, 0) * -2 + 3):
             changed.append(not torch.equal(adapter.generate(inputs, max_new_tokens=8), plain))
     assert changed == [True, False]
+
+
+@shipped
+@pytest.mark.slow
+def test_bench_writes_the_cards(tmp_path: Path) -> None:
+    for folder in (LANGUAGE_FOLDER, LLAVA_FOLDER):
+        shutil.copytree(folder, tmp_path / folder.name)
+        (tmp_path / folder.name / "scores.json").unlink()
+        (tmp_path / folder.name / "README.md").write_text(
+            "before\n<!-- scores -->\nold\n<!-- end of scores -->\nafter\n"
+        )
+    places = "--language", tmp_path / "language", "--llava", tmp_path / "llava"
+    size = "--scenes", "8", "--each", "9", "--threads", "1"
+    subprocess.run([sys.executable, BENCH, *places, *size], cwd=tmp_path, check=True)
+    for name, row in (("language", "| yes or no: pair |"), ("llava", "| well-formed | 1.000 |")):
+        card = (tmp_path / name / "README.md").read_text()
+        assert card.startswith("before\n<!-- scores -->\n") and card.endswith("-->\nafter\n")
+        assert row in card and "old" not in card
+        scores = json.loads((tmp_path / name / "scores.json").read_text())
+        assert set(scores["questions"]["shape"]) >= {"right", "majority"}
+        assert scores["measured"]["each"] == 9

@@ -10,13 +10,15 @@ VECTORS = np.eye(4, dtype=np.float32)
 
 
 def test_places_of_top_images_among_the_embeddings() -> None:
-    top = np.array([[0, 1, 40], [0, 2, 3], [2, 1, 20], [2, 2, 7]])
-    found = nearness.places(top, Embeddings(IDS, VECTORS), size=3)
+    rank = nearness.TOP
+    place = np.array([0, 1, 2 * rank, 2 * rank + 1])
+    found = nearness.places(place, np.array([40, 3, 20, 7]), Embeddings(IDS, VECTORS), size=3)
     assert found.shape == (3, nearness.TOP)
     assert found[0, :3].tolist() == [3, 0, -1]
     assert found[2, :2].tolist() == [2, -1], "an image without an embedding has no place"
     assert (found[1] == -1).all()
-    assert (nearness.places(top, Embeddings(IDS[:0], VECTORS[:0]), size=3) == -1).all()
+    nothing = Embeddings(IDS[:0], VECTORS[:0])
+    assert (nearness.places(place, np.array([40, 3, 20, 7]), nothing, size=3) == -1).all()
 
 
 def test_nearness_is_the_cosine_with_the_mean_image() -> None:
