@@ -389,3 +389,48 @@ def test_browse_leaves_artefacts_out(opened: Opened) -> None:
     at.multiselect(key="without").set_value(["dense", "on_cls"]).run()
     after = data(at, "grid")["said"]
     assert int(after.split()[0]) < int(before.split()[0])
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as bundles of contract 1.0 have it: without what came later."""
+    folder = make_bundle(tmp_path_factory.mktemp("runs") / "older")
+    database = store.open_bundle(folder).database
+    with duckdb.connect(str(database)) as db:
+        for name in (
+            "labels", "example_features", "best_matches", "artefacts", "neighbors", "matches",
+            "maps", "sample_examples",
+        ):  # fmt: skip
+            db.execute(f"DROP TABLE {name}")
+        db.execute("ALTER TABLE cards DROP COLUMN examples")
+        for name in ("judges", "text"):
+            db.execute(f"ALTER TABLE encoders DROP COLUMN {name}")
+        db.execute("ALTER TABLE dictionaries DROP COLUMN grid_fit")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("view", "parameters", "shown"),
+    [
+        ("overview", {}, "table"),
+        ("browse", {}, "grid"),
+        ("browse", {"view": "table"}, "table"),
+        ("browse", {"without": "dense"}, "grid"),
+        ("browse", {"q": "red", "by": "in labels"}, "grid"),
+        ("feature", {"dictionary": SAE, "feature": "1"}, "topimages"),
+        ("map", {}, None),
+        ("compare", {}, None),
+        ("compare", {"features": f"{SAE}:1,2"}, "chosen"),
+        ("image", {}, "strips"),
+        ("lists", {"features": f"{SAE}:1"}, "grid"),
+    ],
+)
+def test_older_bundles_open_in_every_room(
+    opened: Opened, older: Path, view: str, parameters: dict[str, str], shown: str | None
+) -> None:
+    at = opened(view, path=older, **parameters)
+    text = said(at)
+    if shown is None:
+        assert "Run the pipeline again" in text
+    else:
+        assert shows(at, shown), text

@@ -50,6 +50,6 @@ export default function ({ data, parentElement }) {
   wrap.append(table);
   const focused = root.getRootNode().activeElement?.getAttribute("aria-label");
   root.replaceChildren(...listHead(data, data.rows.flat().filter((one) => one.key)), wrap);
-  if (data.pages > 1) root.append(pager(data));
+  if (data.pages > 1) root.append(pager(data, "pages, at the end"));
   if (focused) root.querySelector(`a[aria-label="${CSS.escape(focused)}"]`)?.focus();
 }
