@@ -23,7 +23,8 @@ PAGES = {
     "side-by-side": SEVERAL,
     "feature": FEATURE,
     "image": "image",
-    "lists": "lists",
+    "flow": "compare?look=Flow",
+    "lists": "lists?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69",
 }
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
@@ -45,8 +46,9 @@ def main(address: str) -> None:
 def shoot(page: Page, url: str, name: str) -> None:
     """Open `url`, wait until it is drawn, and keep the picture."""
     page.goto(url)
-    page.wait_for_selector(READY)
-    page.wait_for_timeout(2500)  # pictures decode and charts draw after the script has ended
+    for _ in range(2):  # a session's first run only asks whether the style is there
+        page.wait_for_selector(READY)
+        page.wait_for_timeout(2500)  # pictures decode and charts draw after the script has ended
     page.screenshot(path=FOLDER / f"{name}.png")
 
 
