@@ -43,7 +43,7 @@ def typical(connection: duckdb.DuckDBPyConnection, draw: random.Random) -> dict[
 
 def ways(given: Mapping[str, Any], names: set[str], every: list[str]) -> dict[str, dict[str, Any]]:
     """The calls of one query that pages make: plain, filtered, over all dictionaries."""
-    from dashboard.records import Filter
+    from dashboard.records import Filter, Named
 
     found: dict[str, dict[str, Any]] = {"": {}}
     if "chosen" in names:
@@ -56,6 +56,8 @@ def ways(given: Mapping[str, Any], names: set[str], every: list[str]) -> dict[st
         found["all layers"] = {"dictionary_ids": every}
         if "chosen" in names:
             found["all layers, filtered"] = found["filtered"] | found["all layers"]
+            named = Filter(named=Named(tuple(given["labels"]), automatic=True))
+            found["all layers, by name"] = {"chosen": named} | found["all layers"]
     return found
 
 

@@ -14,7 +14,7 @@ TAKES_FEATURES = [("Compare", "compare", 6), ("List and export", "lists", 200)]
 
 st.set_page_config(page_title="Loupe", page_icon=str(HERE / "icon.png"), layout="wide")
 pages = [
-    st.Page("views/overview.py", title="Overview", url_path="overview", default=True),
+    st.Page("views/overview.py", title="Overview", default=True),
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/map.py", title="Map", url_path="map"),
     st.Page("views/compare.py", title="Compare", url_path="compare"),

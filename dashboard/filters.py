@@ -9,7 +9,7 @@ from typing import TypeVar
 import streamlit as st
 
 from dashboard import connection, people, queries, widgets, words
-from dashboard.records import Dictionary, Filter
+from dashboard.records import Dictionary, Filter, Named
 
 SORTS = {
     "ms": "MS", "density": "density", "n_active": "active on", "max": "max activation",
@@ -21,7 +21,6 @@ DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 TOP = 8
 """Images on a card: at first only features that have as many are listed."""
 MINE = {"starred": people.starred, "annotated": people.annotated}
-MOST_NAMES = 200
 T = TypeVar("T")
 
 
@@ -64,11 +63,11 @@ def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str =
         )  # fmt: skip
     mine = _some("Only", list(MINE), "mine", words.MINE)
     return Filter(
-        ms=(low if low > 0 else None, high if high < 1 else None),
-        density=(thin if thin > 0 else None, dense if dense < 1 else None),
+        ms=_range(low, high),
+        density=_range(thin, dense),
         labels=tuple(carried) or None,
         groups=tuple(level) or None,
-        named=_named(run, chosen, labels, search) if search else None,
+        named=named(run, chosen, search) if search else None,
         among=_among(chosen, mine) if mine else None,
         n_active=least,
         without=tuple(without),
@@ -85,6 +84,13 @@ def order() -> tuple[str, bool]:
         key="order", bind="query-params", required=True, label_visibility="collapsed",
     )  # fmt: skip
     return sort, order == "high"
+
+
+def _range(low: float, high: float) -> tuple[float | None, float | None]:
+    """The ends of a range from 0 to 1; one that is not moved lets all pass. An address may name
+    them the wrong way round."""
+    low, high = min(low, high), max(low, high)
+    return low if low > 0 else None, high if high < 1 else None
 
 
 def _any(label: str, options: Sequence[str], default: str, key: str, help: str) -> list[str]:
@@ -124,12 +130,10 @@ def _among(chosen: Sequence[Dictionary], mine: Sequence[str]) -> tuple[tuple[str
     return tuple(sorted(set.intersection(*found)))
 
 
-def _named(
-    run: connection.Run, chosen: Sequence[Dictionary], labels: Sequence[str], search: str
-) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
-    """The labels that hold the text, and the features that people or the pipeline call so."""
-    text = search.casefold()
-    every = [*labels, *connection.label_names(run.connection, run.key)]
-    names = tuple(n for n in dict.fromkeys(every) if text in n.casefold())[:MOST_NAMES]
-    found = queries.named(run.connection, [d.dictionary_id for d in chosen], names)
-    return names, (*found, *people.labelled(chosen, search))
+def named(run: connection.Run, chosen: Sequence[Dictionary], text: str) -> Named:
+    """What has this text in a label: the pipeline's, in any case, and what people say."""
+    part = text.casefold()
+    every = connection.label_names(run.connection, run.key)
+    names = tuple(name for name in every if part in name.casefold())
+    automatic = queries.has(run.connection, "labels")
+    return Named(names, tuple(people.labelled(chosen, text)), automatic)

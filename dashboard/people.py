@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import widgets
+from dashboard import widgets, words
+from dashboard.components.kept import keep_name, kept_name
 from dashboard.records import Dictionary, Key, Said
 from pipeline.annotations import (
     MOST_NAME,
@@ -24,14 +26,14 @@ from pipeline.annotations import (
 )
 
 AUTHOR = "author"
-"""Session key of the name that a visitor goes by."""
+"""Session key of the name that a visitor gave in this visit; empty once it is taken back."""
 NOBODY = "me"
 """What visitors are called who have not said their name."""
 CLAIMS = ("email", "preferred_username", "name", "sub")
 """What a login may say of a person, the surest first."""
 RETRY_SECONDS = 10
 """After so long a store that could not be opened is tried again."""
-_PROBLEM, _NAME_BOX = "people-problem", "people-name"
+_PROBLEM, _NAME_BOX, _TURN = "people-problem", "people-name", "people-turn"
 
 T = TypeVar("T")
 
@@ -75,12 +77,13 @@ def ask(do: Callable[[Annotations], T], otherwise: T) -> T:
         return otherwise
 
 
-def notice() -> None:
-    """Say what went wrong since the last notice, if anything did. A page that asks or writes
-    anything here calls this after."""
+def notice() -> bool:
+    """Say what went wrong since the last notice, and whether anything did. A page that asks or
+    writes anything here calls this after."""
     problem = st.session_state.pop(_PROBLEM, "")
     if problem:
         st.warning(widgets.plain(problem))
+    return bool(problem)
 
 
 def signed_in() -> str | None:
@@ -92,8 +95,10 @@ def signed_in() -> str | None:
 
 
 def author() -> str:
-    """Who is speaking: as the login says, else by the name given once, else NOBODY."""
-    return signed_in() or st.session_state.get(AUTHOR) or NOBODY
+    """Who is speaking: as the login says, else by the name given in this visit, else by the one that
+    the browser kept from an earlier visit, else NOBODY."""
+    given = st.session_state[AUTHOR] if AUTHOR in st.session_state else kept_name(MOST_NAME)
+    return signed_in() or given or NOBODY
 
 
 def name_box() -> None:
@@ -105,12 +110,21 @@ def name_box() -> None:
     st.session_state[_NAME_BOX] = author()
     st.text_input(
         "Your name", key=_NAME_BOX, max_chars=MOST_NAME, on_change=_rename,
-        help="Your stars, notes and labels are kept under this name.",
+        help=words.YOUR_NAME,
     )  # fmt: skip
+    if author() == NOBODY:
+        st.caption(f"“{NOBODY}” is everybody who gives no name.")
+
+
+def remember() -> None:
+    """Have the browser keep the name that the visitor gave. A page that shows `name_box` calls this
+    where its output is always in the page, not in what can be folded away."""
+    keep_name(st.session_state.get(AUTHOR, ""), st.session_state.get(_TURN, ""))
 
 
 def _rename() -> None:
-    st.session_state[AUTHOR] = str(st.session_state[_NAME_BOX]).strip()
+    st.session_state[AUTHOR] = str(st.session_state[_NAME_BOX]).strip()[:MOST_NAME]
+    st.session_state[_TURN] = str(uuid4())
 
 
 def key(dictionary: Dictionary, feature_id: int) -> FeatureKey:
@@ -168,12 +182,6 @@ def star(dictionary: Dictionary, feature_id: int, on: bool) -> None:
             opened.unstar(who, feature)
 
     ask(do, None)
-
-
-def toggle_star(dictionary: Dictionary, feature_id: int) -> None:
-    """Star a feature for the visitor if it is not, else take the star away."""
-    there = (dictionary.dictionary_id, feature_id) in starred([dictionary])
-    star(dictionary, feature_id, not there)
 
 
 def write_note(dictionary: Dictionary, feature_id: int, text: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import connection, palette, queries, state, widgets, words
+from dashboard import connection, filters, palette, queries, state, widgets, words
 from dashboard.components.map import Colours, Panel, categories, ramp, shades
 from dashboard.records import Dictionary, Filter, Points
 from pipeline.metrics.relations import MATCH_THRESHOLD
@@ -110,12 +110,10 @@ def find(run: connection.Run, planes: Sequence[Plane], text: str) -> list[NDArra
     number = re.fullmatch(r"#?(\d{1,9})", text)
     if number:
         return [np.flatnonzero(plane.points.feature_id == int(number[1])) for plane in planes]
-    labels = [*connection.labels(run.connection, run.key)]
-    labels += connection.label_names(run.connection, run.key)
-    names = tuple(n for n in dict.fromkeys(labels) if text.casefold() in n.casefold())[:1000]
-    ids = {d.dictionary_id for plane in planes for d in plane.dictionaries}
-    chosen = Filter(n_active=0, named=(names, tuple(queries.named(run.connection, [*ids], names))))
-    hits = {each: queries.passing(run.connection, each, chosen) for each in ids}
+    dictionaries = {d.dictionary_id: d for plane in planes for d in plane.dictionaries}
+    names = filters.named(run, list(dictionaries.values()), text)
+    chosen = Filter(n_active=0, named=names)
+    hits = {each: queries.passing(run.connection, each, chosen) for each in dictionaries}
     return [_rows_of(plane, hits) for plane in planes]
 
 

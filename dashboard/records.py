@@ -102,6 +102,17 @@ class Holdings:
 
 
 @dataclass(frozen=True)
+class Named:
+    """Features that carry one of some names."""
+
+    names: tuple[str, ...]
+    keys: tuple[Key, ...] = ()
+    """Those that people call so."""
+    automatic: bool = False
+    """Whether the names count among the automatic labels too: older bundles have none."""
+
+
+@dataclass(frozen=True)
 class Filter:
     """Which features a list shows; None is an open end."""
 
@@ -113,8 +124,8 @@ class Filter:
     """Matryoshka levels, from 0."""
     among: tuple[tuple[str, int], ...] | None = None
     """Only these features, by dictionary and id."""
-    named: tuple[tuple[str, ...], tuple[tuple[str, int], ...]] | None = None
-    """With one of these labels, or one of these features: what a search by label finds."""
+    named: Named | None = None
+    """What a search by label finds."""
     n_active: int = 1
     """At least so many val images activate it; 0 lets dead features pass."""
     without: tuple[str, ...] = ()
@@ -375,6 +386,8 @@ class Profile:
     sha256: dict[int, str]
     pictures: dict[int, bytes]
     """WebP bytes of its top images."""
+    names: list[AutoLabel] = field(default_factory=list)
+    """Automatic labels; older bundles have none."""
 
     @property
     def key(self) -> Key:

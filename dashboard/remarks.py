@@ -33,6 +33,7 @@ def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
                 help=widgets.plain(f"by {one.author or people.NOBODY}"),
             )
     notes(said)
+    people.remember()
     people.notice()
 
 
@@ -40,7 +41,7 @@ def write(dictionary: Dictionary, feature_id: int) -> None:
     """The visitor's own label and note, kept as soon as the field is left."""
     people.name_box()
     note, label = people.mine(dictionary, feature_id)
-    name = f"{dictionary.dictionary_id}:{feature_id}"
+    name = f"{people.author()}:{dictionary.dictionary_id}:{feature_id}"
     st.text_input(
         "Your label", label, max_chars=people.MOST_NAME, key=f"label-{name}", help=words.YOUR_LABEL,
         on_change=lambda: people.write_label(

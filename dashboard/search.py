@@ -1,5 +1,6 @@
 """Browse's search: by a label's text, by words, and by an image."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from dashboard.records import Dictionary, Encoder, Filter
 from dashboard.sheets import data_uri
 
 KINDS = {"label": "in labels", "words": "by what it shows"}
-LIMIT = 300
+LIMIT = 200
 """Characters of a search."""
 MOST_NAMES = 256
 """Names of features whose mean stands for what all words have in common."""
@@ -57,9 +58,10 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
         )  # fmt: skip
     text = (text or "").strip()
     if file is not None:
+        st.caption("Features that show images like yours. Take it out again to search by words.")
         return "", _by_file(run, speaks or encoders[0], file.getvalue()), view
     like = state.asked_number("like")
-    if like is not None:
+    if like is not None and not text:
         return "", _by_example(run, speaks or encoders[0], like), view
     if text and kind == "words" and speaks:
         return "", _by_words(run, speaks, text), view
@@ -89,9 +91,7 @@ def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
     try:
         # Words have in common that they are words: without their mean, features that resemble any
         # text at all would come first.
-        every = (connection.labels, connection.label_names)
-        names = [name for known in every for name in known(run.connection, run.key)]
-        names = list(dict.fromkeys(names))[:MOST_NAMES]
+        names = connection.label_names(run.connection, run.key)[:MOST_NAMES]
         vector = live.embed_words(run, encoder.encoder, (text,))[0]
         if names:
             vector = vector - live.embed_words(run, encoder.encoder, tuple(names)).mean(0)
@@ -121,5 +121,9 @@ def _by_example(run: connection.Run, encoder: Encoder, example_id: int) -> Query
     picture = queries.pictures(run.connection, [example_id]).get(example_id)
     if picture:
         source = f'<img src="{data_uri(picture)}" alt="the image searched by" height="72">'
-        st.html(f'<p class="like">{source} Features that show images like this one.</p>')
+        st.html(
+            f'<p class="like">{source} '
+            "Features that show images like this one. "
+            f'<a href="{html.escape(state.to_page("browse"))}" target="_self">All features</a></p>'
+        )
     return Query(f"like {example_id}", encoder.encoder, held.vectors[at])

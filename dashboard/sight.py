@@ -11,6 +11,7 @@ from PIL import Image
 
 from dashboard import live, queries, state, words
 from dashboard.connection import Run
+from dashboard.exports.rows import OnImage
 from dashboard.numbers import number
 from dashboard.records import Dictionary, Example, Fired
 from dashboard.sheets import data_uri
@@ -124,6 +125,28 @@ def named(made: dict[str, Any], labels: Mapping[int, str | None]) -> dict[str, A
     return made | {"features": features}
 
 
+def rows(
+    looks: Sequence[Look],
+    found: Sequence[Fired],
+    dictionary: Dictionary,
+    labels: Mapping[int, str | None],
+) -> list[OnImage]:
+    """The features listed of each image, the strongest first, for a file."""
+    made = []
+    for look, one in zip(looks, found, strict=True):
+        cells = dict(zip(*np.unique(one.cell_feature, return_counts=True), strict=True))
+        for feature, act in zip(one.feature[:ON_IMAGE], one.activation[:ON_IMAGE], strict=True):
+            if act > 0:
+                made.append(
+                    OnImage(
+                        look.name, look.example.example_id if look.example else None,
+                        dictionary.dictionary_id, int(feature), labels.get(int(feature)),
+                        float(act), int(cells.get(feature, 0)) if len(one.cell) else None,
+                    )
+                )  # fmt: skip
+    return made
+
+
 def groups(
     listed: Sequence[Sequence[int]], acts: Sequence[Mapping[int, float]]
 ) -> list[dict[str, Any]]:
@@ -163,22 +186,32 @@ def card_note(feature: int, found: Sequence[Fired], dictionary: Dictionary) -> s
 
 
 def thumbs(
-    run: Run, found: Sequence[Example], *, current: int | None, beside: int | None, **kept: str
+    run: Run,
+    found: Sequence[Example],
+    *,
+    current: int | None,
+    beside: int | None,
+    own: int = 0,
+    **kept: str,
 ) -> list[dict[str, Any]]:
     """Small pictures to choose from: each leads to its page, and beside the one that is shown, with
-    the choices `kept` (see `state.to_image`)."""
+    the choices `kept` (see `state.to_image`). `own` images of the visitor's go before `current`;
+    beside two of them there is no room."""
+    shown_ids = ([current] if not own else []) + ([beside] if own < 2 else [])
+    first = None if own else current
+    room = own == 1 or first is not None
     pictures = queries.pictures(run.connection, [one.example_id for one in found])
     made = []
     for one in found:
-        shown = one.example_id in (current, beside)
+        shown = one.example_id in shown_ids
         name = one.captions[0][:200] if one.captions else one.uri
         picture = pictures.get(one.example_id)
         made.append(
             {
                 "src": picture and data_uri(picture), "caption": name, "text": "",
                 "href": state.to_image(one.example_id, None, **kept), "shown": shown,
-                "beside": "" if current is None or shown
-                else state.to_image(current, one.example_id, **kept),
+                "beside": state.to_image(first, one.example_id, **kept) if room and not shown
+                else "",
             }
         )  # fmt: skip
     return made

@@ -30,6 +30,11 @@ def to_browse(dictionary: Dictionary) -> str:
     return _address("browse", hook=dictionary.place, name=dictionary.name)
 
 
+def to_browse_like(example_id: int) -> str:
+    """The address of Browse on features that show images like this one of the run."""
+    return _address("browse", like=example_id)
+
+
 def to_feature(dictionary_id: str, feature_id: int) -> str:
     """The address of one feature."""
     return _address("feature", dictionary=dictionary_id, feature=feature_id)
@@ -55,10 +60,12 @@ def asked_list() -> str | None:
     return st.query_params.get("list")
 
 
-def to_image(example_id: int, beside: int | None = None, **kept: str) -> str:
-    """The address of Image on an example, with another one beside it; `kept` are choices on that
-    page that stay: `layer`, `set`, `find`."""
-    asked = {"example": example_id} | ({} if beside is None else {"with": beside})
+def to_image(example_id: int | None, beside: int | None = None, **kept: str) -> str:
+    """The address of Image on an example, with another one beside it; without an example beside
+    what is shown there. `kept` are choices on that page that stay: `layer`, `set`, `find`,
+    `seed`."""
+    pair = {"example": example_id, "with": beside}
+    asked = {name: of for name, of in pair.items() if of is not None}
     return _address("image", **asked, **{name: of for name, of in kept.items() if of})
 
 

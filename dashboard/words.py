@@ -25,6 +25,7 @@ LABEL = (
 )
 STAR = "Starred features are in Lists, and Browse can show them alone."
 REMARKS = "Say what you think it is, and write a note. Others who open this run see both."
+YOUR_NAME = "Your stars, notes and labels are kept under this name. This browser remembers it."
 YOUR_LABEL = "What you would call this feature. The automatic label stays beside it."
 NAME_KINDS = {"word": "word", "class": "class", "model": "said by a model"}
 NAMES = (

@@ -225,13 +225,10 @@ def test_lists(store: Annotations) -> None:
 def test_the_order_of_a_list(store: Annotations) -> None:
     uuid = store.create_list("order", "ann")
     store.add(uuid, [(A, NAME), (B, NAME), (C, NAME)])
-    store.move(uuid, C, 0)
+    store.reorder(uuid, [C])
     assert keys_of(store, uuid) == [C, A, B]
-    store.move(uuid, C, 1)
-    assert keys_of(store, uuid) == [A, C, B]
-    store.move(uuid, A, 99)
+    store.reorder(uuid, [C, B])
     assert keys_of(store, uuid) == [C, B, A]
-    store.move(uuid, FeatureKey("d", 1), 0)
     store.reorder(uuid, [A, FeatureKey("d", 1), A])
     assert keys_of(store, uuid) == [A, C, B]
     store.add(uuid, [(FeatureKey("d", 1), NAME)])
@@ -244,7 +241,7 @@ def test_a_list_is_bounded(store: Annotations) -> None:
     with pytest.raises(AnnotationsError, match="10,000 features at most"):
         store.add(uuid, [(A, NAME)])
     assert store.add(uuid, [(FeatureKey("c", 5), NAME)]) == 0
-    store.move(uuid, FeatureKey("c", MOST_ITEMS - 1), 0)
+    store.reorder(uuid, [FeatureKey("c", MOST_ITEMS - 1)])
     assert keys_of(store, uuid)[:2] == [FeatureKey("c", MOST_ITEMS - 1), FeatureKey("c", 0)]
 
 
@@ -452,7 +449,7 @@ def write_many(together: Barrier, place: str, uuid: str, worker: int) -> None:
         store.write_note(author, FeatureKey("f", i), NAME, f"{worker}: {i}")
         store.write_note("all", FeatureKey("f", 0), NAME, f"{worker}: {i}")
         store.add(uuid, [(FeatureKey("f", worker * EACH + i), NAME)])
-        store.move(uuid, FeatureKey("f", worker * EACH), 0)
+        store.reorder(uuid, [FeatureKey("f", worker * EACH)])
 
 
 def test_nothing_is_lost_when_several_write_at_once(store: Annotations, place: str) -> None:

@@ -102,6 +102,28 @@ def test_browse_keeps_its_choices_in_the_address(page: "Page", url: str) -> None
     assert page.locator(".card .id").all_inner_texts() == first
 
 
+def test_back_undoes_choices_one_by_one(page: "Page", url: str) -> None:
+    page.goto(url)
+    page.get_by_role("link", name="Browse", exact=True).first.click()
+    page.locator(".card").first.wait_for()
+    first = page.url
+    page.get_by_role("button", name="neurons", exact=True).click()
+    page.get_by_text("of 144 features").wait_for()
+    both = page.url
+    page.get_by_text("table", exact=True).click()
+    page.locator("tbody tr").first.wait_for()
+    page.go_back()
+    page.locator(".card").first.wait_for()
+    assert page.url == both
+    page.go_back()
+    page.get_by_text("of 120 features").wait_for()
+    assert page.url == first
+    page.go_back()
+    page.get_by_role("heading", name="Dictionaries").wait_for()
+    page.go_forward()
+    page.get_by_text("of 120 features").wait_for()
+
+
 def test_pages_of_cards(page: "Page", url: str) -> None:
     page.goto(f"{url}/browse")
     page.locator(".card").first.wait_for()

@@ -430,5 +430,5 @@ def test_chosen_features_none_one_or_too_many(opened: Opened) -> None:
     assert not shows(at, "matrix")
     at = opened(features="~".join(f"{HERE}:{i}" for i in range(10, 18)))
     assert len(data(at, "chosen")["features"]) == 6
-    assert any("first 6 of 8" in caption.value for caption in at.caption)
+    assert any("2 more are left out" in caption.value for caption in at.caption)
     assert at.segmented_control(key="look").options == ["Chosen features", "Dictionaries", "Flow"]

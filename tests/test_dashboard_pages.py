@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import connection as opening
-from dashboard import queries
 from pipeline import store
 
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
@@ -172,9 +171,9 @@ def test_browse_finds_labels_by_a_part_of_them(opened: Opened, run: Path) -> Non
     assert {card["id"] for card in every} == {i for i, name in found.items() if name == "yellow"}
     others = [i for i, name in found.items() if name != "yellow"]
     db = opening._connect.__wrapped__(str(store.open_bundle(run).database), "test")
+    sql = "SELECT feature_id FROM labels WHERE dictionary_id = ? AND label LIKE '%yell%'"
     of = every[0]["key"].rpartition(":")[0]
-    names = [name for name in queries.label_names(db) if "yell" in name]
-    assert set(others) <= {i for _, i in queries.named(db, [of], names)}
+    assert set(others) <= {i for (i,) in db.execute(sql, [of]).fetchall()}
     assert "No feature passes" in said(opened("browse", q="no such%", by="in labels"))
 
 
@@ -391,16 +390,35 @@ def test_browse_leaves_artefacts_out(opened: Opened) -> None:
     assert int(after.split()[0]) < int(before.split()[0])
 
 
+LATER = (
+    "labels", "example_features", "best_matches", "artefacts", "neighbors", "matches", "maps",
+    "sample_examples",
+)  # fmt: skip
+"""Tables that bundles of contract 1.0 do not have."""
+
+
+@pytest.mark.parametrize("missing", LATER)
+def test_a_feature_is_shown_without_any_one_table(
+    opened: Opened, tmp_path: Path, missing: str
+) -> None:
+    folder = make_bundle(tmp_path / "lacking")
+    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+        db.execute(f"DROP TABLE {missing}")
+    at = opened("feature", path=folder, dictionary=SAE, feature="1")
+    assert "damaged" not in said(at)
+    assert shows(at, "topimages")
+    grids = {each.proto.id for each in at.get("bidi_component")
+             if each.proto.component_name == "loupe_grid"}  # fmt: skip
+    assert len(grids) == 2 - (missing in ("neighbors", "matches"))
+
+
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run as bundles of contract 1.0 have it: without what came later."""
     folder = make_bundle(tmp_path_factory.mktemp("runs") / "older")
     database = store.open_bundle(folder).database
     with duckdb.connect(str(database)) as db:
-        for name in (
-            "labels", "example_features", "best_matches", "artefacts", "neighbors", "matches",
-            "maps", "sample_examples",
-        ):  # fmt: skip
+        for name in LATER:
             db.execute(f"DROP TABLE {name}")
         db.execute("ALTER TABLE cards DROP COLUMN examples")
         for name in ("judges", "text"):
@@ -417,6 +435,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("browse", {"view": "table"}, "table"),
         ("browse", {"without": "dense"}, "grid"),
         ("browse", {"q": "red", "by": "in labels"}, "grid"),
+        ("browse", {"ms": ["0.9", "0.1"]}, "grid"),
         ("feature", {"dictionary": SAE, "feature": "1"}, "topimages"),
         ("map", {}, None),
         ("compare", {}, None),

@@ -234,6 +234,7 @@ def test_tokenizer_extends_the_clips() -> None:
             assert tokenizer.unk_token_id not in ids, turn
             assert ids[0] == tokenizer.bos_token_id and tokenizer.eos_token_id not in ids
     assert tokenizer.unk_token_id in tokenizer("a zebra")["input_ids"]
+    assert tokenizer("What Color?")["input_ids"] == tokenizer("what colour?")["input_ids"]
     assert tokenizer.eos_token_id != 2
 
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from small_run import make_run
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import FileUploader
 from synthetic import MARKUP, make_bundle
 
 from dashboard import connection, live, queries, records, sight
@@ -89,6 +90,11 @@ def data(at: AppTest, name: str) -> dict:
     ]
     assert found, f"no {name}"
     return found[0]
+
+
+def uploader(at: AppTest) -> FileUploader:
+    (found,) = at.file_uploader
+    return found
 
 
 def warned(at: AppTest) -> str:
@@ -209,10 +215,10 @@ def test_markup_stays_text(opened: Opened, made_up: Path) -> None:
 def test_given_images_go_before_those_of_the_run(opened: Opened, home: Path) -> None:
     beside = val_ids(home / "run")[0]
     at = opened(home / "run", **{"with": beside}, layer="vision.1", set="patches")
-    at.file_uploader(key="own").upload("mine.png", png("red"), "image/png").run()
+    uploader(at).upload("mine.png", png("red"), "image/png").run()
     shown = data(at, "patches")
     assert [each["title"] == "mine.png" for each in shown["pictures"]] == [True, False]
-    at.file_uploader(key="own").set_value(
+    uploader(at).set_value(
         [("a.png", png("red"), "image/png"), ("b.png", png("blue"), "image/png")]
     ).run()
     assert [each["title"] for each in data(at, "patches")["pictures"]] == ["a.png", "b.png"]
@@ -220,7 +226,7 @@ def test_given_images_go_before_those_of_the_run(opened: Opened, home: Path) -> 
 
 def test_a_broken_image_is_one_line(opened: Opened, home: Path) -> None:
     at = opened(home / "run")
-    at.file_uploader(key="own").upload("mine.png", b"<svg/>", "image/png").run()
+    uploader(at).upload("mine.png", b"<svg/>", "image/png").run()
     assert "mine.png: this image cannot be used: not an image" in warned(at)
 
 

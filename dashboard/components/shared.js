@@ -10,7 +10,7 @@ function el(tag, className, text) {
 // the browser's own Back tells Streamlit to show it. Sends one message, and one entry of history.
 function visit(href, { replace = false } = {}) {
   const to = new URL(href, location.href);
-  if (replace) history.replaceState({}, "", to);
+  if (replace) (window.loupeReplace ?? history.replaceState.bind(history))({}, "", to);
   else history.pushState({}, "", to);
   window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }

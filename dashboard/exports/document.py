@@ -42,6 +42,7 @@ def document(
         "histogram": {"edges": profile.feature.edges, "counts": profile.feature.counts},
         "monosemanticity": [asdict(score) for score in profile.scores],
         "artefacts": profile.artefacts and asdict(profile.artefacts),
+        "labels": [asdict(name) for name in profile.names],
         "neighbors": [_near(near) for near in profile.neighbors],
         "matches": [_near(near) for near in profile.matches],
         "sample_examples": [

@@ -8,17 +8,21 @@ name that Neuronpedia does not know, or left empty: docs/exports.md says which i
 
 import gzip
 import io
+import math
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.exports.document import image, json_bytes
-from dashboard.records import Key, Profile, Said, Top
+from dashboard.records import AutoLabel, Key, Profile, Said, Top
 
 BATCH = 1024
 """Features in one file of an export."""
-LABELLED = "loupe_top-tag"
+LABELLED, NAMED = "loupe_top-tag", "loupe_{kind}"
+"""Types of explanations: the tag that marks out the top images, and the kinds of other names."""
+ABOVE_CHANCE, TELLS = "loupe_share-above-chance", "loupe_tells-auroc"
+"""What their scores are."""
 LABEL = "label"
 """The kind of what people say that is an explanation."""
 EMPTY = (
@@ -124,21 +128,36 @@ def activations(profile: Profile) -> list[dict[str, Any]]:
 
 
 def explanations(profile: Profile, said: Sequence[Said] = ()) -> list[dict[str, Any]]:
-    """The rows of `explanations`: the automatic label and people's, empty where there is none."""
+    """The rows of `explanations`: the automatic label, other automatic names and people's labels;
+    a label that is one of the names is there once, as that name."""
     card = profile.feature.card
-    made: list[tuple[str, str, str | None, float | None]] = []
-    if card.label is not None:
-        made.append((card.label, LABELLED, None, card.label_score))
-    made += [(r.text, "human", r.author, None) for r in said if r.kind == LABEL]
+    made: list[tuple[str, str, str | None, float | None, str]] = []
+    if card.label is not None and not any(_is_label(profile, name) for name in profile.names):
+        made.append((card.label, LABELLED, None, card.label_score, ABOVE_CHANCE))
+    made += [
+        (one.label, NAMED.format(kind=one.kind), None, one.tells, TELLS) for one in profile.names
+    ]
+    made += [(one.text, "human", one.author, None, "") for one in said if one.kind == LABEL]
     return [
         _identity(profile) | {
             "description": text, "typeName": kind, "explanationModelName": None,
             "authorId": author, "scores": [] if score is None else [
-                {"value": score, "explanationScoreTypeName": "loupe_share-above-chance"}
+                {"value": score, "explanationScoreTypeName": score_kind}
             ],
         }
-        for text, kind, author, score in made
+        for text, kind, author, score, score_kind in made
     ]  # fmt: skip
+
+
+def _is_label(profile: Profile, name: AutoLabel) -> bool:
+    """Whether the feature's label is this name: where no image has tags it is the first word, and
+    its score twice what that tells, less 1."""
+    card = profile.feature.card
+    if (name.kind, name.rank, name.label) != ("word", 1, card.label):
+        return False
+    if card.label_score is None or name.tells is None:
+        return card.label_score is None and name.tells is None
+    return math.isclose(card.label_score, max(0.0, 2 * name.tells - 1), abs_tol=1e-5)
 
 
 def _activation(profile: Profile, top: Top) -> dict[str, Any]:

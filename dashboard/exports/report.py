@@ -25,7 +25,8 @@ MOST_NAMED = 50
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 TERMS = {
     "feature": words.FEATURE, "MS": words.MS, "controls": words.CONTROLS,
-    "density": words.DENSITY, "label": words.LABEL, "percentile": words.PERCENTILE,
+    "density": words.DENSITY, "label": words.LABEL, "names found for it": words.NAMES,
+    "percentile": words.PERCENTILE,
     "nearest directions": words.NEAREST, "fires together with": words.TOGETHER,
     "most correlated": words.ALIKE, "best match elsewhere": words.PATH,
 }  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dashboard import words
 from dashboard.exports.pictures import heat_map, opened
 from dashboard.numbers import number, percent
-from dashboard.records import Profile, Related, Said, Score, Top
+from dashboard.records import AutoLabel, Profile, Related, Said, Score, Top
 from dashboard.sheets import data_uri
 
 KINDS = {
@@ -26,7 +26,8 @@ def anchor(profile: Profile) -> str:
 def feature_section(profile: Profile, said: Sequence[Said] = ()) -> str:
     """The feature's part of a report."""
     card = profile.feature.card
-    parts = [_histogram(profile), _scores(profile.scores), *_relations(profile)]
+    parts = [_histogram(profile), _scores(profile.scores), _names(profile.names)]
+    parts += _relations(profile)
     return (
         f'<section class="feature" id="{html.escape(anchor(profile))}">'
         f"<h2>{html.escape(profile.dictionary.short)} <b>#{card.feature_id}</b></h2>"
@@ -169,6 +170,22 @@ def _score(one: Score) -> str:
         f'<div class="score"><span>{html.escape(one.encoder)}</span>'
         f'<span class="track"><i style="width:{share:.1%}"></i>{marks}</span>'
         f'<span class="num">{number(one.ms)}</span></div>'
+    )
+
+
+def _names(names: Sequence[AutoLabel]) -> str:
+    """What the pipeline found to call it, each with how well it tells the feature's images."""
+    if not names:
+        return ""
+    rows = "".join(
+        f"<li><span>{html.escape(one.label[:200])} "
+        f'<span class="muted">{html.escape(words.NAME_KINDS.get(one.kind, one.kind))}</span></span>'
+        f'<span class="num">{number(one.tells)}</span></li>'
+        for one in names
+    )
+    return (
+        f'<section><h3>Names found for it</h3><ul class="names">{rows}</ul>'
+        '<p class="muted">tells its images from others; 0.5 is chance</p></section>'
     )
 
 

@@ -64,13 +64,12 @@ from dashboard.queries.lists import (
     count,
     keys,
     ms_histogram,
-    named,
     page,
     passing,
 )
 from dashboard.queries.places import linked, mapped, points
 from dashboard.queries.relations import matches, neighbors
-from dashboard.queries.rows import MOST_ROWS, Connection
+from dashboard.queries.rows import MOST_ROWS, Connection, has
 
 __all__ = [
     "BANDS",
@@ -103,6 +102,7 @@ __all__ = [
     "find",
     "fired",
     "flags",
+    "has",
     "has_matches",
     "holdings",
     "keys",
@@ -114,7 +114,6 @@ __all__ = [
     "merged",
     "merges",
     "ms_histogram",
-    "named",
     "neighbors",
     "of_band",
     "page",

@@ -10,6 +10,8 @@ FLAGS = ("dense", "on_cls", "on_high_norm", "duplicate")
 MOST_SKIPPED = 200
 MOST_LABELS = 500
 MOST_TAGS = 5000
+MOST_NAMES = 100_000
+"""Distinct labels among which a search by label looks."""
 
 
 def dictionaries(connection: Connection) -> list[Dictionary]:
@@ -72,11 +74,12 @@ def labels(connection: Connection, *, limit: int = MOST_LABELS) -> list[str]:
     return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]
 
 
-def label_names(connection: Connection, *, limit: int = MOST_TAGS) -> list[str]:
-    """The names among the automatic labels, the commonest first."""
-    if not has(connection, "labels"):
-        return []
-    sql = "SELECT label FROM labels GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"
+def label_names(connection: Connection, *, limit: int = MOST_NAMES) -> list[str]:
+    """Every name that features carry, as their label or among the automatic ones, the commonest
+    first."""
+    more = "UNION ALL SELECT label FROM labels" if has(connection, "labels") else ""
+    sql = f"""SELECT label FROM (SELECT label FROM features {more}) WHERE label IS NOT NULL
+        GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"""
     return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]
 
 

@@ -9,6 +9,7 @@ from dashboard.queries.bundle import dictionaries, examples, pictures
 from dashboard.queries.rows import CARD, MOST_ROWS, MOST_TABLED, Connection, among, has
 from dashboard.records import (
     Artefacts,
+    AutoLabel,
     Card,
     Example,
     Feature,
@@ -40,6 +41,7 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
     artefacts = _of_each(connection, keys, "artefacts", _ARTEFACTS, Artefacts)
     near = _of_each(connection, keys, "neighbors", _NEIGHBORS, _related)
     matches = _of_each(connection, keys, "matches", _MATCHES, _related)
+    names = _of_each(connection, keys, "labels", _NAMES, AutoLabel)
     samples = _of_each(connection, keys, "sample_examples", _SAMPLES, Sample)
     places = _of_each(connection, keys, "maps", _PLACES, lambda x, y: (x, y))
     top = {t.example_id for one in found.values() for t in one.top}
@@ -66,6 +68,7 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
                 {i: known[i] for i in held & known.keys()},
                 {i: sums[i] for i in held & sums.keys()},
                 {i: shown[i] for i in mine & shown.keys()},
+                names.get(key, []),
             )
         )  # fmt: skip
     return made
@@ -95,6 +98,8 @@ _MATCHES = f"""other_id, correlation, jaccard, f.*
     FROM wanted JOIN matches m USING (dictionary_id, feature_id)
     {_OTHER} ON f.dictionary_id = m.other_id AND f.feature_id = m.match
     WHERE rank = 1 ORDER BY other_id"""
+_NAMES = """kind, rank, label, value, tells
+    FROM wanted JOIN labels USING (dictionary_id, feature_id) ORDER BY kind, rank"""
 _SAMPLES = """kind, example_id, activation
     FROM wanted JOIN sample_examples USING (dictionary_id, feature_id) WHERE modality = 'image'
     ORDER BY kind IN ('random', 'silent'), kind = 'silent', kind DESC, activation DESC,

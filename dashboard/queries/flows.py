@@ -7,7 +7,7 @@ a `threshold`. Only live features count: a dead one could match nothing.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboard.queries.rows import MOST_ROWS, Connection, has
+from dashboard.queries.rows import MOST_ROWS, MOST_TABLED, Connection, has
 from dashboard.records import Agreement, Aligned, Bands, Merges, Pair, Tie
 
 BANDS = {
@@ -85,7 +85,7 @@ def aligned(
         WHERE f.dictionary_id = $one AND f.n_active > 0 AND {found} > 0
         ORDER BY {order} DESC NULLS LAST, f.feature_id LIMIT $limit OFFSET $offset""",
         {"one": dictionary_id, **{f"other{i}": other for i, other in enumerate(other_ids)},
-         "least": threshold, "limit": min(limit, MOST_ROWS), "offset": max(offset, 0)},
+         "least": threshold, "limit": min(limit, MOST_TABLED), "offset": max(offset, 0)},
     )  # fmt: skip
     return [
         Aligned(row[0], tuple(_pair(row[0], row[1 + 3 * i : 4 + 3 * i]) for i in at))
@@ -106,7 +106,7 @@ def unmatched(
     without, values = _without(dictionary_id, other_ids, threshold)
     sql = f"""SELECT feature_id FROM features WHERE {without}
         ORDER BY ms DESC NULLS LAST, feature_id LIMIT ? OFFSET ?"""
-    rows = _rows(connection, sql, [*values, min(limit, MOST_ROWS), max(offset, 0)])
+    rows = _rows(connection, sql, [*values, min(limit, MOST_TABLED), max(offset, 0)])
     return [row[0] for row in rows]
 
 
@@ -160,7 +160,7 @@ def of_band(
     source, values = _banded(dictionary_id, before, after, threshold)
     sql = f"""SELECT feature_id FROM {source} WHERE {BANDS[band]}
         ORDER BY ms DESC NULLS LAST, feature_id LIMIT ? OFFSET ?"""
-    rows = _rows(connection, sql, [*values, min(limit, MOST_ROWS), max(offset, 0)])
+    rows = _rows(connection, sql, [*values, min(limit, MOST_TABLED), max(offset, 0)])
     return [row[0] for row in rows]
 
 
@@ -192,7 +192,7 @@ def merged(
         WHERE correlation >= ? ORDER BY sharing DESC, match, correlation DESC, feature_id
         LIMIT ? OFFSET ?"""
     values = [dictionary_id, other_id, dictionary_id, other_id, threshold, threshold]
-    rows = _rows(connection, sql, [*values, min(limit, MOST_ROWS), max(offset, 0)])
+    rows = _rows(connection, sql, [*values, min(limit, MOST_TABLED), max(offset, 0)])
     return [Aligned(row[0], (_pair(row[0], row[1:]),)) for row in rows]
 
 

@@ -12,7 +12,6 @@ from dashboard.queries.rows import (
     MOST_TABLED,
     Connection,
     card_columns,
-    has,
     records,
 )
 from dashboard.records import Card, Filter, Key
@@ -87,18 +86,6 @@ def keys(
         ORDER BY {order} LIMIT ? OFFSET ?"""
     values += [min(limit, MOST_TABLED), max(offset, 0)]
     return connection.cursor().execute(sql, values).fetchall()
-
-
-def named(
-    connection: Connection, dictionary_ids: Sequence[str], names: Sequence[str]
-) -> list[tuple[str, int]]:
-    """The features that carry one of these names among their automatic labels."""
-    if not names or not has(connection, "labels"):
-        return []
-    sql = f"""SELECT DISTINCT dictionary_id, feature_id FROM labels
-        WHERE dictionary_id IN ({", ".join("?" * len(dictionary_ids))})
-        AND label IN ({", ".join("?" * len(names))}) LIMIT {MOST_AMONG}"""
-    return connection.cursor().execute(sql, [*dictionary_ids, *names]).fetchall()
 
 
 def passing(connection: Connection, dictionary_id: str, chosen: Filter) -> NDArray[np.int64]:
@@ -184,12 +171,16 @@ def _where(dictionary_ids: Sequence[str], chosen: Filter) -> tuple[str, list[Any
             terms.append(f"{column} IN ({', '.join('?' * len(among)) or 'NULL'})")
             parameters += among
     if chosen.named is not None:
-        names, keys = chosen.named
-        terms.append(
-            f"""(label IN ({", ".join("?" * len(names)) or "NULL"})
-            OR (dictionary_id, feature_id) IN {_KEYS})"""
-        )
-        parameters += [*names, *_columns(keys)]
+        names = "(SELECT unnest(?::VARCHAR[]))"
+        either = [f"label IN {names}", f"(dictionary_id, feature_id) IN {_KEYS}"]
+        parameters += [list(chosen.named.names), *_columns(chosen.named.keys)]
+        if chosen.named.automatic:
+            either.append(
+                f"""(dictionary_id, feature_id) IN
+                (SELECT dictionary_id, feature_id FROM labels WHERE label IN {names})"""
+            )
+            parameters.append(list(chosen.named.names))
+        terms.append(f"({' OR '.join(either)})")
     if flags := [name for name in FLAGS if name in chosen.without]:
         terms.append(
             f"""NOT EXISTS (SELECT 1 FROM artefacts a WHERE ({" OR ".join(flags)})

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dashboard.queries.rows import Connection, card_columns, has, records
-from dashboard.records import Card, Related
+from dashboard.queries.lists import cards_at
+from dashboard.queries.rows import Connection, has
+from dashboard.records import Related
 
 
 def neighbors(
@@ -13,6 +14,7 @@ def neighbors(
     """The nearest features of the same dictionary, by kind and then rank."""
     return _related(
         connection,
+        "neighbors",
         """SELECT n.kind, n.score, NULL, n.dictionary_id, n.neighbor, n.rank
         FROM neighbors n WHERE n.dictionary_id = ? AND n.feature_id = ?""",
         [dictionary_id, feature_id],
@@ -26,6 +28,7 @@ def matches(
     """The best match in every other dictionary."""
     return _related(
         connection,
+        "matches",
         """SELECT m.other_id, m.correlation, m.jaccard, m.other_id, m.match, m.rank
         FROM matches m WHERE m.dictionary_id = ? AND m.feature_id = ? AND m.rank = 1""",
         [dictionary_id, feature_id],
@@ -34,22 +37,13 @@ def matches(
 
 
 def _related(
-    connection: Connection, sql: str, values: Sequence[Any], *, examples: int
+    connection: Connection, table: str, sql: str, values: Sequence[Any], *, examples: int
 ) -> list[Related]:
-    """Features that `sql` names, with the cards of those."""
-    if not has(connection, "neighbors"):
+    """Features that `sql` names, with the cards of those; none where there is no such table."""
+    if not has(connection, table):
         return []
     rows = connection.cursor().execute(f"{sql} ORDER BY 1, rank LIMIT 200", values).fetchall()
     wanted = sorted({(row[3], row[4]) for row in rows})
-    if not wanted:
-        return []
-    marks = " OR ".join(["(dictionary_id = ? AND feature_id = ?)"] * len(wanted))
-    cards = records(
-        connection,
-        Card,
-        f"""SELECT {card_columns(connection)}
-        FROM cards WHERE {marks}""",
-        [examples, *(value for pair in wanted for value in pair)],
-    )
+    cards = cards_at(connection, wanted, examples=examples)
     by_id = {(card.dictionary_id, card.feature_id): card for card in cards}
     return [Related(r[0], r[1], r[2], by_id[r[3], r[4]]) for r in rows if (r[3], r[4]) in by_id]

@@ -116,7 +116,7 @@ with gallery:
     if cards:
         said = f"{total:,} of {sum(d.d_sae for d in here):,} features"
         (as_cards if view == "cards" else as_table)(cards, notes, said)
-    else:
+    elif not people.notice():
         widgets.empty(
             "No feature passes these filters. Widen MS or density, ask for fewer images, take "
             "labels out, or search for other words."

@@ -5,10 +5,21 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, connection, palette, queries, records, state, widgets, words
+from dashboard import (
+    charts,
+    connection,
+    downloads,
+    palette,
+    queries,
+    records,
+    state,
+    widgets,
+    words,
+)
 from dashboard.components.chips import chips
 from dashboard.components.matrix import matrix
 from dashboard.connection import Run
+from dashboard.exports.rows import found_again
 from dashboard.views.compare_rows import CARDS, ROWS, choose_threshold, show_cards, show_rows
 
 Dictionaries = Sequence[records.Dictionary]
@@ -92,7 +103,8 @@ def overview(run: Run, columns: Dictionaries, threshold: float) -> None:
             alt=f"{SPREADS[spread]} of the features of each dictionary.",
         )  # fmt: skip
     with table:
-        said = shares(run.connection, run.key, [d.dictionary_id for d in columns], threshold)
+        ids = [d.dictionary_id for d in columns]
+        said = shares(run.connection, run.key, ids, threshold)
         cells = [[_share(said.get((i, j))) for j in range(len(columns))]
                  for i in range(len(columns))]  # fmt: skip
         widgets.section("Found again", words.FOUND_AGAIN)
@@ -101,6 +113,9 @@ def overview(run: Run, columns: Dictionaries, threshold: float) -> None:
             colours=palette.COLUMNS[: len(columns)],
             said="Of the live features of each row, the share that the column has too.",
         )  # fmt: skip
+        downloads.table_downloads(
+            lambda: found_again(ids, said), name=f"{run.name}-found-again", key="export-shares"
+        )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -144,10 +159,14 @@ def features(run: Run, columns: Dictionaries, threshold: float) -> None:
     live, lost = counts(run.connection, run.key, one.dictionary_id, ids, threshold)
     pages = max(1, -(-(live - lost) // ROWS))
     page = min(state.asked_page(of), pages)
-    rows = queries.aligned(
-        run.connection, one.dictionary_id, ids, threshold=threshold, sort=sort, limit=ROWS,
-        offset=(page - 1) * ROWS,
-    )  # fmt: skip
+
+    def matched(limit: int, offset: int = 0) -> list[records.Aligned]:
+        return queries.aligned(
+            run.connection, one.dictionary_id, ids, threshold=threshold, sort=sort, limit=limit,
+            offset=offset,
+        )  # fmt: skip
+
+    rows = matched(ROWS, (page - 1) * ROWS)
     if not rows:
         widgets.empty(
             f"No feature of {one.short} is found again from correlation {threshold} on. Ask for "
@@ -155,7 +174,10 @@ def features(run: Run, columns: Dictionaries, threshold: float) -> None:
         )
         return
     said = f"{live - lost:,} of {live:,} live features of {one.short} have a match"
-    show_rows(run, columns, rows, threshold=threshold, said=said, page=page, pages=pages, of=of)
+    show_rows(
+        run, columns, rows, everything=lambda: matched(live), threshold=threshold, said=said,
+        page=page, pages=pages, of=of,
+    )  # fmt: skip
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -179,16 +201,23 @@ def _show_alone(
     _, total = counts(run.connection, run.key, one.dictionary_id, others, threshold)
     pages = max(1, -(-total // CARDS))
     page = min(state.asked_page(of), pages)
-    ids = queries.unmatched(
-        run.connection, one.dictionary_id, others, threshold=threshold, limit=CARDS,
-        offset=(page - 1) * CARDS,
-    )  # fmt: skip
+
+    def found(limit: int, offset: int = 0) -> list[int]:
+        return queries.unmatched(
+            run.connection, one.dictionary_id, others, threshold=threshold, limit=limit,
+            offset=offset,
+        )  # fmt: skip
+
+    ids = found(CARDS, (page - 1) * CARDS)
     there = " or ".join(d.short for d in named if d.dictionary_id in others)
     if not ids:
         widgets.empty(f"Every live feature of {one.short} has a match in {there}.")
         return
     said = f"{total:,} features of {one.short} without a match in {there}"
-    show_cards(run, one, ids, said=said, page=page, pages=pages, of=of)
+    show_cards(
+        run, one, ids, everything=lambda: found(total), total=total, said=said, page=page,
+        pages=pages, of=of,
+    )  # fmt: skip
 
 
 def spreads(

@@ -27,18 +27,23 @@ def show(
 ) -> None:
     """The features of `keys` side by side, and in one line what of the address names none."""
     by_id = {d.dictionary_id: d for d in every}
-    found, bad = [], list(unread)
-    for key in keys:
-        one = queries.feature(run.connection, *key) if key[0] in by_id else None
+    found: list[records.Feature] = []
+    bad = list(unread)
+    left = 0
+    for place, key in enumerate(keys):
+        if len(found) == MOST:
+            left = len(keys) - place
+            break
+        known = key[0] in by_id and key[1] < by_id[key[0]].d_sae
+        one = queries.feature(run.connection, *key) if known else None
         if one is None:
             bad.append(f"{key[0]}:{key[1]}")
         else:
             found.append(one)
     if bad:
         st.warning(widgets.plain(f"No such feature in this bundle: {', '.join(bad)[:600]}."))
-    if len(found) > MOST:
-        st.caption(f"The first {MOST} of {len(found)} chosen features are shown.")
-        found = found[:MOST]
+    if left:
+        st.caption(f"The first {MOST} chosen features are shown, {left:,} more are left out.")
     if not found:
         widgets.empty("Choose features in Browse and send them here, two to six of them.")
         return

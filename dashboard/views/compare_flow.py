@@ -1,5 +1,6 @@
 """Compare's flow: which features of a dictionary each next layer finds again."""
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -100,30 +101,38 @@ def _list(
         per_page = ROWS
     pages = max(1, -(-total // per_page))
     page = min(state.asked_page(of), pages)
-    at = {"limit": per_page, "offset": (page - 1) * per_page}
+    here = {"limit": per_page, "offset": (page - 1) * per_page}
+    all_of_it = {"limit": total, "offset": 0}
     shown = {"page": page, "pages": pages, "of": of}
     if not total:
         widgets.empty("No feature is found again here. Press another part, or ask for less.")
     elif kind in BAND_WORDS:
-        before = layers[i - 1].dictionary_id if i else None
-        ids = queries.of_band(
-            run.connection, one.dictionary_id, band=kind, before=before, threshold=threshold,
-            after=after.dictionary_id if after else None, **at,
+        band = functools.partial(
+            queries.of_band, run.connection, one.dictionary_id, band=kind, threshold=threshold,
+            before=layers[i - 1].dictionary_id if i else None,
+            after=after.dictionary_id if after else None,
         )  # fmt: skip
         said = f"{total:,} features of {one.short}: {_band_words(kind, i, len(layers))}"
-        show_cards(run, one, ids, said=said, **shown)
-    elif after is not None and kind == "next":
-        rows = queries.aligned(
-            run.connection, one.dictionary_id, [after.dictionary_id], threshold=threshold, **at
-        )
-        said = f"{total:,} features of {one.short} found again in {after.short}"
-        show_rows(run, [one, after], rows, threshold=threshold, said=said, **shown)
+        show_cards(
+            run, one, band(**here), everything=lambda: band(**all_of_it), total=total, said=said,
+            **shown,
+        )  # fmt: skip
     elif after is not None:
-        rows = queries.merged(
-            run.connection, one.dictionary_id, after.dictionary_id, threshold=threshold, **at
-        )
         said = f"{total:,} features of {one.short} share {merges[i].targets:,} best matches"
-        show_rows(run, [one, after], rows, threshold=threshold, said=said, **shown)
+        rows = functools.partial(
+            queries.merged, run.connection, one.dictionary_id, after.dictionary_id,
+            threshold=threshold,
+        )  # fmt: skip
+        if kind == "next":
+            said = f"{total:,} features of {one.short} found again in {after.short}"
+            rows = functools.partial(
+                queries.aligned, run.connection, one.dictionary_id, [after.dictionary_id],
+                threshold=threshold,
+            )  # fmt: skip
+        show_rows(
+            run, [one, after], rows(**here), everything=lambda: rows(**all_of_it),
+            threshold=threshold, said=said, **shown,
+        )  # fmt: skip
 
 
 def _layer(layers: Layers, i: int, bands: records.Bands) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """What the parts of Compare share: the threshold, cards by id, rows of matches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 
-from dashboard import palette, queries, records, widgets, words
+from dashboard import downloads, palette, people, queries, records, widgets, words
 from dashboard.components.aligned import aligned
 from dashboard.components.grid import grid
 from dashboard.connection import Run
+from dashboard.exports.rows import matches
 from pipeline.metrics.relations import MATCH_THRESHOLD
 
 TILES, TILE, ROWS, CARDS = (4, 2), 96, 8, 24
@@ -36,13 +37,15 @@ def show_rows(
     columns: Sequence[records.Dictionary],
     rows: Sequence[records.Aligned],
     *,
+    everything: Callable[[], Sequence[records.Aligned]],
     threshold: float,
     said: str,
     page: int,
     pages: int,
     of: str,
 ) -> None:
-    """Features of the first column, each beside its best match in every other one."""
+    """Features of the first column, each beside its best match in every other one; `everything`
+    gives the rows of all pages, for a file."""
     mine = cards(run, columns[0], [row.feature_id for row in rows])
     theirs = [
         cards(run, column, [p.match for row in rows if (p := row.pairs[i]) and held(p, threshold)])
@@ -59,6 +62,11 @@ def show_rows(
         for d, text, colour in zip(columns, about, palette.COLUMNS, strict=False)
     ]
     aligned(heads, made, tiles=TILES, said=said, page=page, pages=pages, of=of, key="rows")
+    ids = [d.dictionary_id for d in columns]
+    downloads.table_downloads(
+        lambda: matches(ids[0], ids[1:], everything(), threshold=threshold),
+        name=f"{run.name}-{columns[0].short}-matches", key="export-rows",
+    )  # fmt: skip
 
 
 def show_cards(
@@ -66,14 +74,21 @@ def show_cards(
     dictionary: records.Dictionary,
     ids: Sequence[int],
     *,
+    everything: Callable[[], Sequence[int]],
+    total: int,
     said: str,
     page: int,
     pages: int,
     of: str,
 ) -> None:
-    """Features of one dictionary."""
+    """Features of one dictionary, a page of `total`; `everything` gives all, for files."""
     made = list(cards(run, dictionary, ids).values())
     grid(made, tiles=TILES, said=said, page=page, pages=pages, of=of, key="alone")
+    downloads.list_downloads(
+        run, lambda: [(dictionary.dictionary_id, one) for one in everything()],
+        people.said([dictionary]), count=total, name=f"{run.name}-{dictionary.short}",
+        key="export-alone",
+    )  # fmt: skip
 
 
 def held(pair: records.Pair, threshold: float) -> bool:

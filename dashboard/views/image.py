@@ -4,13 +4,37 @@ import secrets
 
 import streamlit as st
 
-from dashboard import connection, live, queries, records, sight, state, widgets, words
+from dashboard import connection, downloads, live, queries, records, sight, state, widgets, words
+from dashboard.components.chips import chips
 from dashboard.components.grid import grid
 from dashboard.components.patches import patches
 from dashboard.components.strips import strips
 
 TILES, TILE, MOST_CARDS, MOST_FOUND = (4, 2), 96, 12, 8
 KINDS = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
+
+
+def own_key() -> str:
+    """The uploader's key: a new and empty one once another image of the run is asked for."""
+    asked = state.asked_number("example")
+    turn = st.session_state.setdefault("own-turn", 0)
+    if asked is not None and asked != st.session_state.get("own-asked"):
+        turn += 1
+    st.session_state.update({"own-turn": turn, "own-asked": asked})
+    return f"own-{turn}"
+
+
+def gave(key: str) -> None:
+    """An image of the visitor's stands in the place of the run's: the address names that no
+    more, so that choosing it again is a choice."""
+    if st.session_state[key]:
+        st.query_params.pop("example", None)
+
+
+def draw() -> None:
+    """Others at random, by a seed in the address."""
+    st.query_params["seed"] = str(secrets.randbelow(2**31))
+    st.session_state["find"] = ""
 
 
 def choose(dictionary: records.Dictionary) -> list[sight.Look]:
@@ -20,30 +44,29 @@ def choose(dictionary: records.Dictionary) -> list[sight.Look]:
             "Find an image", key="find", bind="query-params", max_chars=200, type="search",
             placeholder="id, caption, file or tag", label_visibility="collapsed",
         )  # fmt: skip
-        again = st.button("Others at random", help="Draws other images of this run.")
+        st.button("Others at random", help="Draws other images of this run.", on_click=draw)
+        key = own_key()
         with st.popover("Images of yours"):
             files = st.file_uploader(
                 "One image, or two to see side by side", type=KINDS, accept_multiple_files=True,
-                max_upload_size=20, key="own", help=words.OWN_IMAGE,
+                max_upload_size=20, key=key, help=words.OWN_IMAGE, on_change=gave, args=(key,),
             )  # fmt: skip
     current, beside = state.asked_number("example"), state.asked_number("with")
-    if again or "drawn" not in st.session_state:
-        st.session_state["drawn"] = secrets.randbelow(2**31) if again else 0
+    seed = state.asked_number("seed", most=2**31) or 0
     text = (text or "").strip()
     found = (
         queries.find(run.connection, text, limit=MOST_FOUND)
         if text
-        else queries.drawn(run.connection, st.session_state["drawn"], limit=MOST_FOUND)
+        else queries.drawn(run.connection, seed, limit=MOST_FOUND)
     )
     if current is None and found:
         current = found[0].example_id
     if text and not found:
         st.caption("No val image of this run has that in its id, captions, file name or tags.")
     own = [look for file in files[:2] if (look := given(file.name, file.getvalue()))]
-    shown = None if own else current
     thumbs = sight.thumbs(
-        run, found, current=shown, beside=beside,
-        layer=dictionary.place, set=dictionary.name, find=text,
+        run, found, current=current, beside=beside, own=len(own),
+        layer=dictionary.place, set=dictionary.name, find=text, seed=str(seed or ""),
     )  # fmt: skip
     name = "found" if text else "some images of this run"
     strips([{"name": name, "images": thumbs, "wide": True}], key="found")
@@ -83,6 +106,18 @@ def place(every: list[records.Dictionary]) -> records.Dictionary:
             help=words.DICTIONARY,
         )  # fmt: skip
     return next((d for d in here if d.name == name), here[0])
+
+
+def like(looks: list[sight.Look]) -> None:
+    """Links to the features that show images like those of the run."""
+    shown = [look.example for look in looks if look.example is not None]
+    links = []
+    for example, which in zip(shown, ("this one", "the other one"), strict=False):
+        name = example.captions[0][:200] if example.captions else example.uri
+        to = state.to_browse_like(example.example_id)
+        links.append((f"features that show images like {which}", to, name))
+    if links:
+        chips(links, name="Browse", key="like")
 
 
 def cards(made: dict, found: list[records.Fired], dictionary: records.Dictionary) -> None:
@@ -125,6 +160,12 @@ made, ids = sight.data([look for look, _ in seen], found, dictionary, hint=hint)
 labels = queries.feature_names(run.connection, dictionary.dictionary_id, ids)
 of = state.name_of(dictionary.dictionary_id, [one.key for one in looks], mapped)
 patches(sight.named(made, labels), of=of, key="patches")
+like([look for look, _ in seen])
+if ids:
+    downloads.table_downloads(
+        lambda: sight.rows([look for look, _ in seen], found, dictionary, labels),
+        name=f"{run.name}-{dictionary.short}-on-image", key="export-image",
+    )  # fmt: skip
 if mapped and dictionary.tokens == "cls":
     st.caption(words.PATCHES_OF_CLS)
 cards(made, found, dictionary)

@@ -17,14 +17,15 @@ from pipeline.annotations import (
     FeatureList,
 )
 
-SAID, FILE, NEW = "lists-said", "lists-file", "lists-new"
+SAID, FILE, TURN, FAILED = "lists-said", "lists-file", "lists-turn", "lists-failed"
+"""Session keys: what went well, the uploaded file, how many lists were made, what no file is of."""
 
 
-def create(keys: Sequence[Key]) -> None:
+def create(field: str, keys: Sequence[Key]) -> None:
     """Make the list that the field names, with these features in it, and go there."""
-    uuid = people.create_list(st.session_state[NEW])
+    uuid = people.create_list(st.session_state[field])
     if uuid:
-        st.session_state[NEW] = ""
+        st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
         add(uuid, keys)
 
 
@@ -35,14 +36,26 @@ def add(uuid: str, keys: Sequence[Key]) -> None:
         return
     if new < len(keys):
         st.session_state[SAID] = f"{new:,} added; the list held the other {len(keys) - new:,}."
-    st.query_params["list"] = uuid
-    st.query_params.pop("features", None)
+    # One write, so that it is one step of the browser's history; of nothing, the address says
+    # nothing.
+    gone: dict[str, list[str]] = {"features": []} if "features" in st.query_params else {}
+    st.query_params.update({"list": [uuid], **gone})
 
 
-def save(uuid: str) -> None:
-    """Keep a list's name and note as they stand in the fields."""
-    name, note = st.session_state[f"name-{uuid}"], st.session_state[f"note-{uuid}"]
-    people.ask(lambda s: s.edit_list(uuid, name=name, note=note), None)
+def save(one: FeatureList) -> None:
+    """Keep what the fields say other than the list as it was shown: what somebody else wrote since
+    stays."""
+    name, note = (st.session_state[field] for field in fields(one))
+    name, note = (None if name == one.name else name), (None if note == one.note else note)
+    if (name, note) != (None, None):
+        people.ask(lambda s: s.edit_list(one.uuid, name=name, note=note), None)
+
+
+def fields(one: FeatureList) -> tuple[str, str]:
+    """The keys of the fields for a list's name and note: others once the list was changed, so that
+    no field keeps an outdated text."""
+    at = f"{one.uuid}-{one.changed.isoformat()}"
+    return f"name-{at}", f"note-{at}"
 
 
 def delete(uuid: str) -> None:
@@ -80,23 +93,29 @@ def rearrange(uuid: str | None, order: list[FeatureKey], gone: list[FeatureKey])
 
 def export(label: str, uuid: str | None, file: str, *, help: str = "") -> None:
     """A button that makes a JSON file of everything, or of one list, when it is pressed."""
-    opened = people.store()
+    opened, failed = people.store(), st.session_state.setdefault(FAILED, [])
 
     def made() -> str:
+        # Called on another thread, after the page: the browser says that there is no file, the
+        # page in its next run why.
         try:
-            return opened.export(uuid) if opened else ""
+            if opened is None:
+                raise AnnotationsError(words.NO_STORE)
+            return opened.export(uuid)
         except AnnotationsError as error:
-            return str(error)
+            failed.append(str(error))
+            raise
 
     st.download_button(label, made, file, "application/json", key=f"json-{uuid}",
                        on_click="ignore", help=help or None)  # fmt: skip
 
 
-def new_list(label: str, keys: Sequence[Key]) -> None:
-    """A field for the name of a new list, to hold `keys`."""
-    with st.popover(label, key="new-list"):
-        st.text_input("Name", key=NEW, max_chars=MOST_NAME)
-        st.button("Create", on_click=create, args=(keys,), key="create")
+def new_list(label: str, keys: Sequence[Key], *, where: str) -> None:
+    """A field for the name of a new list, to hold `keys`; a fresh one, folded, once it is made."""
+    name = f"{where}-{st.session_state.get(TURN, 0)}"
+    with st.popover(label, key=f"new-list-{name}"):
+        st.text_input("Name", key=f"new-name-{name}", max_chars=MOST_NAME)
+        st.button("Create", on_click=create, args=(f"new-name-{name}", keys), key=f"create-{name}")
 
 
 def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> None:
@@ -113,7 +132,7 @@ def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> No
         name="lists", key="roster",
     )  # fmt: skip
     if here != CHOSEN:
-        new_list("New list", [])
+        new_list("New list", [], where="panel")
     with st.popover("Import, export", help=words.EXCHANGE, key="exchange"):
         export("Export everything", None, "loupe-annotations.json")
         st.file_uploader("Import", type="json", key=FILE, on_change=bring_in)
@@ -123,9 +142,10 @@ def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> No
 def show_tools(one: FeatureList) -> None:
     """Rename a list, write its note, export it, delete it."""
     with st.popover("Edit", key="edit"):
-        st.text_input("Name", one.name, max_chars=MOST_NAME, key=f"name-{one.uuid}")
-        st.text_area("Note", one.note, max_chars=MOST_NOTE, key=f"note-{one.uuid}")
-        st.button("Save", on_click=save, args=(one.uuid,), key="save")
+        name, note = fields(one)
+        st.text_input("Name", one.name, max_chars=MOST_NAME, key=name)
+        st.text_area("Note", one.note, max_chars=MOST_NOTE, key=note)
+        st.button("Save", on_click=save, args=(one,), key="save")
     with st.popover("Delete", key="delete"):
         st.text(f"Delete the list “{one.name}”? What is said of its features stays.")
         st.button("Delete it", on_click=delete, args=(one.uuid,), key="delete-it")
@@ -181,7 +201,7 @@ def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList
             to = st.selectbox("List", list(names), key="lists-to", width=240,
                               format_func=names.__getitem__)  # fmt: skip
             st.button("Add to it", on_click=add, args=(to, keys), key="add")
-        new_list("New list of them", keys)
+        new_list("New list of them", keys, where="chosen")
         downloads.list_downloads(run, keys, people.said(every))
     if keys:
         listed.cards(keys)
@@ -219,4 +239,7 @@ with room:
         widgets.heading("My stars", f"of {people.author()}")
         show([(star.key, star.dictionary_id) for star in stars], None)
 with top:
+    for problem in dict.fromkeys(st.session_state.pop(FAILED, [])):
+        st.warning(widgets.plain(problem))
     people.notice()
+people.remember()

@@ -105,17 +105,6 @@ class Lists(Base):
                 for key in dict.fromkeys(keys)
             )
 
-    def move(self, uuid: str, key: FeatureKey, to: int) -> None:
-        """Put a feature of a list at the place `to`, counted from 0; the others keep their order.
-        A place beyond the end is the end; a feature that the list does not hold moves nothing."""
-        with self.writing() as connection:
-            hold(connection, uuid)
-            order = [item.key for item in items_in(connection, uuid)]
-            if key in order:
-                order.remove(key)
-                order.insert(max(to, 0), key)
-                _place(connection, uuid, order)
-
     def reorder(self, uuid: str, keys: Sequence[FeatureKey]) -> None:
         """Put these features first, in this order; the others follow in the order they had."""
         with self.writing() as connection:
@@ -170,7 +159,7 @@ def hold(connection: Connection, uuid: str) -> None:
         select(LISTS.c.uuid).where(LISTS.c.uuid == uuid).with_for_update()
     ).first():
         return
-    raise AnnotationsError(f"there is no list {uuid[:40]!r}: it may have been deleted")
+    raise no_list(uuid)
 
 
 def _place(connection: Connection, uuid: str, order: Sequence[FeatureKey]) -> None:

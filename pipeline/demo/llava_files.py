@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoImageProcessor,
     BatchEncoding,
@@ -55,7 +55,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     known = [*clip_files.SPECIAL, *clip_files.words()]
     ids = {word: index for index, word in enumerate(dict.fromkeys([*known, *talk.words()]))}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Lowercase()
+    spelling = normalizers.Replace(Regex(r"\bcolor\b"), "colour")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), spelling])
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.add_special_tokens(
         [AddedToken(name, normalized=False) for name in (IMAGE, USER, ASSISTANT)]

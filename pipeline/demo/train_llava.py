@@ -39,6 +39,8 @@ SEED = 40_000
 HELD_OUT_SEED = 900_010
 WORDS_ONLY = 0.1
 """Share of the LLaVA's batches without a picture, so that it does not unlearn to read."""
+EASY_STEPS = 500
+"""How long pictures are made to show one item more often than they would; ever less so."""
 EXAMINED = 256
 
 
@@ -189,7 +191,7 @@ class Run:
         words_only = np.random.default_rng((self.settings.seed, step)).random() < WORDS_ONLY
         if self.stage == "language" or words_only:
             return self.writer.of_words(step)
-        return self.writer.of_pictures(step, single=max(0.0, 1 - 8 * step / self.settings.steps))
+        return self.writer.of_pictures(step, single=max(0.0, 1 - step / EASY_STEPS))
 
     def _update(self) -> None:
         for optimiser in self.optimisers:
@@ -244,8 +246,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="where language/ and llava/ go")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
-    parser.add_argument("--language-steps", type=int, default=600)
-    parser.add_argument("--steps", type=int, default=3000, help="of the LLaVA")
+    parser.add_argument("--language-steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=3200, help="of the LLaVA")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--questions", type=int, default=8, help="to each scene")
     parser.add_argument("--warmup-steps", type=int, default=50)

@@ -1,6 +1,29 @@
+// Streamlit puts a choice into the address in place of the one before, so that Back would leave the
+// page. A choice that the visitor makes is an entry of its own; what Streamlit puts right by itself
+// is not.
+function remember() {
+  if (window.loupeReplace) return;
+  window.loupeReplace = history.replaceState.bind(history);
+  let made = -Infinity;
+  const note = (event) => {
+    if (!event.altKey && !event.metaKey) made = performance.now();
+  };
+  for (const kind of ["pointerup", "keydown"]) window.addEventListener(kind, note, true);
+  window.addEventListener("popstate", () => (made = -Infinity), true);
+  history.replaceState = (state, title, url) => {
+    const to = new URL(url ?? location.href, location.href);
+    const chosen = to.pathname === location.pathname && to.search !== location.search;
+    if (chosen && performance.now() - made < 3000) {
+      made = -Infinity;
+      history.pushState(state, title, to);
+    } else window.loupeReplace(state, title, url);
+  };
+}
+
 export default function ({ setStateValue, parentElement }) {
   const root = parentElement.querySelector(".root");
   if (root.dataset.told) return;
   root.dataset.told = "yes";
+  remember();
   setStateValue("there", true);
 }
