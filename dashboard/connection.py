@@ -46,10 +46,13 @@ class Run:
         self, cards: Sequence[records.Card], *, tiles: tuple[int, int], tile: int
     ) -> list[str]:
         """A contact sheet, as a data URI, for each of the cards."""
-        wanted = {(self.key, c.dictionary_id, c.feature_id): c.examples for c in cards}
-        return self.sheets.get(
+        keys = [(self.key, c.dictionary_id, c.feature_id) for c in cards]
+        wanted = {key: card.examples for key, card in zip(keys, cards, strict=True)}
+        made = self.sheets.get(
             wanted, lambda ids: queries.pictures(self.connection, ids), tile=tile, tiles=tiles
         )
+        sheets = dict(zip(wanted, made, strict=True))
+        return [sheets[key] for key in keys]
 
 
 def asked_for() -> Path:

@@ -135,5 +135,5 @@ def named(run: connection.Run, chosen: Sequence[Dictionary], text: str) -> Named
     part = text.casefold()
     every = connection.label_names(run.connection, run.key)
     names = tuple(name for name in every if part in name.casefold())
-    automatic = queries.has(run.connection, "labels")
+    automatic = queries.has_labels(run.connection)
     return Named(names, tuple(people.labelled(chosen, text)), automatic)

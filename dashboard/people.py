@@ -95,8 +95,8 @@ def signed_in() -> str | None:
 
 
 def author() -> str:
-    """Who is speaking: as the login says, else by the name given in this visit, else by the one that
-    the browser kept from an earlier visit, else NOBODY."""
+    """Who is speaking: as the login says, else by the name given in this visit, else by the one
+    that the browser kept from an earlier visit, else NOBODY."""
     given = st.session_state[AUTHOR] if AUTHOR in st.session_state else kept_name(MOST_NAME)
     return signed_in() or given or NOBODY
 

@@ -21,7 +21,8 @@ LEAST = (
 )
 LABEL = (
     "The tag that most marks out the top images, and how far its share among them is above chance "
-    "(1: all of them carry it; 0: no more than any images)."
+    "(1: all of them carry it; 0: no more than any images). In a run without tags, the best word "
+    "found for it, and how well it tells the feature's images apart (1: always; 0: by chance)."
 )
 STAR = "Starred features are in Lists, and Browse can show them alone."
 REMARKS = "Say what you think it is, and write a note. Others who open this run see both."

@@ -257,6 +257,31 @@ def test_three_columns_are_aligned_row_by_row(opened: Opened) -> None:
     assert cells
 
 
+def test_files_hold_more_than_pages_do(tmp_path: Path) -> None:
+    file = str(store.open_bundle(make_bundle(tmp_path / "large", d_sae=300)).database)
+    large = opening._connect.__wrapped__(file, "large")
+    at = {"threshold": 0.01, "offset": 0, "limit": 10**9}
+    matched = {row.feature_id for row in queries.aligned(large, HERE, [NEXT], **at)}
+    assert len(matched) > queries.MOST_ROWS
+    assert matched | set(queries.unmatched(large, HERE, [NEXT], **at)) == live(large, HERE)
+
+
+def test_tables_have_their_files(opened: Opened) -> None:
+    def files(at: AppTest) -> set[str]:
+        assert not at.exception, at.exception
+        keys = [each.proto.id for each in at.get("download_button")]
+        return {name for name in ("shares", "rows", "alone") if any(name in key for key in keys)}
+
+    names = ["vision.0 / matryoshka", "vision.1 / matryoshka"]
+    assert files(opened(columns=names)) == {"shares", "rows"}
+    at = opened(columns=names, threshold="0.8")
+    at.segmented_control(key="show").set_value(f"only-{HERE}").run()
+    assert files(at) == {"shares", "alone"}
+    flow = {"look": "Flow", "line": "matryoshka", "threshold": "0.8"}
+    assert files(opened(**flow)) == files(opened(**flow, part="0-merged")) == {"rows"}
+    assert files(opened(**flow, part="1-alone")) == {"alone"}
+
+
 def test_columns_show_what_each_has_alone(opened: Opened) -> None:
     names = ["vision.0 / matryoshka", "vision.1 / matryoshka"]
     at = opened(columns=names, threshold="0.8")
@@ -428,7 +453,9 @@ def test_chosen_features_none_one_or_too_many(opened: Opened) -> None:
     at = opened(features=f"{HERE}:1")
     assert len(data(at, "chosen")["features"]) == 1
     assert not shows(at, "matrix")
-    at = opened(features="~".join(f"{HERE}:{i}" for i in range(10, 18)))
+    beyond = f"~{HERE}:999"
+    at = opened(features="~".join(f"{HERE}:{i}" for i in range(10, 17)) + beyond)
+    assert not at.warning, "what is beyond the most is not looked for"
     assert len(data(at, "chosen")["features"]) == 6
     assert any("2 more are left out" in caption.value for caption in at.caption)
     assert at.segmented_control(key="look").options == ["Chosen features", "Dictionaries", "Flow"]

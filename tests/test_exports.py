@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import html
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from conftest import ROOT, START_SECONDS, answers, free_port
 from PIL import Image
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
-from dashboard import queries
+from dashboard import queries, words
 from dashboard.downloads import file_name
 from dashboard.exports import card, fonts
 from dashboard.exports.card import card_png
@@ -35,8 +36,9 @@ from dashboard.exports.document import feature_json
 from dashboard.exports.neuronpedia import neuronpedia_json, neuronpedia_zip, source
 from dashboard.exports.pictures import VEIL, heat_map, opened
 from dashboard.exports.report import report
+from dashboard.exports.rows import found_again, matches
 from dashboard.exports.tables import csv_bytes, parquet_bytes
-from dashboard.records import Card, Profile, Said
+from dashboard.records import Agreement, Aligned, Card, Pair, Profile, Said
 from pipeline import store
 
 if TYPE_CHECKING:
@@ -299,7 +301,80 @@ def test_neuronpedia_has_the_shape(profiles: dict[tuple[str, int], Profile]) -> 
         assert each["loupe"]["image"]["sha256"] == f"{top.example_id:064x}"
     for each in explanations:
         check(each, EXPLANATION)
-    assert [e["description"] for e in explanations] == [MARKUP, "my label"]
+    assert [(e["description"], e["typeName"]) for e in explanations] == [
+        (MARKUP, "loupe_top-tag"),
+        *((name.label, f"loupe_{name.kind}") for name in one.names),
+        ("my label", "human"),
+    ]
+    assert [e["scores"][0]["value"] for e in explanations[1:-1]] == [n.tells for n in one.names]
+    assert {e["scores"][0]["explanationScoreTypeName"] for e in explanations[1:-1]} == {
+        "loupe_tells-auroc"
+    }
+
+
+def test_neuronpedia_types_a_label_that_is_a_word(
+    profiles: dict[tuple[str, int], Profile],
+) -> None:
+    """Where no image has tags, the label is the first word and its score 2 tells - 1."""
+    one = profiles[SAE, 0]
+    word = next(n for n in one.names if (n.kind, n.rank) == ("word", 1))
+
+    def types(score: float | None) -> list[tuple[str, str]]:
+        card = replace(one.feature.card, label=word.label, label_score=score)
+        made = neuronpedia_json(replace(one, feature=replace(one.feature, card=card)))
+        return [(e["description"], e["typeName"]) for e in strict(made)["explanations"]]
+
+    assert word.tells is not None
+    names = [(n.label, f"loupe_{n.kind}") for n in one.names]
+    assert types(float(np.float32(max(0.0, 2 * word.tells - 1)))) == names
+    assert types(2.0) == [(word.label, "loupe_top-tag"), *names], "a tag of the same text"
+
+
+def test_names_are_in_the_files(
+    connection: queries.Connection, profiles: dict[tuple[str, int], Profile]
+) -> None:
+    one = profiles[SAE, HOSTILE]
+    assert len(one.names) == 4
+    assert one.names == queries.auto_labels(connection, *one.key)
+    made = strict(feature_json(one, manifest=MANIFEST))
+    assert made["labels"] == [asdict(name) for name in one.names]
+    html_text = report([one], manifest={}, made=MADE).decode()
+    (part,) = re.findall('<ul class="names">(.*?)</ul>', html_text)
+    rows = re.findall('<li><span>(.*?) <span class="muted">(.*?)</span>.*?num">(.*?)</span>', part)
+    assert [(html.unescape(label), kind, tells) for label, kind, tells in rows] == [
+        (n.label, words.NAME_KINDS[n.kind], f"{n.tells:.2f}") for n in one.names
+    ]
+    assert MARKUP not in part, "escaped"
+
+
+def test_older_bundles_have_no_names(tmp_path: Path) -> None:
+    run = make_bundle(tmp_path / "older")
+    with duckdb.connect(str(store.open_bundle(run).database)) as opened_file:
+        opened_file.execute("DROP TABLE labels")
+        (one,) = queries.profiles(opened_file, [(SAE, 0)])
+    assert one.names == []
+    assert strict(feature_json(one, manifest=MANIFEST))["labels"] == []
+    assert b"Names found" not in report([one], manifest={}, made=MADE).partition(b"<details")[0]
+    assert [e["typeName"] for e in strict(neuronpedia_json(one))["explanations"]] == [
+        "loupe_top-tag"
+    ]
+
+
+def test_rows_of_compare_make_tables() -> None:
+    rows = [
+        Aligned(3, (Pair(3, 8, 0.75, 0.5), None)),
+        Aligned(4, (Pair(4, 9, 0.25, None), Pair(4, 1, 0.5, 0.0))),
+    ]
+    made = matches("a", ["b", "c"], rows, threshold=0.5)
+    assert [tuple(row.values()) for row in read_csv(csv_bytes(made))] == [
+        ("a", "3", "b", "8", "0.75", "0.5", "true"), ("a", "3", "c", "", "", "", "false"),
+        ("a", "4", "b", "9", "0.25", "", "false"), ("a", "4", "c", "1", "0.5", "0.0", "true"),
+    ]  # fmt: skip
+    shares = found_again(["a", "b"], {(0, 1): Agreement(8, 2, 0.5), (1, 0): Agreement(0, 0, None)})
+    back = pq.read_table(io.BytesIO(parquet_bytes(shares))).to_pylist()
+    assert [(r["dictionary_id"], r["other_id"], r["share"]) for r in back] == [
+        ("a", "b", 0.25), ("b", "a", None),
+    ]  # fmt: skip
 
 
 def test_neuronpedia_lists_itself_first_among_the_nearest(
@@ -320,7 +395,7 @@ def test_neuronpedia_of_what_has_no_patches(profiles: dict[tuple[str, int], Prof
         (["Image"], [top.activation]) for top in tops
     ]
     dead = strict(neuronpedia_json(profiles[SAE, DEAD]))
-    assert dead["activations"] == dead["explanations"] == dead["freq_hist_data_bar_values"] == []
+    assert dead["activations"] == dead["freq_hist_data_bar_values"] == []
 
 
 def test_neuronpedia_puts_cls_before_the_patches(profiles: dict[tuple[str, int], Profile]) -> None:
@@ -356,7 +431,9 @@ def test_neuronpedia_zip_has_the_folders(profiles: dict[tuple[str, int], Profile
         if "/activations/" in name:
             assert len(rows) == sum(len(p.feature.top) for p in members)
     mine = files["clip-demo/0-vision-resid_post-matryoshka/explanations/batch-0.jsonl.gz"]
-    assert [r["description"] for r in mine if r["index"] == str(DEAD)] == ["dead one"]
+    assert [r["description"] for r in mine if r["index"] == str(DEAD)] == [
+        *(name.label for name in profiles[SAE, DEAD].names), "dead one",
+    ]  # fmt: skip
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -532,7 +609,8 @@ def test_report_has_its_numbers(
     assert part.locator(".histogram rect").count() == sum(n > 0 for n in one.feature.counts)
     assert part.locator(".score").count() == 2 and part.locator("u.neuron").count() == 2
     assert part.locator("h3").all_inner_texts() == [
-        "Activations", "MS by encoder", "Most correlated", "Best match elsewhere",
+        "Activations", "MS by encoder", "Names found for it", "Most correlated",
+        "Best match elsewhere",
     ]  # fmt: skip
     report_page.get_by_text("Versions and settings").click()
     settings = report_page.locator("header").inner_text()

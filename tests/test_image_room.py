@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import duckdb
 import numpy as np
@@ -19,6 +19,7 @@ from streamlit.testing.v1.element_tree import FileUploader
 from synthetic import MARKUP, make_bundle
 
 from dashboard import connection, live, queries, records, sight
+from dashboard.exports.tables import csv_bytes, parquet_bytes
 from pipeline import store
 
 if TYPE_CHECKING:
@@ -224,6 +225,80 @@ def test_given_images_go_before_those_of_the_run(opened: Opened, home: Path) -> 
     assert [each["title"] for each in data(at, "patches")["pictures"]] == ["a.png", "b.png"]
 
 
+def addresses(at: AppTest) -> list[dict]:
+    return data(at, "strips")["rows"][0]["images"]
+
+
+def test_thumbnails_stand_beside_a_given_image(opened: Opened, home: Path) -> None:
+    ids = val_ids(home / "run")
+    at = opened(home / "run", example=ids[0], layer="vision.1", set="patches")
+    uploader(at).upload("mine.png", png("red"), "image/png").run()
+    assert "example" not in at.query_params
+    asked = [parse_qs(urlsplit(one["beside"]).query) for one in addresses(at)]
+    assert [(one["with"], "example" in one) for one in asked] == [([str(i)], False) for i in ids]
+    at.query_params["with"] = str(ids[2])
+    at.run()
+    shown = data(at, "patches")["pictures"]
+    assert [one["title"] == "mine.png" for one in shown] == [True, False]
+    assert [one["shown"] for one in addresses(at)] == [i == 2 for i in range(len(ids))]
+
+
+def test_a_press_on_a_thumbnail_goes_before_a_given_image(opened: Opened, home: Path) -> None:
+    ids = val_ids(home / "run")
+    at = opened(home / "run", example=ids[0], layer="vision.1", set="patches")
+    before = data(at, "patches")["pictures"][0]["title"]
+    uploader(at).upload("mine.png", png("red"), "image/png").run()
+    at.query_params["example"] = str(ids[0])
+    at.run()
+    assert [one["title"] for one in data(at, "patches")["pictures"]] == [before]
+    uploader(at).set_value(
+        [("a.png", png("red"), "image/png"), ("b.png", png("blue"), "image/png")]
+    ).run()
+    assert not any(one["beside"] for one in addresses(at)), "no room for a third"
+
+
+def test_others_at_random_have_an_address(opened: Opened, home: Path) -> None:
+    at = opened(home / "run", find="red")
+    (again,) = [button for button in at.button if button.label == "Others at random"]
+    again.click().run()
+    seed = at.query_params["seed"]
+    seed = seed if isinstance(seed, str) else seed[0]
+    assert at.text_input(key="find").value == ""
+    drawn = addresses(at)
+    assert all(parse_qs(urlsplit(one["href"]).query)["seed"] == [seed] for one in drawn)
+    assert addresses(opened(home / "run", seed=seed)) == drawn
+    for bad in ("x", "-1", str(2**62)):
+        assert len(addresses(opened(home / "run", seed=bad))) == 8
+
+
+def test_features_that_show_images_like_one(opened: Opened, home: Path) -> None:
+    one, two = alike(home / "run")
+    at = opened(home / "run", example=one, **{"with": two}, layer="vision.1", set="patches")
+    links = [urlsplit(link["href"]) for link in data(at, "chips")["links"]]
+    assert [(to.path, parse_qs(to.query)["like"]) for to in links] == [
+        ("browse", [str(one)]), ("browse", [str(two)]),
+    ]  # fmt: skip
+
+
+def test_the_listed_features_make_a_table(opened: Opened, home: Path) -> None:
+    one, two = alike(home / "run")
+    at = opened(home / "run", example=one, **{"with": two}, layer="vision.1", set="patches")
+    keys = [each.proto.id for each in at.get("download_button")]
+    assert len([key for key in keys if "export-image" in key]) == 2
+    fired = records.Fired(
+        np.array([5, 2, 9]), np.array([3, 1, 0], np.float32),
+        np.array([0, 1, 1]), np.array([5, 5, 2]), np.ones(3, np.float32),
+    )  # fmt: skip
+    with connect(home / "run") as opened_file:
+        name = "clip/vision.1.resid_post/patches"
+        (here,) = [d for d in queries.dictionaries(opened_file) if d.dictionary_id == name]
+    rows = sight.rows([sight.Look("mine", None)], [fired], here, {5: "red"})
+    assert [(r.image, r.feature_id, r.label, r.activation, r.patches) for r in rows] == [
+        ("mine", 5, "red", 3.0, 2), ("mine", 2, None, 1.0, 1),
+    ]  # fmt: skip
+    assert csv_bytes(rows) and parquet_bytes(rows)
+
+
 def test_a_broken_image_is_one_line(opened: Opened, home: Path) -> None:
     at = opened(home / "run")
     uploader(at).upload("mine.png", b"<svg/>", "image/png").run()
@@ -378,3 +453,32 @@ class TestBrowser:
         page.keyboard.press("Escape")
         page.locator(".layer").hover(position={"x": 20, "y": 20})
         page.get_by_role("heading", name="Patch at row 1, column 1").wait_for()
+        page.get_by_role("link", name=re.compile("side by side with")).first.click()
+        page.get_by_role("heading", name="On the two images").wait_for()
+        page.locator(".picture figcaption", has_text="mine.png").wait_for()
+        page.locator(".pictures .way").nth(1).click()
+        page.get_by_role("heading", name="On the image").wait_for()
+        page.locator(".picture figcaption", has_text="mine.png").wait_for(state="detached")
+        assert page.locator(".picture.shown").count() == 1
+
+    def test_others_at_random_by_link(self, page: "Page", url: str, home: Path) -> None:
+        page.goto(url + room(home / "run"))
+        page.locator(".pictures img").first.wait_for()
+        page.get_by_role("button", name="Others at random").click()
+        page.wait_for_url(re.compile(r"seed=\d+"))
+        page.locator(".way[href*=seed]").first.wait_for()
+        links = "all => all.map((one) => one.getAttribute('href'))"
+        drawn = page.locator(".way").evaluate_all(links)
+        page.reload()
+        page.locator(".way").first.wait_for()
+        assert page.locator(".way").evaluate_all(links) == drawn
+        page.go_back()
+        page.wait_for_url(lambda to: "seed=" not in to)
+        page.locator(".way[href*=seed]").first.wait_for(state="detached")
+        page.locator(".way").first.wait_for()
+
+    def test_browse_by_an_image(self, page: "Page", url: str, home: Path) -> None:
+        page.goto(url + room(home / "run"))
+        page.get_by_role("link", name="features that show images like this one").click()
+        page.wait_for_url(re.compile(rf"/browse\?.*like={val_ids(home / 'run')[0]}"))
+        page.get_by_role("img", name="the image searched by").wait_for()

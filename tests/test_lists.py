@@ -85,6 +85,25 @@ def roster(at: AppTest) -> list[tuple[str, str, str, bool]]:
     return [(one["title"], one["count"], one["about"], one["here"]) for one in entries]
 
 
+def new(at: AppTest, what: str) -> str:
+    """The key of a widget of the popover for a new list: the popover is a fresh one each time."""
+    (key,) = (
+        w.key for w in (*at.text_input, *at.button) if re.fullmatch(rf"{what}-\w+-\d+", w.key)
+    )
+    return str(key)
+
+
+def make_list(at: AppTest, name: str) -> None:
+    at.text_input(key=new(at, "new-name")).set_value(name).run()
+    at.button(key=new(at, "create")).click().run()
+
+
+def field(at: AppTest, name: str) -> str:
+    """The key of the field for a list's "name" or "note"."""
+    (key,) = (w.key for w in (*at.text_input, *at.text_area) if str(w.key).startswith(f"{name}-"))
+    return str(key)
+
+
 def test_nothing_yet(opened: Callable[..., AppTest]) -> None:
     at = opened()
     assert "You have no stars yet" in said(at)
@@ -174,23 +193,64 @@ def test_pages_of_a_long_list(
 
 def test_create_edit_delete(opened: Callable[..., AppTest], store: Annotations) -> None:
     at = opened()
-    at.text_input(key="lists-new").set_value("  ").run()
-    at.button(key="create").click().run()
+    make_list(at, "  ")
     assert [plain(warning.value) for warning in at.warning] == ["name: empty; write something"]
-    at.text_input(key="lists-new").set_value("zebras").run()
-    at.button(key="create").click().run()
+    make_list(at, "zebras")
+    assert at.text_input(key=new(at, "new-name")).value == "", "a fresh field for the next one"
     (made,) = store.lists()
     assert (made.name, made.author, made.count) == ("zebras", "me", 0)
     assert "This list is empty" in said(at)
     assert at.query_params["list"] == made.uuid
-    at.text_input(key=f"name-{made.uuid}").set_value("apes")
-    at.text_area(key=f"note-{made.uuid}").set_value("a note")
+    at.text_input(key=field(at, "name")).set_value("apes")
+    at.text_area(key=field(at, "note")).set_value("a note")
     at.button(key="save").click().run()
     assert roster(at)[1] == ("apes", "0", "by me", True)
     assert "a note" in [text.value for text in at.text]
     at.button(key="delete-it").click().run()
     assert store.lists() == []
     assert "You have no stars yet" in said(at)
+
+
+def test_saving_keeps_what_others_wrote_since(
+    opened: Callable[..., AppTest], store: Annotations
+) -> None:
+    uuid = store.create_list("zebras", "ann", "first")
+    at = opened(list=uuid)
+    store.edit_list(uuid, name="apes")
+    at.text_area(key=field(at, "note")).set_value("mine")
+    at.button(key="save").click().run()
+    one = store.list_of(uuid)
+    assert one is not None and (one.name, one.note) == ("apes", "mine")
+    assert at.text_input(key=field(at, "name")).value == "apes", "no outdated text in the field"
+    store.edit_list(uuid, note="theirs")
+    at.text_input(key=field(at, "name")).set_value("cats").run()
+    assert at.text_area(key=field(at, "note")).value == "theirs"
+    assert at.text_input(key=field(at, "name")).value == "cats", "what is being written stays"
+    at.button(key="save").click().run()
+    one = store.list_of(uuid)
+    assert one is not None and (one.name, one.note) == ("cats", "theirs")
+
+
+def test_label_and_note_are_those_of_who_is_named(
+    run: Path, store: Annotations, prints: dict[str, str], place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    feature = (FeatureKey(prints[NAMES[0]], 3), NAMES[0])
+    for who in ("ann", "bob"):
+        store.write_label(who, *feature, f"label of {who}")
+        store.write_note(who, *feature, f"note of {who}")
+    monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
+    at = AppTest.from_file(str(APP), default_timeout=30)
+    at.run()
+    at.switch_page("views/feature.py")
+    at.query_params["dictionary"], at.query_params["feature"] = NAMES[0], "3"
+    at.run()
+    for who, whose in (("ann", "ann"), ("bob", "bob"), ("", None)):
+        at.text_input(key="people-name").set_value(who).run()
+        (label,) = (one for one in at.text_input if one.label == "Your label")
+        (note,) = (one for one in at.text_area if one.label == "Your note")
+        wanted = (f"label of {whose}", f"note of {whose}") if whose else ("", "")
+        assert (label.value, note.value) == wanted
 
 
 def test_chosen_features_go_into_a_list(
@@ -211,8 +271,7 @@ def test_chosen_features_go_into_a_list(
     assert at.success[0].value == "2 added; the list held the other 1."
     assert len(shown(at)) == 3 and roster(at)[1][3]
     at = opened(features=f"{NAMES[1]}:2")
-    at.text_input(key="lists-new").set_value("new").run()
-    at.button(key="create").click().run()
+    make_list(at, "new")
     assert {one.name: one.count for one in store.lists()} == {"new": 1, "old": 3}
     assert "None of the features" in said(opened(features="gone:1"))
 
@@ -287,6 +346,7 @@ def test_a_lists_life(page: "Page", url: str, shared: Path, prints: dict[str, st
     page.get_by_role("heading", name=HOSTILE).wait_for()
     page.wait_for_url(re.compile(r"/lists\?.*list=[0-9a-f-]{36}"))
     page.get_by_text("This list is empty").wait_for()
+    page.get_by_role("button", name="Create").wait_for(state="hidden")
     store = Annotations(str(shared))
     (made,) = (one for one in store.lists() if one.name == HOSTILE)
     store.add(made.uuid, features(prints, 3, 5, 7))
@@ -380,3 +440,90 @@ def test_a_list_goes_out_and_in(
         "Imported. New here: 0 stars, 0 notes, 0 labels, 1 lists, 2 features"
     ).wait_for()
     assert [item.key.feature_id for item in store.items_of(uuid)] == [3, 5]
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+def test_a_name_outlives_the_visit(page: "Page", url: str, prints: dict[str, str]) -> None:
+    def named() -> str:
+        page.get_by_role("textbox", name="Your name").wait_for()
+        return page.get_by_role("textbox", name="Your name").input_value()
+
+    def name(text: str, then: str) -> None:
+        page.get_by_role("textbox", name="Your name").fill(text)
+        page.get_by_role("textbox", name="Your name").press("Enter")
+        entry(page, f"of {then}").wait_for()
+
+    hostile = 'Ann; path=/x, \u00e9\U0001f993 %41 <b>="'
+    page.goto(f"{url}/lists")
+    page.get_by_text("is everybody who gives no name").wait_for()
+    name(hostile, hostile)
+    page.get_by_text("is everybody who gives no name").wait_for(state="hidden")
+    page.wait_for_function("document.cookie.includes('loupe_name=Ann')")
+    page.reload()
+    entry(page, f"of {hostile}").wait_for()
+    assert named() == hostile
+    other = page.context.new_page()
+    other.goto(f"{url}/feature?dictionary={NAMES[0]}&feature=3")
+    other.get_by_role("button", name="Label and note").click()
+    other.get_by_role("textbox", name="Your name").fill("bob")
+    other.get_by_role("textbox", name="Your name").press("Enter")
+    other.wait_for_function("document.cookie.includes('loupe_name=bob')")
+    other.close()
+    page.get_by_role("button", name="Import, export").click()  # the older tab runs anew
+    page.get_by_role("link", name="Browse").click()
+    page.wait_for_url(re.compile("/browse"))
+    page.go_back()
+    entry(page, f"of {hostile}").wait_for()
+    page.reload()
+    entry(page, "of bob").wait_for()
+    name("", "me")
+    page.wait_for_function("!document.cookie.includes('loupe_name')")
+    page.reload()
+    entry(page, "of me").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("value", ["a" * 201, "%00", "%ff%fe", "a%0Ab", "%ED%A0%80", "%20"])
+def test_a_kept_name_that_is_none_is_refused(page: "Page", url: str, value: str) -> None:
+    page.context.add_cookies([{"name": "loupe_name", "value": value, "url": url}])
+    page.goto(f"{url}/lists")
+    entry(page, "of me").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+def test_adding_is_one_step_of_history(
+    page: "Page", url: str, shared: Path, prints: dict[str, str]
+) -> None:
+    page.goto(f"{url}/lists?features={NAMES[0]}:3")
+    page.locator(".card").first.wait_for()
+    steps = page.evaluate("history.length")
+    page.get_by_role("button", name="New list of them").click()
+    page.get_by_label("Name", exact=True).fill("one step")
+    page.get_by_label("Name", exact=True).press("Enter")
+    page.get_by_role("button", name="Create").click()
+    page.get_by_role("heading", name="one step").wait_for()
+    page.get_by_role("button", name="Create").wait_for(state="hidden")
+    assert "features" not in page.url
+    assert page.evaluate("history.length") == steps + 1
+    page.go_back()
+    page.get_by_role("heading", name="Chosen features").wait_for()
+    page.go_forward()
+    page.get_by_role("heading", name="one step").wait_for()
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+def test_an_export_that_fails_gives_no_file(page: "Page", url: str, shared: Path) -> None:
+    store = Annotations(str(shared))
+    uuid = store.create_list("to lose", "ann")
+    page.goto(f"{url}/lists?list={uuid}")
+    page.get_by_role("heading", name="to lose").wait_for()
+    store.delete_list(uuid)
+    page.on("download", lambda download: pytest.fail(f"a file: {download.suggested_filename}"))
+    page.get_by_role("button", name="Share").click()
+    page.get_by_text("Failed to generate file").wait_for()
+    entry(page, "My stars").click()
+    page.get_by_text(f"there is no list '{uuid}': it may have been deleted").wait_for()

@@ -64,10 +64,11 @@ def matches(
 ) -> list[Match]:
     """Aligned rows with a row for each of the other dictionaries."""
     return [
-        Match(
-            dictionary_id, row.feature_id, other,
-            *((pair.match, pair.correlation, pair.jaccard) if pair else (None, None, None)),
-            pair is not None and pair.correlation >= threshold,
+        Match(dictionary_id, row.feature_id, other, None, None, None, False)
+        if pair is None
+        else Match(
+            dictionary_id, row.feature_id, other, pair.match, pair.correlation, pair.jaccard,
+            pair.correlation >= threshold,
         )
         for row in rows
         for other, pair in zip(other_ids, row.pairs, strict=True)

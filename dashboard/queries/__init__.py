@@ -11,6 +11,7 @@ from dashboard.queries.bundle import (
     encoders,
     examples,
     flags,
+    has_labels,
     holdings,
     label_names,
     labels,
@@ -69,7 +70,7 @@ from dashboard.queries.lists import (
 )
 from dashboard.queries.places import linked, mapped, points
 from dashboard.queries.relations import matches, neighbors
-from dashboard.queries.rows import MOST_ROWS, Connection, has
+from dashboard.queries.rows import MOST_ROWS, Connection
 
 __all__ = [
     "BANDS",
@@ -102,7 +103,7 @@ __all__ = [
     "find",
     "fired",
     "flags",
-    "has",
+    "has_labels",
     "has_matches",
     "holdings",
     "keys",

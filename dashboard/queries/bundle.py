@@ -74,10 +74,15 @@ def labels(connection: Connection, *, limit: int = MOST_LABELS) -> list[str]:
     return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]
 
 
+def has_labels(connection: Connection) -> bool:
+    """Whether the bundle has automatic labels."""
+    return has(connection, "labels")
+
+
 def label_names(connection: Connection, *, limit: int = MOST_NAMES) -> list[str]:
     """Every name that features carry, as their label or among the automatic ones, the commonest
     first."""
-    more = "UNION ALL SELECT label FROM labels" if has(connection, "labels") else ""
+    more = "UNION ALL SELECT label FROM labels" if has_labels(connection) else ""
     sql = f"""SELECT label FROM (SELECT label FROM features {more}) WHERE label IS NOT NULL
         GROUP BY label ORDER BY count(*) DESC, label LIMIT ?"""
     return [name for (name,) in connection.cursor().execute(sql, [limit]).fetchall()]

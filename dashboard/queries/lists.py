@@ -56,13 +56,7 @@ def page(
     sql = f"SELECT rowid FROM cards AS features WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
     values += [min(limit, MOST_ROWS), max(offset, 0)]
     places = [place for (place,) in connection.cursor().execute(sql, values).fetchall()]
-    return records(
-        connection,
-        Card,
-        f"""SELECT {card_columns(connection)} FROM cards
-        WHERE rowid IN (SELECT unnest(?::BIGINT[])) ORDER BY {order}""",
-        [examples, places],
-    )
+    return _cards(connection, places, examples=examples, order=order)
 
 
 def keys(
@@ -123,13 +117,9 @@ def cards_at(
 ) -> list[Card]:
     """The cards of these features (dictionary, feature id) in their order; unknown ones are left
     out, and so are those beyond MOST_ROWS."""
-    found = records(
-        connection,
-        Card,
-        f"""SELECT {card_columns(connection)} FROM cards
-        WHERE (dictionary_id, feature_id) IN {_KEYS}""",
-        [examples, *_columns(keys[:MOST_ROWS])],
-    )
+    sql = f"SELECT rowid FROM cards WHERE (dictionary_id, feature_id) IN {_KEYS}"
+    rows = connection.cursor().execute(sql, _columns(keys[:MOST_ROWS])).fetchall()
+    found = _cards(connection, [place for (place,) in rows], examples=examples)
     by_key = {(card.dictionary_id, card.feature_id): card for card in found}
     return [by_key[key] for key in keys[:MOST_ROWS] if key in by_key]
 
@@ -137,17 +127,22 @@ def cards_at(
 def cards_of(
     connection: Connection, dictionary_id: str, feature_ids: Sequence[int], *, examples: int
 ) -> list[Card]:
-    """The cards of these features, the most monosemantic first."""
-    ids = [int(i) for i in feature_ids][:MOST_ROWS]
-    if not ids:
-        return []
+    """The cards of these features, each once, the most monosemantic first."""
+    keys = [(dictionary_id, int(i)) for i in dict.fromkeys(feature_ids)]
+    cards = cards_at(connection, keys, examples=examples)
+    return sorted(cards, key=lambda c: (c.ms is None, -(c.ms or 0.0), c.feature_id))
+
+
+def _cards(
+    connection: Connection, places: Sequence[int], *, examples: int, order: str = "rowid"
+) -> list[Card]:
+    """The cards in these rows: reading them by place, images go along for no others."""
     return records(
         connection,
         Card,
-        f"""SELECT {card_columns(connection)}
-        FROM cards WHERE dictionary_id = ? AND feature_id IN ({", ".join("?" * len(ids))})
-        ORDER BY ms DESC NULLS LAST, feature_id""",
-        [examples, dictionary_id, *ids],
+        f"""SELECT {card_columns(connection)} FROM cards
+        WHERE rowid IN (SELECT unnest(?::BIGINT[])) ORDER BY {order}""",
+        [examples, list(places)],
     )
 
 

@@ -160,12 +160,12 @@ made, ids = sight.data([look for look, _ in seen], found, dictionary, hint=hint)
 labels = queries.feature_names(run.connection, dictionary.dictionary_id, ids)
 of = state.name_of(dictionary.dictionary_id, [one.key for one in looks], mapped)
 patches(sight.named(made, labels), of=of, key="patches")
+if mapped and dictionary.tokens == "cls":
+    st.caption(words.PATCHES_OF_CLS)
 like([look for look, _ in seen])
 if ids:
     downloads.table_downloads(
         lambda: sight.rows([look for look, _ in seen], found, dictionary, labels),
         name=f"{run.name}-{dictionary.short}-on-image", key="export-image",
     )  # fmt: skip
-if mapped and dictionary.tokens == "cls":
-    st.caption(words.PATCHES_OF_CLS)
 cards(made, found, dictionary)

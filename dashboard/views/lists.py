@@ -52,10 +52,10 @@ def save(one: FeatureList) -> None:
 
 
 def fields(one: FeatureList) -> tuple[str, str]:
-    """The keys of the fields for a list's name and note: others once the list was changed, so that
-    no field keeps an outdated text."""
-    at = f"{one.uuid}-{one.changed.isoformat()}"
-    return f"name-{at}", f"note-{at}"
+    """The keys of the fields for a list's name and note: another one once its text was changed, so
+    that no field keeps an outdated text, nor loses what is being written when the other changes."""
+    name, note = state.name_of(one.name), state.name_of(one.note)
+    return f"name-{one.uuid}-{name}", f"note-{one.uuid}-{note}"
 
 
 def delete(uuid: str) -> None:
@@ -239,7 +239,9 @@ with room:
         widgets.heading("My stars", f"of {people.author()}")
         show([(star.key, star.dictionary_id) for star in stars], None)
 with top:
-    for problem in dict.fromkeys(st.session_state.pop(FAILED, [])):
+    failed = st.session_state.get(FAILED, [])
+    for problem in dict.fromkeys(failed):
         st.warning(widgets.plain(problem))
+    failed.clear()  # and never replaced: the export buttons hold this very list
     people.notice()
 people.remember()

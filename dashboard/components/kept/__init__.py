@@ -22,7 +22,7 @@ def kept_name(most: int) -> str:
     """The name that the browser sent when it came; empty where it keeps none, or what it sent is no
     text of one line of at most `most` characters."""
     try:
-        name = unquote(st.context.cookies.get(COOKIE, ""), errors="strict").strip()
+        name = unquote(st.context.cookies.to_dict().get(COOKIE, ""), errors="strict").strip()
     except UnicodeDecodeError:
         return ""
     return name if len(name) <= most and not any(c < " " or c == "\x7f" for c in name) else ""
