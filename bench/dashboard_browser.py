@@ -100,14 +100,12 @@ def filter_and_sort(
     whole(page)
     for turn, address in enumerate(addresses[: samples + warm]):
         visit(page, address)
-        page.locator(".st-key-sort [role=combobox]").click()
         sort = ("max activation", "mean activation")[turn % 2]
-        page.get_by_role("option", name=sort).click()
+        _choose(page, "sort", page.get_by_role("option", name=sort))
         sorted_in = until(page, "cards")["ms"]
         whole(page)
         visit(page, address)
-        page.locator(".st-key-label [role=combobox]").click()
-        page.get_by_role("option").nth(1 + turn % 4).click()  # behind "Select all"
+        _choose(page, "label", page.get_by_role("option").nth(turn % 5))
         filtered_in = until(page, "cards")["ms"]
         whole(page)
         page.keyboard.press("Escape")  # the list of labels stays open for more
@@ -115,6 +113,20 @@ def filter_and_sort(
             found["sort"].append(sorted_in)
             found["filter"].append(filtered_in)
     return found
+
+
+def _choose(page: Any, key: str, option: Any) -> None:
+    """Open a list and press one of its options; a rerun that is still under way may close it."""
+    from playwright.sync_api import TimeoutError as TooLong
+
+    for _ in range(3):
+        page.locator(f".st-key-{key} [role=combobox]").click()
+        try:
+            option.click(timeout=3000)
+        except TooLong:
+            continue
+        return
+    option.click(timeout=3000)
 
 
 def held_key(page: Any, url: str, *, presses: int = 40, every_ms: int = 30) -> list[int]:
