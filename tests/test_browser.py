@@ -75,8 +75,9 @@ def test_overview_leads_to_browse_and_feature_and_back(page: "Page", url: str) -
     page.locator(".tile").first.wait_for()
     page.go_back()
     page.wait_for_url(re.compile(r"/browse\?.*name=neurons"))
-    page.locator(".card").nth(2).wait_for()
-    assert page.locator(".card .id").nth(2).inner_text() == f"#{number}"
+    # Feature shows cards too, which may still be there.
+    page.locator(".st-key-cards .card").nth(2).wait_for()
+    assert page.locator(".st-key-cards .card .id").nth(2).inner_text() == f"#{number}"
     page.go_back()
     page.get_by_role("heading", name="Dictionaries").wait_for()
     assert page.url.rstrip("/") == url

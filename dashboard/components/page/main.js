@@ -10,11 +10,15 @@ function remember() {
   };
   for (const kind of ["pointerup", "keydown"]) window.addEventListener(kind, note, true);
   window.addEventListener("popstate", () => (made = -Infinity), true);
+  const push = history.pushState.bind(history);
+  history.pushState = (...entry) => {
+    made = -Infinity; // the choice has its entry
+    push(...entry);
+  };
   history.replaceState = (state, title, url) => {
     const to = new URL(url ?? location.href, location.href);
     const chosen = to.pathname === location.pathname && to.search !== location.search;
     if (chosen && performance.now() - made < 3000) {
-      made = -Infinity;
       history.pushState(state, title, to);
     } else window.loupeReplace(state, title, url);
   };
