@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.records import Embeddings
-
-TOP = 16
+from pipeline.contract import TOP_K
 
 
 def places(
@@ -19,11 +18,11 @@ def places(
     Args:
         place_n, example_n: as `queries.top_ids` gives them.
     """
-    found = np.full(size * TOP, -1, np.int32)
+    found = np.full(size * TOP_K, -1, np.int32)
     if len(embeddings.ids):
         at = np.minimum(np.searchsorted(embeddings.ids, example_n), len(embeddings.ids) - 1)
         found[place_n] = np.where(embeddings.ids[at] == example_n, at, -1)
-    return found.reshape(size, TOP)
+    return found.reshape(size, TOP_K)
 
 
 def nearness(

@@ -216,3 +216,11 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "pipeline", "run", "pipeline/configs/demo.toml"]
     subprocess.run([*command, "--out", str(folder)], cwd=ROOT, check=True, timeout=1200)
     return folder
+
+
+@pytest.fixture
+def quiet(page_log: "PageLog") -> Iterator[None]:
+    """Nothing leaves the machine and nothing goes wrong in the browser, whatever a test does."""
+    yield
+    assert page_log.outside == []
+    assert page_log.errors == []

@@ -1,8 +1,6 @@
 """Compare: its queries on a made-up bundle, and its states, run without a browser."""
 
 import itertools
-import json
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import pytest
+from pages import data, open_page, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
@@ -17,7 +16,6 @@ from dashboard import connection as opening
 from dashboard import queries, state
 from pipeline import store
 
-APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 HERE = "clip-demo/vision.0.resid_post/matryoshka"
 NEXT = "clip-demo/vision.1.resid_post/matryoshka"
 LAST = "clip-demo/vision.projection/matryoshka"
@@ -42,28 +40,9 @@ def opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     """opened(PARAMETER=VALUE..., path=RUN): Compare, run once."""
 
     def start(*, path: Path = run, **parameters: str | list[str]) -> AppTest:
-        monkeypatch.setattr(sys, "argv", ["app.py", str(path)])
-        at = AppTest.from_file(str(APP), default_timeout=30)
-        at.run()
-        at.switch_page("views/compare.py")
-        for name, value in parameters.items():
-            at.query_params[name] = value
-        return at.run()
+        return open_page(monkeypatch, path, "compare", **parameters)
 
     return start
-
-
-def data(at: AppTest, name: str) -> dict:
-    """What the component `name` was given; fails where the page does not show it."""
-    assert not at.exception, at.exception
-    for each in at.get("bidi_component"):
-        if each.proto.component_name == f"loupe_{name}":
-            return json.loads(each.proto.json)
-    raise AssertionError(f"no {name}")
-
-
-def shows(at: AppTest, name: str) -> bool:
-    return any(each.proto.component_name == f"loupe_{name}" for each in at.get("bidi_component"))
 
 
 def said(at: AppTest) -> str:

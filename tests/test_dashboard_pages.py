@@ -7,13 +7,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from pages import APP, data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import connection as opening
 from pipeline import store
 
-APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
 Opened = Callable[..., AppTest]
 
@@ -28,38 +28,9 @@ def opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     """opened(VIEW, PARAMETER=VALUE..., path=RUN): the page of the run, made once."""
 
     def start(view: str = "overview", /, *, path: Path = run, **parameters: str) -> AppTest:
-        monkeypatch.setattr(sys, "argv", ["app.py", str(path)])
-        at = AppTest.from_file(str(APP), default_timeout=30)
-        at.run()
-        if view != "overview":
-            at.switch_page(f"views/{view}.py")
-        for name, value in parameters.items():
-            at.query_params[name] = value
-        return at.run()
+        return open_page(monkeypatch, path, view, **parameters)
 
     return start
-
-
-def said(at: AppTest) -> str:
-    """All that the page says outside its components."""
-    assert not at.exception, at.exception
-    every = [*at.get("html"), *at.error, *at.caption, *at.text, *at.markdown]
-    return "\n".join(str(getattr(each, "value", None) or each.proto.body) for each in every)
-
-
-def data(at: AppTest, name: str) -> dict:
-    """What the component `name` was given; fails where the page does not show it."""
-    found = [
-        json.loads(each.proto.json)
-        for each in at.get("bidi_component")
-        if each.proto.component_name == f"loupe_{name}"
-    ]
-    assert found, f"no {name}"
-    return found[0]
-
-
-def shows(at: AppTest, name: str) -> bool:
-    return any(each.proto.component_name == f"loupe_{name}" for each in at.get("bidi_component"))
 
 
 def test_overview(opened: Opened) -> None:

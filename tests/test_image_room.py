@@ -1,9 +1,7 @@
 """The room Image: in each of its states, and in a real browser."""
 
 import io
-import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import duckdb
 import numpy as np
 import pytest
+from pages import data, open_page
 from PIL import Image
 from small_run import make_run
 from streamlit.testing.v1 import AppTest
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from conftest import PageLog
     from playwright.sync_api import Page
 
-APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 Opened = Callable[..., AppTest]
 
 
@@ -48,13 +46,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 
     def start(run: Path, **parameters: object) -> AppTest:
         live.shared.clear()
-        monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
-        at = AppTest.from_file(str(APP), default_timeout=60)
-        at.run()
-        at.switch_page("views/image.py")
-        for name, value in parameters.items():
-            at.query_params[name] = str(value)
-        return at.run()
+        return open_page(
+            monkeypatch, run, "image", **{name: str(value) for name, value in parameters.items()}
+        )
 
     return start
 
@@ -80,17 +74,6 @@ def alike(run: Path) -> tuple[int, int]:
             GROUP BY ALL ORDER BY count(*), 1, 2 LIMIT 1"""
         ).fetchall()
     return rows[0]
-
-
-def data(at: AppTest, name: str) -> dict:
-    assert not at.exception, at.exception
-    found = [
-        json.loads(each.proto.json)
-        for each in at.get("bidi_component")
-        if each.proto.component_name == f"loupe_{name}"
-    ]
-    assert found, f"no {name}"
-    return found[0]
 
 
 def uploader(at: AppTest) -> FileUploader:

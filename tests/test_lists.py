@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
+from pages import APP, data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, make_bundle
-from test_dashboard_pages import APP, data, said, shows
 
 from pipeline.annotations import Annotations, FeatureKey
 
@@ -54,13 +54,7 @@ def opened(run: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
     """opened(PARAMETER=VALUE...): the page Lists."""
 
     def start(**parameters: str) -> AppTest:
-        monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
-        at = AppTest.from_file(str(APP), default_timeout=30)
-        at.run()
-        at.switch_page("views/lists.py")
-        for name, value in parameters.items():
-            at.query_params[name] = value
-        return at.run()
+        return open_page(monkeypatch, run, "lists", **parameters)
 
     return start
 

@@ -20,10 +20,9 @@ from PIL import Image
 from dashboard.components import map as maps
 
 if TYPE_CHECKING:
-    from conftest import PageLog
     from playwright.sync_api import Locator, Page
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("quiet")]
 
 ROWS, MIDDLE, BESIDE, NOWHERE = 3000, 7, 8, 9
 SCRIPT = """
@@ -118,13 +117,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
-
-
-@pytest.fixture(autouse=True)
-def _quiet(page_log: "PageLog"):
-    yield
-    assert page_log.outside == []
-    assert page_log.errors == []
 
 
 class Map:

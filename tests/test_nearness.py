@@ -4,16 +4,17 @@ import numpy as np
 
 from dashboard import nearness
 from dashboard.records import Embeddings
+from pipeline.contract import TOP_K
 
 IDS = np.array([3, 10, 20, 40])
 VECTORS = np.eye(4, dtype=np.float32)
 
 
 def test_places_of_top_images_among_the_embeddings() -> None:
-    rank = nearness.TOP
+    rank = TOP_K
     place = np.array([0, 1, 2 * rank, 2 * rank + 1])
     found = nearness.places(place, np.array([40, 3, 20, 7]), Embeddings(IDS, VECTORS), size=3)
-    assert found.shape == (3, nearness.TOP)
+    assert found.shape == (3, TOP_K)
     assert found[0, :3].tolist() == [3, 0, -1]
     assert found[2, :2].tolist() == [2, -1], "an image without an embedding has no place"
     assert (found[1] == -1).all()
@@ -25,7 +26,7 @@ def test_nearness_is_the_cosine_with_the_mean_image() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(50, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    places = rng.integers(0, 50, (6, nearness.TOP)).astype(np.int32)
+    places = rng.integers(0, 50, (6, TOP_K)).astype(np.int32)
     places[1, 5:] = -1
     places[2] = -1
     query = vectors[7]

@@ -63,7 +63,7 @@ def test_holdings(db: duckdb.DuckDBPyConnection) -> None:
 def test_pages_hold_every_feature_once_in_order(
     db: duckdb.DuckDBPyConnection, sort: str, descending: bool
 ) -> None:
-    total = queries.count(db, [SAE], EVERY)
+    total = queries.ms_histogram(db, [SAE], EVERY)[1]
     cards = [
         card
         for offset in range(0, total, 10)
@@ -97,16 +97,15 @@ def test_filters(
     wanted = {c.feature_id for c in every if c.n_active > 0 and passes(c)}
     found = queries.page(db, [SAE], chosen, sort="feature_id", limit=200)
     assert {c.feature_id for c in found} == wanted
-    assert queries.count(db, [SAE], chosen) == len(wanted) > 0
     passed, total = queries.ms_histogram(db, [SAE], chosen)
     assert sum(passed) == sum(c.ms is not None for c in found)
-    assert total == len(wanted)
+    assert total == len(wanted) > 0
 
 
 def test_what_is_asked_for_is_data_and_not_sql(db: duckdb.DuckDBPyConnection) -> None:
     evil = "x' OR 1=1 --"
-    assert queries.count(db, [SAE], Filter(labels=(evil,))) == 0
-    assert queries.count(db, [evil], EVERY) == 0
+    assert queries.ms_histogram(db, [SAE], Filter(labels=(evil,)))[1] == 0
+    assert queries.ms_histogram(db, [evil], EVERY)[1] == 0
     assert queries.feature(db, evil, 0) is None
     with pytest.raises(ValueError, match="name one of"):
         queries.page(db, [SAE], EVERY, sort="ms; DROP TABLE features")
@@ -288,6 +287,6 @@ def test_artefacts_are_left_out(db: duckdb.DuckDBPyConnection) -> None:
     rest = queries.page(db, [SAE], chosen, limit=200, examples=0)
     every = queries.page(db, [SAE], EVERY, limit=200, examples=0)
     assert {c.feature_id for c in rest} == {c.feature_id for c in every} - flagged
-    assert queries.count(db, [SAE], chosen) == len(rest)
+    assert queries.ms_histogram(db, [SAE], chosen)[1] == len(rest)
     unknown = Filter(n_active=0, without=("label",))
-    assert queries.count(db, [SAE], unknown) == len(every), "that is no flag"
+    assert queries.ms_histogram(db, [SAE], unknown)[1] == len(every), "that is no flag"

@@ -20,8 +20,9 @@ from dashboard.records import (
     Score,
     Top,
 )
+from pipeline.contract import TOP_K
 
-AT_ONCE = MOST_ROWS * 16
+AT_ONCE = MOST_ROWS * TOP_K
 """Examples that one query names: the top images of MOST_ROWS features."""
 WANTED = """WITH wanted AS (
     SELECT unnest(?::VARCHAR[]) AS dictionary_id, unnest(?::INTEGER[]) AS feature_id,

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from dashboard.queries.rows import CARD, Connection, has, records
 from dashboard.records import Artefacts, AutoLabel, Card, Feature, Sample, Score, Top
+from pipeline.contract import TOP_K
 
 QUANTILES = (0.25, 0.5, 0.75, 0.95)
 """Where the examples beyond the top come from (`sample_examples.kind`)."""
@@ -13,12 +14,13 @@ QUANTILES = (0.25, 0.5, 0.75, 0.95)
 def top_ids(
     connection: Connection, dictionary_id: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(places [n], example ids [n]) of the dictionary's top images; a place is 16 times the feature
-    plus the rank from 0."""
+    """(places [n], example ids [n]) of the dictionary's top images; a place is TOP_K times the
+    feature plus the rank from 0."""
     found = (
         connection.cursor()
         .execute(
-            """SELECT feature_id::BIGINT * 16 + "rank" - 1 AS place, example_id FROM top_examples
+            f"""SELECT feature_id::BIGINT * {TOP_K} + "rank" - 1 AS place, example_id
+            FROM top_examples
             WHERE dictionary_id = ? AND modality = 'image'""",
             [dictionary_id],
         )

@@ -24,14 +24,6 @@ MOST_AMONG = 20_000
 _KEYS = "(SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[]))"
 
 
-def count(connection: Connection, dictionary_ids: Sequence[str], chosen: Filter) -> int:
-    """How many features of the dictionaries pass the filter."""
-    where, values = _where(dictionary_ids, chosen)
-    sql = f"SELECT count(*) FROM features WHERE {where}"
-    found: int = connection.cursor().execute(sql, values).fetchall()[0][0]
-    return found
-
-
 def page(
     connection: Connection,
     dictionary_ids: Sequence[str],

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from pipeline.contract import TOP_K
+
 Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ def _columns(connection: Connection) -> dict[str, set[str]]:
 
 
 def among(connection: Connection, sql: str, example_ids: Sequence[int]) -> list[tuple[Any, ...]]:
-    ids = list(example_ids)[: MOST_ROWS * 16]
+    ids = list(example_ids)[: MOST_ROWS * TOP_K]
     if not ids:
         return []
     where = "WHERE example_id IN (SELECT unnest(?::BIGINT[]))"

@@ -1,0 +1,44 @@
+"""A page run without a browser, and what it shows."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+
+
+def open_page(
+    monkeypatch: pytest.MonkeyPatch, run: Path, view: str, /, **parameters: str | list[str]
+) -> AppTest:
+    """The page `view` on a run, with these parameters in its address."""
+    monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
+    at = AppTest.from_file(str(APP), default_timeout=30)
+    at.run()
+    if view != "overview":
+        at.switch_page(f"views/{view}.py")
+    for name, value in parameters.items():
+        at.query_params[name] = value
+    return at.run()
+
+
+def said(at: AppTest) -> str:
+    """All that the page says outside its components."""
+    assert not at.exception, at.exception
+    every = [*at.get("html"), *at.error, *at.caption, *at.text, *at.markdown]
+    return "\n".join(str(getattr(each, "value", None) or each.proto.body) for each in every)
+
+
+def data(at: AppTest, name: str) -> dict:
+    """What the first component `name` was given; fails where the page does not show it."""
+    assert not at.exception, at.exception
+    for each in at.get("bidi_component"):
+        if each.proto.component_name == f"loupe_{name}":
+            return json.loads(each.proto.json)
+    raise AssertionError(f"no {name}")
+
+
+def shows(at: AppTest, name: str) -> bool:
+    return any(each.proto.component_name == f"loupe_{name}" for each in at.get("bidi_component"))
