@@ -71,6 +71,17 @@ class Examples(_Frozen):
     """At most so many positions of each train image are kept for training SAEs, at random."""
 
 
+class Captions(_Frozen):
+    """How captions are read as examples of their own, beside the images."""
+
+    per_image: int = Field(5, ge=0)
+    """At most so many captions of an image; 0 reads none."""
+    longest: int = Field(128, ge=1)
+    """Tokens of a caption that are read, where the model reads no fewer."""
+    seed: int = 0
+    """Of the shuffled pairs of image and caption."""
+
+
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
         raise ValueError("one is named twice; name each once")
@@ -173,6 +184,11 @@ class TrainedSAE(_Reading):
     """Active features a token, on average over a batch."""
     expansion: float = Field(2, gt=0)
     """Features to a dimension of the activations."""
+    learns: Literal["patches", "cls", "text", "all"] | None = None
+    """Tokens to learn from; those that it reads when not given."""
+    captions: bool = False
+    """Whether it learns from captions without an image too: of a contrastive model's projection
+    their vectors, of a language model their words."""
     levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.0625, 0.125, 0.25, 0.5625), min_length=1
     )
@@ -363,6 +379,7 @@ class RunConfig(_Frozen):
     dictionaries: dict[Annotated[str, Field(pattern=NAME)], Dictionary] = Field(min_length=1)
     scores: Scores = Scores()
     relations: Relations = Relations()
+    captions: Captions = Captions()
     labels: Labels = Labels()
     machine: Machine = Machine()
 

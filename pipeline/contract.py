@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-MAJOR, MINOR = 1, 2
+MAJOR, MINOR = 1, 3
 VERSION = f"{MAJOR}.{MINOR}"
 
 TOP_K = 16
@@ -201,6 +201,13 @@ DICTIONARIES = Table(
             ),
             _field("dead", I32, "features that no val image activates", "features"),
             _field("tokens_seen", I64, "training tokens; 0 for neurons", "tokens"),
+            _field(
+                "learnt_from",
+                TEXT,
+                "the tokens that a trained SAE learnt from, as `tokens`, with ` + captions` where it "
+                "read captions alone too; null of others, and in bundles before 1.3",
+                null=True,
+            ),
             _field("n_examples", I64, "val images that the figures rest on", "images"),
             _field("default_encoder", TEXT, "the encoder behind `features.ms`"),
         ]
@@ -226,6 +233,8 @@ FEATURES = Table(
             _field("ms_percentile", F32, "share of the dictionary's scored features with a lower or equal ms", "0 to 1", null=True),
             _field("label", TEXT, "the tag that most marks out its top images; where no image has tags its first word of `labels`; null without either", null=True),
             _field("label_score", F32, "above chance, 1 is best: of a tag by its share p of the top images, (p - base) / (1 - base); of a word by how well it tells, max(0, 2 tells - 1)", "0 to 1", null=True),
+            _field("modality_score", F32, "as in `modality`; null where no caption is read, of dead features, and before 1.3", "0 text, 1 image", null=True),
+            _field("pair_correlation", F32, "`correlation` of `modality`; null likewise", "-1 to 1", null=True),
         ]
     ),
     key=("dictionary_id", "feature_id"),
@@ -275,7 +284,8 @@ TOP_EXAMPLES = Table(
 
 HISTOGRAMS = Table(
     "histograms",
-    "Pooled activations of each live feature over the val images that activate it.",
+    "Pooled activations of each live feature over the val images that activate it; of text, over the "
+    "images with a caption that does.",
     pa.schema(
         [
             _DICTIONARY,
@@ -321,7 +331,7 @@ RECONSTRUCTION = Table(
     pa.schema(
         [
             _DICTIONARY,
-            _field("token_type", TEXT, "`patch` (in a language model its image token), `cls`, `text`, `special`, or `image` (one vector an image)"),
+            _field("token_type", TEXT, "`patch` (in a language model its image token), `cls`, `text`, `caption` (the words of the caption behind an image), `special`, `image` (one vector an image), or `caption_alone` (the caption's words without an image; of a contrastive model its one vector)"),
             _field("tokens", I64, "tokens measured", "tokens"),
             _field("mse", F64, "mean over tokens of the squared error's sum over the width", "activation squared"),
             _field("fvu", F64, "sum of squared errors over the sum of squares about the mean", "0 is best"),
@@ -449,6 +459,104 @@ LABELS = Table(
     references=(_OF_FEATURE,),
 )  # fmt: skip
 
+CAPTIONS = Table(
+    "captions",
+    "The captions of the val images that are read as examples of their own.",
+    pa.schema(
+        [
+            _field("caption_id", I64, "53 bits of a hash of the image's uri and the number: stable, exact in JavaScript"),
+            _EXAMPLE,
+            _field("number", I16, "which of the image's captions, from 0 in the source's order"),
+            _field("text", TEXT, "the caption"),
+        ]
+    ),
+    key=("caption_id",),
+    sort=("caption_id",),
+    references=(_OF_EXAMPLE,),
+)  # fmt: skip
+
+CAPTION_TOKENS = Table(
+    "caption_tokens",
+    "The captions as a model reads them.",
+    pa.schema(
+        [
+            _field("model", TEXT, "as in `dictionaries`"),
+            _field("caption_id", I64, "as in `captions`"),
+            _field("tokens", _list(TEXT), "the pieces of the text that are one token each, with the blanks before them; a piece is empty where several tokens make one letter; none of a caption that the model reads nothing of"),
+            _field("cut", I32, "letters beyond what the model reads at once, which are left out", "letters"),
+        ]
+    ),
+    key=("model", "caption_id"),
+    sort=("model", "caption_id"),
+    references=((("caption_id",), "captions"),),
+)  # fmt: skip
+
+TOP_CAPTIONS = Table(
+    "top_captions",
+    "The 16 captions that activate an SAE feature most, read without an image, with where in the text.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _FEATURE,
+            _field("rank", I16, "from 1"),
+            _field("caption_id", I64, "as in `captions`"),
+            _field("activation", F32, "the strongest token's, or the whole caption's one", "activation"),
+            _field("token", I32, "strongest token, as in `caption_tokens`, from 0; null where the model makes one vector of a caption", null=True),
+            _field("tokens", _list(pa.uint16()), "tokens that are not 0, rising; empty where there is one vector"),
+            _field("token_acts", _list(F32), "their activations, aligned with `tokens`", "activation"),
+        ]
+    ),
+    key=("dictionary_id", "feature_id", "rank"),
+    sort=("dictionary_id", "feature_id", "rank"),
+    references=(_OF_FEATURE, (("caption_id",), "captions")),
+)  # fmt: skip
+
+MODALITY = Table(
+    "modality",
+    "Whether an SAE feature fires on pictures, on words, or on both, over the val images and their captions.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _FEATURE,
+            _field("image_active", I64, "val images that activate it", "images"),
+            _field("text_active", I64, "val images with a caption that activates it", "images"),
+            _field("image_density", F32, "`image_active` over the val images", "0 to 1"),
+            _field("text_density", F32, "`text_active` over the val images that have captions", "0 to 1"),
+            _field("image_mean", F32, "mean activation over all image tokens, zeros included", "activation"),
+            _field("text_mean", F32, "mean activation over all caption tokens, zeros included", "activation"),
+            _field("modality_score", F32, "image_mean / (image_mean + text_mean); null where both are 0", "0 text, 1 image", null=True),
+            _field("correlation", F32, "of its activation on images and on their captions, over the images with captions; null where either is constant", "-1 to 1", null=True),
+            _field("correlation_shuffled", F32, "the same with the captions of other images, drawn at random", "-1 to 1", null=True),
+            _field("bridge", F32, "bridge score with itself: mean over pairs of image and caption of the product of its two activations", "activation squared"),
+            _field("bridge_best", F32, "the largest bridge score of its image activations with another feature's text activations: mean product times the cosine of their decoder directions; null where that is 0 of all", "activation squared", null=True),
+            _field("bridge_feature", I32, "that other feature", null=True),
+            _field("top_overlap", F32, "Jaccard of its top images and the images of its top captions; null where both are empty", "0 to 1", null=True),
+        ]
+    ),
+    key=("dictionary_id", "feature_id"),
+    sort=("dictionary_id", "feature_id"),
+    references=(_OF_FEATURE,),
+)  # fmt: skip
+
+OVERLAP = Table(
+    "overlap",
+    "How many features of an SAE fire on pictures alone, on words alone and on both, by what counts as firing.",
+    pa.schema(
+        [
+            _DICTIONARY,
+            _field("threshold", F64, "a feature fires on pictures, or on words, if its density there is above this", "0 to 1"),
+            _field("live", I64, "features that fire on either at threshold 0: what the shares are of", "features"),
+            _field("image_only", F64, "share that fires on pictures alone", "0 to 1"),
+            _field("text_only", F64, "share that fires on words alone", "0 to 1"),
+            _field("shared", F64, "share that fires on both", "0 to 1"),
+            _field("shared_shuffled", F64, "share expected if which feature has which text density were shuffled among the live ones", "0 to 1"),
+        ]
+    ),
+    key=("dictionary_id", "threshold"),
+    sort=("dictionary_id", "threshold"),
+    references=(_OF_DICTIONARY,),
+)  # fmt: skip
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -470,6 +578,11 @@ TABLES: dict[str, Table] = {
         MAPS,
         ARTEFACTS,
         LABELS,
+        CAPTIONS,
+        CAPTION_TOKENS,
+        TOP_CAPTIONS,
+        MODALITY,
+        OVERLAP,
     )
 }
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 
 from pipeline import contract, database, store
+from pipeline.metrics import modality
 
 COLOURS = {
     "red": "#d1495b", "orange": "#e8871e", "yellow": "#edc531", "green": "#3f8f5b",
@@ -50,6 +51,8 @@ class _Pictures:
     ids: np.ndarray
     tags: np.ndarray
     """Index of each val image's colour and shape together; images are in the order of it."""
+    captions: list[tuple[int, int, str]]
+    """Of the val images: caption_id, example_id and text, by caption_id."""
 
 
 def make_bundle(folder: Path, **sizes: int) -> Path:
@@ -137,7 +140,13 @@ def _examples(plan: Plan, folder: Path) -> _Pictures:
     skipped = {"uri": ["broken.jpg", "big.png"], "reason": ["truncated file", MARKUP]}
     store.write_table(contract.SKIPPED, pa.table(skipped), folder)
     order = shown[np.argsort(kinds[shown], kind="stable")]
-    return _Pictures(ids[order], kinds[order])
+    said = [(int(ids[i]), number, text) for i in shown for number, text in enumerate(captions[i])]
+    drawn = np.sort(rng.choice(2**50, len(said), replace=False)).tolist()
+    texts = {"caption_id": drawn, "example_id": [i for i, _, _ in said]}
+    texts |= {"number": [n for _, n, _ in said], "text": [text for _, _, text in said]}
+    store.write_table(contract.CAPTIONS, pa.table(texts), folder)
+    made = list(zip(drawn, texts["example_id"], texts["text"], strict=True))
+    return _Pictures(ids[order], kinds[order], made)
 
 
 def _encoders(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder: Path) -> None:
@@ -190,6 +199,7 @@ def _dictionaries(plan: Plan) -> list[dict[str, object]]:
                     "l0": 8.0 + depth if sae else float(plan.d_in),
                     "fvu": 0.3 / (1 + depth) + 0.03 * (name == "matryoshka") if sae else 0.0,
                     "tokens_seen": 500_000 if sae else 0, "default_encoder": "judge",
+                    "learnt_from": "patches + captions" if sae else None,
                 }
             )  # fmt: skip
     return sorted(rows, key=lambda row: str(row["dictionary_id"]))
@@ -217,18 +227,28 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
     for writer in writers.values():
         writer.__exit__()
     _relations(dictionaries, rng, folder)
+    _words(dictionaries, pictures, folder)
     columns = {
         f.name: pa.array([r[f.name] for r in dictionaries]) for f in contract.DICTIONARIES.schema
     }
     store.write_table(contract.DICTIONARIES, pa.table(columns), folder)
     sae = [row for row in dictionaries if row["basis"] == "sae"]
+    both = [(r, kind) for r in sae for kind in _kinds(r)]
     measured = {
-        "dictionary_id": [r["dictionary_id"] for r in sae],
-        "token_type": ["image" if r["grid_height"] is None else "patch" for r in sae],
-        "tokens": [10_000] * len(sae), "mse": [0.5] * len(sae), "fvu": [r["fvu"] for r in sae],
-        "cosine": [0.9] * len(sae), "l0": [r["l0"] for r in sae],
+        "dictionary_id": [r["dictionary_id"] for r, _ in both],
+        "token_type": [kind for _, kind in both],
+        "tokens": [10_000] * len(both), "mse": [0.5] * len(both),
+        "fvu": [r["fvu"] * (2 / (1 + r["depth"]) if "caption" in k else 1) for r, k in both],
+        "cosine": [0.9] * len(both), "l0": [r["l0"] for r, _ in both],
     }  # fmt: skip
     store.write_table(contract.RECONSTRUCTION, pa.table(measured), folder)
+
+
+def _kinds(row: dict) -> tuple[str, ...]:
+    """The kinds of token of a dictionary: a projection makes one vector of an image or a text."""
+    if row["grid_height"] is None:
+        return "image", "caption_alone"
+    return "patch", "caption", "caption_alone"
 
 
 def _one_dictionary(
@@ -332,6 +352,88 @@ def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> d
             "twin": pa.nulls(sae, pa.int32()),
         },
         "labels": _automatic(d, rng),
+    }  # fmt: skip
+
+
+def _words(dictionaries: list[dict], pictures: _Pictures, folder: Path) -> None:
+    """What captions do to SAE features, drawn at random, in the right form."""
+    models = sorted({row["model"] for row in dictionaries})
+    ids = [caption_id for caption_id, _, _ in pictures.captions]
+    pieces = [_pieces(text) for _, _, text in pictures.captions]
+    tokens = {
+        "model": np.repeat(models, len(ids)), "caption_id": ids * len(models),
+        "tokens": pa.array(pieces * len(models), pa.list_(pa.string())),
+        "cut": np.zeros(len(ids) * len(models), int),
+    }  # fmt: skip
+    store.write_table(contract.CAPTION_TOKENS, pa.table(tokens), folder)
+    tables = [contract.TOP_CAPTIONS, contract.MODALITY, contract.OVERLAP]
+    writers = {table.name: store.TableWriter(table, folder) for table in tables}
+    for number, row in enumerate(r for r in dictionaries if r["basis"] == "sae"):
+        rng = np.random.default_rng([7, number])
+        made = {
+            "top_captions": _top_captions(row, np.array(ids), [len(p) for p in pieces], rng),
+            "modality": _modality(row, rng, len(pictures.ids)),
+        }
+        made["overlap"] = modality.overlap_curve(
+            made["modality"]["image_density"], made["modality"]["text_density"]
+        )
+        for name, columns in made.items():
+            rows = len(next(iter(columns.values())))
+            columns["dictionary_id"] = np.full(rows, row["dictionary_id"])
+            writers[name].write(pa.table(columns))
+    for writer in writers.values():
+        writer.__exit__()
+
+
+def _pieces(text: str) -> list[str]:
+    words = text.split(" ")
+    return [words[0], *(f" {word}" for word in words[1:])]
+
+
+def _top_captions(row: dict, ids: np.ndarray, lengths: list[int], rng: np.random.Generator) -> dict:
+    """Sixteen captions of every feature but the dead one, each with a strongest token."""
+    d, count = int(row["d_sae"]), min(contract.TOP_K, len(ids))
+    feature = np.repeat(np.delete(np.arange(d), DEAD), count)
+    chosen = np.concatenate([rng.choice(len(ids), count, replace=False) for _ in range(d - 1)])
+    activation = np.sort(rng.random((d - 1, count)), axis=1)[:, ::-1].ravel().astype(np.float32)
+    common = {
+        "feature_id": feature, "rank": np.tile(np.arange(1, count + 1), d - 1),
+        "caption_id": ids[chosen], "activation": activation,
+    }  # fmt: skip
+    if row["grid_height"] is None:
+        none = np.zeros(len(feature), int)
+        nothing = {"token": pa.nulls(len(feature), pa.int32())}
+        nothing["tokens"] = _lists(none, np.zeros(0, np.uint16))
+        return common | nothing | {"token_acts": _lists(none, np.zeros(0, np.float32))}
+    token = rng.integers(0, np.array(lengths)[chosen])
+    one = np.ones(len(feature), int)
+    return common | {
+        "token": token, "tokens": _lists(one, token.astype(np.uint16)),
+        "token_acts": _lists(one, activation),
+    }  # fmt: skip
+
+
+def _modality(row: dict, rng: np.random.Generator, n: int) -> dict:
+    """A third of the features fires on pictures, a third on words, a third on both."""
+    d = int(row["d_sae"])
+    fires = np.stack([np.arange(d) % 3 != 1, np.arange(d) % 3 != 0])
+    fires[:, DEAD] = False
+    active = np.where(fires, np.exp(rng.uniform(0, np.log(n / 2), (2, d))), 0).astype(int)
+    mean = np.where(fires, rng.lognormal(-3, 1, (2, d)), 0)
+    total = mean.sum(0)
+    both = fires.all(0)
+    correlation = np.clip(rng.normal(0.3, 0.3, d), -1, 1)
+    return {
+        "feature_id": np.arange(d), "image_active": active[0], "text_active": active[1],
+        "image_density": (active[0] / n).astype(np.float32),
+        "text_density": (active[1] / n).astype(np.float32),
+        "image_mean": mean[0], "text_mean": mean[1],
+        "modality_score": _masked(mean[0] / np.where(total > 0, total, 1), total == 0),
+        "correlation": _masked(correlation, ~both),
+        "correlation_shuffled": _masked(rng.normal(0, 0.05, d), ~both),
+        "bridge": np.where(both, rng.random(d), 0), "bridge_best": _masked(rng.random(d), ~both),
+        "bridge_feature": pa.array((np.arange(d) + 1) % d, pa.int32(), mask=~both),
+        "top_overlap": _masked(rng.random(d), ~fires.any(0)),
     }  # fmt: skip
 
 
