@@ -26,10 +26,11 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 
 from pipeline import contract, database, store
+from pipeline.metrics import modality
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data/runs/bench-large"
-RECIPE = 1
+RECIPE = 2
 """Raised when what is written changes."""
 MODEL, HOOK, NAME, ENCODER = "clip-bench", "vision.{}.resid_post", "batchtopk", "judge"
 WORDS = [
@@ -87,6 +88,11 @@ def example_ids(sizes: Sizes) -> np.ndarray:
     return np.cumsum(step)
 
 
+def caption_ids(sizes: Sizes) -> np.ndarray:
+    """As `captions.caption_id`: two an image."""
+    return np.sort(np.concatenate([example_ids(sizes), example_ids(sizes) + 1]))
+
+
 def picture(number: int) -> bytes:
     """The thumbnail of one image, unlike every other: soft noise with a few shapes."""
     rng = np.random.default_rng([2, number])
@@ -116,6 +122,14 @@ def _images(sizes: Sizes, folder: Path) -> None:
         "sha256": [f"{i:064x}" for i in range(n)],
     }  # fmt: skip
     store.write_table(contract.EXAMPLES, pa.table(columns), folder)
+    said = {
+        "caption_id": caption_ids(sizes), "example_id": np.repeat(ids, 2),
+        "number": np.tile([0, 1], n), "text": list(chain.from_iterable(columns["captions"])),
+    }  # fmt: skip
+    store.write_table(contract.CAPTIONS, pa.table(said), folder)
+    pieces = [text.replace(" ", "\0 ").split("\0") for text in said["text"]]
+    tokens = {"model": MODEL, "caption_id": said["caption_id"], "tokens": pa.array(pieces), "cut": 0}
+    store.write_table(contract.CAPTION_TOKENS, _table(tokens, 2 * n), folder)
     parts = [range(i, min(i + 500, n)) for i in range(0, n, 500)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         made = list(chain.from_iterable(pool.map(_pictures, parts)))
@@ -148,18 +162,22 @@ def _dictionaries(sizes: Sizes, folder: Path) -> None:
         "d_sae": d, "group_sizes": pa.array([[]] * len(names), pa.list_(pa.int32())),
         "source": "made up", "tokens": "patches", "pooling": "max", "grid_height": GRID,
         "grid_width": GRID, "grid_fit": "crop", "l0": 32.0, "fvu": 0.2, "dead": d // 50,
-        "tokens_seen": 10**8, "n_examples": sizes.images, "default_encoder": ENCODER,
+        "learnt_from": "patches + captions", "tokens_seen": 10**8, "n_examples": sizes.images,
+        "default_encoder": ENCODER,
     }  # fmt: skip
     store.write_table(contract.DICTIONARIES, _table(rows, len(names)), folder)
+    kinds = ("caption", "caption_alone", "patch")
     measured = {
-        "dictionary_id": names, "token_type": "patch", "tokens": 10**7, "mse": 0.5, "fvu": 0.2,
-        "cosine": 0.9, "l0": 32.0,
+        "dictionary_id": np.repeat(names, len(kinds)), "token_type": np.tile(kinds, len(names)),
+        "tokens": 10**7, "mse": 0.5, "fvu": 0.2, "cosine": 0.9, "l0": 32.0,
     }  # fmt: skip
-    store.write_table(contract.RECONSTRUCTION, _table(measured, len(names)), folder)
+    rows_of_it = len(names) * len(kinds)
+    store.write_table(contract.RECONSTRUCTION, _table(measured, rows_of_it), folder)
     makers: dict[contract.Table, Callable[..., Columns]] = {
         contract.NEIGHBORS: _neighbors, contract.MATCHES: _matches,
         contract.ARTEFACTS: _artefacts, contract.SAMPLE_EXAMPLES: _samples,
-        contract.LABELS: _labels,
+        contract.LABELS: _labels, contract.TOP_CAPTIONS: _top_captions,
+        contract.MODALITY: _modality, contract.OVERLAP: _overlap,
     }  # fmt: skip
     for table, make in makers.items():
         with store.TableWriter(table, folder) as writer:
@@ -212,6 +230,8 @@ def _one(sizes: Sizes, rng: np.random.Generator) -> Iterator[tuple[str, Columns]
     common = {"feature_id": range(d), "n_active": active, "ms": pa.array(ms, mask=none)}
     sums = np.bincount(feature, size, d)
     yield "features", common | {
+        "modality_score": pa.array(rng.random(d), mask=none),
+        "pair_correlation": pa.array(rng.random(d), mask=none),
         "density": active / n, "max": np.where(none, 0, top), "mean": sums / np.maximum(active, 1),
         "ms_percentile": pa.array(ms.argsort().argsort() / d, mask=none),
         "label": pa.array(np.array(WORDS)[start * len(WORDS) // n], pa.string(), mask=none),
@@ -288,6 +308,50 @@ def _labels(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
         "rank": np.tile((1, 1, 2, 3), d), "value": rng.random(len(kinds) * d),
         "label": np.array(WORDS)[rng.integers(0, len(WORDS), len(kinds) * d)],
         "tells": 0.5 + 0.5 * rng.random(len(kinds) * d),
+    }  # fmt: skip
+
+
+def _top_captions(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
+    d, ids, k = sizes.features, caption_ids(sizes), contract.TOP_K
+    # Far apart, as the captions of a feature are: each is found for itself.
+    spread = np.cumsum(rng.integers(1, len(ids) // k, (d, k)), 1)
+    acts = -np.sort(-rng.random((d, k), np.float32)).ravel()
+    token = rng.integers(0, 4, d * k)
+    return {
+        "feature_id": np.repeat(np.arange(d), k), "rank": np.tile(np.arange(1, k + 1), d),
+        "caption_id": ids[spread.ravel()], "activation": acts, "token": token,
+        "tokens": _lists(np.stack([token, token + 1], 1).astype(np.uint16)),
+        "token_acts": _lists(np.stack([acts, acts / 2], 1)),
+    }  # fmt: skip
+
+
+def _modality(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
+    d, n = sizes.features, sizes.images
+    dead = np.arange(d) % 50 == 0
+    active = np.where(dead, 0, np.exp(rng.uniform(-2, np.log(n / 4), (2, d)))).astype(np.int64)
+    mean = np.where(active > 0, rng.lognormal(-3, 1, (2, d)), 0)
+    none = (active == 0).any(0)
+    score = mean[0] / np.maximum(mean.sum(0), 1e-12)
+    return {
+        "feature_id": range(d), "image_active": active[0], "text_active": active[1],
+        "image_density": active[0] / n, "text_density": active[1] / n,
+        "image_mean": mean[0], "text_mean": mean[1],
+        "modality_score": pa.array(score, mask=mean.sum(0) == 0),
+        "correlation": pa.array(np.clip(rng.normal(0.2, 0.3, d), -1, 1), mask=none),
+        "correlation_shuffled": pa.array(rng.normal(0, 0.01, d), mask=none),
+        "bridge": np.where(none, 0, rng.random(d)),
+        "bridge_best": pa.array(rng.random(d), mask=none),
+        "bridge_feature": pa.array((np.arange(d) + 1) % d, mask=none),
+        "top_overlap": pa.array(rng.random(d), mask=dead),
+    }  # fmt: skip
+
+
+def _overlap(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
+    level = np.array(modality.THRESHOLDS)
+    share = np.exp(-5 * level) / 3
+    return {
+        "threshold": level, "live": np.full(len(level), sizes.features), "image_only": share,
+        "text_only": share, "shared": share, "shared_shuffled": share**2,
     }  # fmt: skip
 
 

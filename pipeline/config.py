@@ -176,6 +176,9 @@ class Neurons(_Reading):
     kind: Literal["neurons"]
 
 
+Learnt = Literal["patches", "cls", "text", "all", "captions"]
+
+
 class TrainedSAE(_Reading):
     """A sparse autoencoder that the run trains."""
 
@@ -184,16 +187,22 @@ class TrainedSAE(_Reading):
     """Active features a token, on average over a batch."""
     expansion: float = Field(2, gt=0)
     """Features to a dimension of the activations."""
-    learns: Literal["patches", "cls", "text", "all"] | None = None
-    """Tokens to learn from; those that it reads when not given."""
-    captions: bool = False
-    """Whether it learns from captions without an image too: of a contrastive model's projection
-    their vectors, of a language model their words."""
+    learns: Annotated[tuple[Learnt, ...], Field(min_length=1), AfterValidator(_distinct)] | None = (
+        None
+    )
+    """What to learn from: tokens of the images' passes, and `captions`, which are captions without
+    their image (of a contrastive model's projection their vectors, of a language model their
+    words); the tokens that it reads when not given."""
     levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.0625, 0.125, 0.25, 0.5625), min_length=1
     )
     """Matryoshka only: share of the features in each level, inner first (Pach et al.)."""
     training: Training = Training()
+
+    @property
+    def learnt(self) -> tuple[Learnt, ...]:
+        """What it learns from."""
+        return self.learns or (self.tokens,)
 
     @model_validator(mode="after")
     def _whole(self) -> "TrainedSAE":

@@ -204,8 +204,8 @@ DICTIONARIES = Table(
             _field(
                 "learnt_from",
                 TEXT,
-                "the tokens that a trained SAE learnt from, as `tokens`, with ` + captions` where it "
-                "read captions alone too; null of others, and in bundles before 1.3",
+                "what a trained SAE learnt from, joined by ` + `: as `tokens`, and `captions`, which "
+                "are captions without their image; null of others, and in bundles before 1.3",
                 null=True,
             ),
             _field("n_examples", I64, "val images that the figures rest on", "images"),

@@ -35,6 +35,15 @@ FROM matches WHERE rank = 1
 ORDER BY dictionary_id, other_id, feature_id
 """
 
+# A caption beside its pieces, which are one text here (a list in JSON): DuckDB takes ten times as
+# long to fetch some lists of texts out of a long column.
+_READ_CAPTIONS = """
+CREATE TABLE read_captions AS
+SELECT model, caption_id, example_id, text, to_json(tokens)::VARCHAR AS pieces, cut
+FROM caption_tokens JOIN captions USING (caption_id)
+ORDER BY model, caption_id
+"""
+
 _EXAMPLE_FEATURES = """
 INSERT INTO example_features
 SELECT dictionary_id, example_id,
@@ -52,7 +61,8 @@ def build(folder: Path) -> None:
 
     Tables keep the Parquet files' order, which is the contract's. `cards` joins to each row of
     `features` its top examples (list of structs, by rank) and its histogram; `best_matches` is
-    `matches` of rank 1, sorted by both dictionaries.
+    `matches` of rank 1, sorted by both dictionaries; `read_captions` a row for each caption and
+    model that reads it, with its text and pieces.
     """
     with duckdb.connect(str(folder / DATABASE)) as connection:
         connection.execute("SET enable_progress_bar = false")  # the run has its own
@@ -63,6 +73,7 @@ def build(folder: Path) -> None:
             connection.execute(f"CREATE TABLE {table.name} AS FROM read_parquet('{source}')")
         connection.execute(_CARDS)
         connection.execute(_BEST_MATCHES)
+        connection.execute(_READ_CAPTIONS)
         _example_features(connection)
 
 

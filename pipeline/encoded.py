@@ -1,7 +1,7 @@
 """Reading back what encode found of one dictionary, part by part in the order of the plan, so that
 sums are the same to the bit whatever the order in which the parts were made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from scipy import sparse
 
 from pipeline import contract
+from pipeline.metrics import ranking
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.store import StoreError, Workspace
 
@@ -38,9 +39,69 @@ class Part:
     embeddings: Arrays
 
 
+@dataclass
+class Strongest:
+    """The examples that activate each feature most, by feature then rank.
+
+    Attributes:
+        feature, rank, value: which, from 1, and how much, [m].
+        id: the example or the caption, [m].
+        token: its strongest position; -1 where there are none, [m].
+        places: [m] pairs: its positions that are not 0, and their activations.
+    """
+
+    feature: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    value: NDArray[np.float32]
+    id: NDArray[np.int64]
+    token: NDArray[np.int64]
+    places: list[tuple[NDArray[Any], NDArray[Any]]]
+
+
+def strongest(parts: Iterable[Arrays]) -> Strongest:
+    """The strongest over all of encode's parts; of equal ones the lower id comes first."""
+    fields: dict[str, list[NDArray[Any]]] = {n: [] for n in ("feature", "value", "token", "id")}
+    places: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for a in parts:
+        fields["feature"].append(a["top_feature"])
+        fields["value"].append(a["top_value"])
+        fields["token"].append(a["top_token"])
+        fields["id"].append(a["ids"][a["top_row"]])
+        cuts = a["top_ends"][:-1]
+        split = zip(np.split(a["top_patch"], cuts), np.split(a["top_act"], cuts), strict=True)
+        places += list(split) if len(a["top_ends"]) else []
+    made = {name: np.concatenate(found) for name, found in fields.items()}
+    kept, rank = ranking.strongest(
+        made["feature"], made["value"], tie=made["id"], count=contract.TOP_K
+    )
+    of_kept = {name: values[kept] for name, values in made.items()}
+    return Strongest(**of_kept, rank=rank, places=[places[at] for at in kept])
+
+
+@dataclass
+class Spoken:
+    """What encode found of a dictionary on captions without their images.
+
+    Attributes:
+        ids: [c], captions, rising.
+        acts: pooled activations [c, s], csr_matrix.
+        strongest: of each feature.
+        total: [s], sum of each feature's activations over all caption tokens.
+        tokens: how many there are.
+        reconstruction: sums over them.
+    """
+
+    ids: NDArray[np.int64]
+    acts: Any
+    strongest: Strongest
+    total: NDArray[np.float64]
+    tokens: int
+    reconstruction: ReconstructionSums
+
+
 class Encoded:
     """One dictionary's parts; `spec` names them: `images` of collect, `encoded` of encode, and the
-    `file` in these.
+    `file` and, where they are read, the `captions` in these.
 
     Attributes:
         facts: of the dictionary and its hook point.
@@ -95,6 +156,38 @@ class Encoded:
         stack = sparse.vstack if self.is_sae else np.concatenate
         return stack([self._acts(a) for a in arrays])[order]
 
+    def spoken(self, name: str) -> Spoken | None:
+        """What is in the files of captions called `name`; None where words do not reach the
+        dictionary, or there are none."""
+        if not self._path("encode", self._encoded[0], name).is_file():
+            return None
+        arrays = [a for a in self.beside(name) if len(a["ids"])]
+        if not arrays:
+            return None
+        order = np.argsort(ids := np.concatenate([a["ids"] for a in arrays]))
+        sums = ReconstructionSums()
+        for key in self._encoded:
+            told = self._workspace.facts("encode", key)["readings"][name]["reconstruction"]
+            if "text" in told:
+                mean = self._load("encode", key, name)["sum_x_text"]
+                sums.merge(ReconstructionSums(**told["text"], sum_x=mean))
+        return Spoken(
+            ids[order],
+            sparse.vstack([self._codes(a) for a in arrays])[order],
+            strongest(arrays),
+            np.sum([a["fired_total"] for a in arrays], axis=0),
+            int(sum(a["tokens"][0] for a in arrays)),
+            sums,
+        )
+
+    @cached_property
+    def image_tokens(self) -> tuple[NDArray[np.float64], int]:
+        """Sum of each SAE feature's activations over the image's tokens that the dictionary reads,
+        [s], and how many there are."""
+        arrays = self.beside(self._file)
+        total = np.sum([a["fired_total"] for a in arrays], axis=0)
+        return total, int(sum(a["tokens"][0] for a in arrays))
+
     @cached_property
     def top(self) -> NDArray[np.int64]:
         """[s, 16], the rows of each feature's strongest examples among `ids`; -1 where there are
@@ -119,8 +212,9 @@ class Encoded:
         return merged
 
     def _acts(self, arrays: Arrays) -> Any:
-        if not self.is_sae:
-            return arrays["dense"]
+        return self._codes(arrays) if self.is_sae else arrays["dense"]
+
+    def _codes(self, arrays: Arrays) -> sparse.csr_matrix:
         codes = (arrays["value"], (arrays["row"], arrays["feature"]))
         return sparse.csr_matrix(codes, shape=(len(arrays["ids"]), self.size))
 

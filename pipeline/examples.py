@@ -53,6 +53,24 @@ class Example:
     stamp: str = ""
 
 
+@dataclass(frozen=True)
+class Caption:
+    """One caption of an image, as an example of its own; `number` counts the image's, from 0."""
+
+    caption_id: int
+    example_id: int
+    number: int
+    text: str
+
+
+def captions(example: Example, *, most: int) -> list[Caption]:
+    """The first `most` captions of an example that was described."""
+    return [
+        Caption(_hash(f"{example.uri}\n{number}", "caption"), example.example_id, number, text)
+        for number, text in enumerate(example.captions[:most])
+    ]
+
+
 class Reader(Protocol):
     """A source of examples."""
 

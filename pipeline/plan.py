@@ -16,7 +16,8 @@ from pipeline.examples import Example
 from pipeline.store import content_key, fingerprint_files
 
 VERSIONS = {
-    "collect": 1, "train": 1, "encode": 2, "score": 1, "relate": 1, "label": 1, "publish": 2
+    "collect": 2, "train": 1, "encode": 3, "score": 1, "relate": 1, "label": 1, "modality": 1,
+    "publish": 3,
 }  # fmt: skip
 PLANE = "plane"
 """The unit of relate that maps several dictionaries at once."""
@@ -85,6 +86,11 @@ def file_name(run: config.RunConfig, place: Place) -> str:
     return str(places(run, model=place.model).index(place))
 
 
+def captions_name(run: config.RunConfig, place: Place) -> str:
+    """What a dictionary's files of captions are called in the encoded parts of its model."""
+    return f"{file_name(run, place)}-captions"
+
+
 def control_name(run: config.RunConfig, place: Place) -> str:
     """What the controls for an SAE at this place are called: SAEs that read alike share them."""
     settings = run.dictionaries[place.dictionary]
@@ -107,8 +113,10 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
     score = _score(run, collect, encode)
     relate = _relate(run, score, train)
     label = _label(run, collect, score)
-    publish = _publish(run, collect, train, score, relate, label)
-    return {p.step: p for p in (collect, train, encode, score, relate, label, publish)}
+    modality = _modality(run, train, score)
+    publish = _publish(run, collect, train, score, relate, label, modality)
+    steps = (collect, train, encode, score, relate, label, modality, publish)
+    return {p.step: p for p in steps}
 
 
 def weights_identity(model: config.Model) -> str:
@@ -184,19 +192,28 @@ def _collect(
     weights: Mapping[str, str],
     judges: Mapping[str, str],
 ) -> Plan:
-    trained = [p for p in places(run) if _is_trained(run, p)]
-    reads = sorted({(p.model, p.hook, run.dictionaries[p.dictionary].tokens) for p in trained})
+    trained = [(p, s) for p in places(run) if (s := _trained(run, p)) is not None]
+    wanted = sorted({(p.model, p.hook, kind) for p, s in trained for kind in s.learnt})
+    reads = [each for each in wanted if each[2] != "captions"]
+    words = [(model, hook) for model, hook, kind in wanted if kind == "captions"]
     train_facts = {
-        "weights": {m: weights[m] for m, _, _ in reads},
+        "weights": {m: weights[m] for m, _, _ in wanted},
         "reads": reads,
         "tokens": run.examples.training_tokens,
+        **({"words": words, "captions": _captions(run)} if words else {}),
     }
-    val_facts = {"encoders": dict(judges), "thumbnail": run.examples.thumbnail}
+    val_facts = {
+        "encoders": dict(judges),
+        "thumbnail": run.examples.thumbnail,
+        "captions": run.captions.per_image,
+    }
     units = []
     for split, facts in (("train", train_facts), ("val", val_facts)):
         for number, shard in enumerate(_shards(found, split, run.examples.shard_size)):
             key = content_key("collect", VERSIONS["collect"], facts, [asdict(e) for e in shard])
-            spec = {"split": split, "examples": shard, "reads": reads if split == "train" else []}
+            spec = {"split": split, "examples": shard, "reads": [], "words": []}
+            if split == "train":
+                spec |= {"reads": reads, "words": words}
             units.append(Unit(f"{split}/{number:05d}", key, len(shard), spec))
     return Plan(
         "collect",
@@ -243,6 +260,7 @@ def _encode(run: config.RunConfig, collect: Plan, train: Plan, weights: Mapping[
                 (str(p), saes.get(str(p)), _reading(run.dictionaries[p.dictionary])) for p in here
             ],
             "seed": run.scores.seed,
+            "captions": _captions(run),
         }
         for unit in _val(collect):
             shard = [asdict(e) for e in unit.spec["examples"]]
@@ -333,6 +351,21 @@ def _label(run: config.RunConfig, collect: Plan, score: Plan) -> Plan:
     return Plan("label", "dictionaries", tuple(units), reads)
 
 
+def _modality(run: config.RunConfig, train: Plan, score: Plan) -> Plan:
+    saes = {str(unit.spec["place"]): unit.key for unit in train.units}
+    units = []
+    for scored in score.units:
+        place = scored.spec["place"]
+        # Scored parts name their activations, images and captions, trained ones the decoder.
+        facts = (saes.get(str(place)), run.captions.seed, scored.key)
+        key = content_key("modality", VERSIONS["modality"], *facts)
+        spec = {"scored": scored.key, "trained": saes.get(str(place))}
+        spec["captions"] = captions_name(run, place)
+        units.append(Unit(scored.name, key, 1, {**scored.spec, **spec}))
+    reads = {"scores": score.key, "captions": content_key(run.captions.seed)}
+    return Plan("modality", "dictionaries", tuple(units), reads)
+
+
 def has_key(endpoint: config.Endpoint) -> bool:
     """Whether the endpoint can be asked: it wants no key, or its variable is set."""
     return endpoint.key_env is None or bool(os.environ.get(endpoint.key_env))
@@ -353,13 +386,20 @@ def _labels(run: config.RunConfig) -> dict[str, Any]:
 
 
 def _publish(
-    run: config.RunConfig, collect: Plan, train: Plan, score: Plan, relate: Plan, label: Plan
+    run: config.RunConfig,
+    collect: Plan,
+    train: Plan,
+    score: Plan,
+    relate: Plan,
+    label: Plan,
+    modality: Plan,
 ) -> Plan:
     reads = {
         "examples and encoders": collect.key,
         "scores": score.key,
         "relations": relate.key,
         "labels": label.key,
+        "modality": modality.key,
         "title": content_key(run.name, run.title),
         "contract": contract.VERSION,
     }
@@ -371,6 +411,8 @@ def _publish(
         "scored": [(unit.spec["place"], unit.key) for unit in score.units],
         "related": {unit.name: unit.key for unit in relate.units},
         "labelled": {unit.name: unit.key for unit in label.units},
+        "worded": {unit.name: unit.key for unit in modality.units},
+        "encoded": _encoded(score),
     }
     return Plan("publish", "bundle", (Unit("bundle", key, 1, spec),), reads)
 
@@ -385,8 +427,19 @@ def _val(collect: Plan) -> list[Unit]:
     return [unit for unit in collect.units if unit.spec["split"] == "val"]
 
 
-def _is_trained(run: config.RunConfig, place: Place) -> bool:
-    return isinstance(run.dictionaries[place.dictionary], config.TrainedSAE)
+def _trained(run: config.RunConfig, place: Place) -> config.TrainedSAE | None:
+    settings = run.dictionaries[place.dictionary]
+    return settings if isinstance(settings, config.TrainedSAE) else None
+
+
+def _captions(run: config.RunConfig) -> tuple[int, int]:
+    """What reading captions depends on."""
+    return run.captions.per_image, run.captions.longest
+
+
+def _encoded(score: Plan) -> dict[str, list[str]]:
+    """The encoded parts of each model."""
+    return {unit.spec["place"].model: unit.spec["encoded"] for unit in score.units}
 
 
 def _reading(settings: config.Dictionary) -> tuple[str, str]:

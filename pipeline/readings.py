@@ -1,6 +1,6 @@
 """What is kept of activations as they stream by, for one dictionary at one hook point."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pipeline import config
 from pipeline.contract import TOP_K
+from pipeline.examples import Caption
 from pipeline.metrics import pooling
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.models.adapter import Adapter, HookPoint
@@ -46,6 +47,66 @@ def points(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, H
     return found
 
 
+def worded(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, HookPoint]:
+    """The hook points of `points` that a model's words reach without an image."""
+    return {
+        place: point
+        for place, point in points(run, model, name=name).items()
+        if model.takes_words(point)
+    }
+
+
+def refuse_unlearnable(run: config.RunConfig, model: Adapter, *, name: str) -> None:
+    """Raises ModelError where a dictionary would learn from tokens that its hook point lacks, or
+    from captions that do not reach it."""
+    reached = worded(run, model, name=name)
+    for place, point in points(run, model, name=name).items():
+        settings = run.dictionaries[place.dictionary]
+        for kind in settings.learnt if isinstance(settings, config.TrainedSAE) else ():
+            if kind != "captions" and not set(kinds_read(kind)) & set(point.kinds):
+                raise ModelError(
+                    f"dictionaries.{place.dictionary}.learns: {kind!r}, but {point.name} of {name} "
+                    f"has only {' and '.join(point.kinds)} tokens; mend learns, hooks or models"
+                )
+            if kind == "captions" and place not in reached:
+                raise ModelError(
+                    f"dictionaries.{place.dictionary}.learns: 'captions', but words alone do not "
+                    f"reach {point.name} of {name}; name hooks that they reach (a language "
+                    "model's, or a contrastive model's projection where its files hold the text "
+                    "tower and its tokenizer)"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """Some captions as a model reads them without an image.
+
+    Attributes:
+        pieces, cut: as in `models.words.Words`.
+        acts: hook point -> [r, t, d_in].
+    """
+
+    captions: Sequence[Caption]
+    pieces: Sequence[Sequence[str]]
+    cut: Sequence[int]
+    acts: Mapping[str, Float[Tensor, "r t d"]]
+    layout: Layout
+
+
+def read_captions(
+    model: Adapter, captions: Sequence[Caption], hooks: Sequence[str], *, run: config.RunConfig
+) -> Iterator[Said]:
+    """The captions in order, in parts that fit in memory."""
+    for first in range(0, len(captions), run.machine.batch_size):
+        some = captions[first : first + run.machine.batch_size]
+        words = model.read_words([c.text for c in some], longest=run.captions.longest)
+        start = 0
+        for count, acts, layout in model.recorded_words(words, hooks):
+            part = slice(start, start + count)
+            yield Said(some[part], words.pieces[part], words.cut[part], acts, layout)
+            start += count
+
+
 class SparseReading:
     """An SAE's codes: pooled, the strongest examples with their patches, reconstruction."""
 
@@ -59,8 +120,9 @@ class SparseReading:
     def add(self, acts_rtd: Float[Tensor, "r t d"], layout: Layout, *, first: int) -> None:
         """Add a batch whose first example is number `first`."""
         pooled = layout.read(self.settings.tokens)
-        # Patches are encoded for the heat map also where only CLS is pooled.
-        picked = layout.tokens_of(pooled | (layout.cell >= 0))
+        # Patches are encoded for the heat map also where only CLS is pooled, and words for how well
+        # they are reconstructed beside the image.
+        picked = layout.tokens_of(pooled | (layout.cell >= 0) | layout.read("text"))
         x = picked.of(acts_rtd).float()
         codes = self.sae.encode_sparse(x)
         self._reconstruct(x, codes, picked.kind)
@@ -164,18 +226,20 @@ class TokenSums:
         fired: [s], tokens on which the feature fires, of those that the dictionary reads.
         on_cls: [s], of these CLS tokens.
         norm: [s], sum of these tokens' norms, float64.
+        total: [s], sum of the feature's activations on them, float64.
         tokens: [2], how many tokens are read, and the sum of their norms.
     """
 
     fired: Int[Tensor, " s"]
     on_cls: Int[Tensor, " s"]
     norm: Float[Tensor, " s"]
+    total: Float[Tensor, " s"]
     tokens: Float[Tensor, "2"]
 
     @classmethod
     def empty(cls, size: int) -> "TokenSums":
         counts = (torch.zeros(size, dtype=torch.int64) for _ in range(2))
-        return cls(*counts, *(torch.zeros(n, dtype=torch.float64) for n in (size, 2)))
+        return cls(*counts, *(torch.zeros(n, dtype=torch.float64) for n in (size, size, 2)))
 
     def add(
         self,
@@ -193,6 +257,8 @@ class TokenSums:
         on_cls = feature[kind[row] == code("cls")]
         self.on_cls += torch.bincount(on_cls, minlength=size).cpu()
         self.norm += torch.bincount(feature, norms[row], minlength=size).cpu()
+        value = codes.value[kept].double()
+        self.total += torch.bincount(feature, value, minlength=size).cpu()
         self.tokens += torch.stack([read.sum().double(), norms[read].sum()]).cpu()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -200,6 +266,7 @@ class TokenSums:
             "fired": self.fired,
             "fired_cls": self.on_cls,
             "fired_norm": self.norm,
+            "fired_total": self.total,
             "tokens": self.tokens,
         }
 

@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "saes": {"config", "hooks", "metrics"},
     "study": {"annotations", "store", "metrics", "contract", "config"},
     "interventions": {"saes", "config"},
-    "readings": {"contract", "config", "metrics", "models", "plan", "saes"},
+    "readings": {"contract", "config", "examples", "metrics", "models", "plan", "saes"},
     "plan": {"contract", "config", "examples", "store"},
     "encoded": {"contract", "metrics", "store"},
     "progress": {"store", "plan"},

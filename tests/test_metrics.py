@@ -1,5 +1,6 @@
 """Each metric against a literal implementation of its definition."""
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from scipy import sparse
 
 from pipeline.metrics import labels, pooling
+from pipeline.metrics.convergence import converged
 from pipeline.metrics.intervals import mean_difference
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
 from pipeline.metrics.reconstruction import ReconstructionSums
@@ -173,6 +175,36 @@ def test_reconstruction_figures_are_the_formulas() -> None:
     cosine = (x * y).sum(1) / x.norm(dim=1) / y.norm(dim=1)
     assert got["cosine"] == pytest.approx(cosine.mean().item(), rel=1e-6)
     assert got["l0"] == pytest.approx(active.double().mean().item())
+
+
+@pytest.mark.parametrize(
+    ("image", "text", "layer"),
+    [
+        ([1.0, 0.5, 0.2], [0.1, 0.46, 0.19], 1),
+        ([1.0, 0.5, 0.2], [1.0, 0.3, 0.2], 2),  # one that parts again begins anew
+        ([1.0, 0.5, 0.2], [1.0, 0.5, 0.1], None),  # the last is apart
+        ([0.2, 0.3], [0.2, 0.3], 0),
+        ([0.0, 0.0], [0.5, 0.0], 1),
+        ([0.9, 1.0], [1.0, 0.89], None),
+        ([0.9], [1.0], 0),  # relative to the larger: 0.1 of 1
+        ([math.nan, 0.3], [0.2, 0.3], 1),
+        ([0.2, 0.3], [0.2, math.nan], None),
+        ([math.inf], [math.inf], None),
+        ([], [], None),
+    ],
+)
+def test_layers_converge_where_they_stay_together(
+    image: list[float], text: list[float], layer: int | None
+) -> None:
+    assert converged(image, text, tolerance=0.1) == layer
+    assert converged(text, image, tolerance=0.1) == layer
+
+
+def test_layers_that_are_not_the_same_do_not_converge() -> None:
+    with pytest.raises(ValueError):
+        converged([1.0], [1.0, 0.5], tolerance=0.1)
+    assert converged([0.9], [1.0], tolerance=0) is None
+    assert converged([1.0], [1.0], tolerance=0) == 0
 
 
 def test_merging_changes_only_the_one_that_is_merged_into() -> None:

@@ -21,6 +21,15 @@ from dashboard.queries.bundle import (
     summaries,
     tag_rates,
 )
+from dashboard.queries.captions import (
+    captioned,
+    has_captions,
+    modality,
+    readings,
+    reads_captions,
+    text_histogram,
+    top_captions,
+)
 from dashboard.queries.exports import profiles, table
 from dashboard.queries.features import (
     artefacts,
@@ -87,6 +96,7 @@ __all__ = [
     "artefacts",
     "auto_labels",
     "bands",
+    "captioned",
     "cards_at",
     "cards_of",
     "count_unmatched",
@@ -101,6 +111,7 @@ __all__ = [
     "find",
     "fired",
     "flags",
+    "has_captions",
     "has_labels",
     "has_matches",
     "holdings",
@@ -112,6 +123,7 @@ __all__ = [
     "matches",
     "merged",
     "merges",
+    "modality",
     "ms_histogram",
     "neighbors",
     "of_band",
@@ -121,6 +133,8 @@ __all__ = [
     "points",
     "profiles",
     "quantiles",
+    "readings",
+    "reads_captions",
     "reconstruction",
     "samples",
     "scores",
@@ -129,7 +143,9 @@ __all__ = [
     "summaries",
     "table",
     "tag_rates",
+    "text_histogram",
     "ties",
+    "top_captions",
     "top_ids",
     "unmatched",
 ]

@@ -86,9 +86,7 @@ def nearest_directions(
     Raises:
         ValueError: a value is not finite.
     """
-    norm = np.sqrt(np.einsum("sd,sd->s", W_dec_sd, W_dec_sd, dtype=np.float64))
-    if not np.isfinite(norm).all():
-        raise ValueError("decoder directions must be finite")
+    norm = lengths(W_dec_sd)
     unit = (W_dec_sd / np.where(norm > 0, norm, 1)[:, None]).astype(np.float32)
     near = Ranked(*none(len(unit), count))
     for start in range(0, len(unit), block):
@@ -97,16 +95,40 @@ def nearest_directions(
         cosine[:, norm == 0] = cosine[norm[some] == 0] = -np.inf
         cosine[np.arange(len(some)), some] = -np.inf
         row, other = candidates(cosine, count, slack=COSINE_SLACK)
-        value = np.empty(len(row))
-        for part in range(0, len(row), 4096):
-            pairs = slice(part, part + 4096)
-            left, right = some[row[pairs]], other[pairs]
-            dot = np.einsum("pd,pd->p", W_dec_sd[left], W_dec_sd[right], dtype=np.float64)
-            value[pairs] = dot / (norm[left] * norm[right])
+        value = cosines(W_dec_sd, norm, some[row], other)
         near.feature[some], near.value[some] = ranked(
-            row, other, value.clip(-1, 1), rows=len(some), count=count
+            row, other, value, rows=len(some), count=count
         )
     return near.feature, near.value
+
+
+def lengths(W_dec_sd: Float[np.ndarray, "s d"]) -> Doubles:
+    """Euclidean lengths of decoder directions, in float64.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    norm: Doubles = np.sqrt(np.einsum("sd,sd->s", W_dec_sd, W_dec_sd, dtype=np.float64))
+    if not np.isfinite(norm).all():
+        raise ValueError("decoder directions must be finite")
+    return norm
+
+
+def cosines(
+    W_dec_sd: Float[np.ndarray, "s d"],
+    length_s: Doubles,
+    left: Int[np.ndarray, " p"],
+    right: Int[np.ndarray, " p"],
+) -> Doubles:
+    """The cosine of the decoder directions of each of p pairs of features, in float64, -1 to 1; 0
+    where one is all zeros. `length_s` is `lengths(W_dec_sd)`."""
+    value = np.zeros(len(left))
+    for part in range(0, len(left), 4096):
+        a, b = left[part : part + 4096], right[part : part + 4096]
+        dot = np.einsum("pd,pd->p", W_dec_sd[a], W_dec_sd[b], dtype=np.float64)
+        of = length_s[a] * length_s[b]
+        value[part : part + 4096] = dot / np.where(of > 0, of, 1)
+    return value.clip(-1, 1)
 
 
 def coactivation(
@@ -134,12 +156,12 @@ def coactivation(
             )
         return None, by_correlation
     by_jaccard = Ranked(*none(features, count))
-    acts = _stored(acts_ns)
+    acts = without_zeros(acts_ns)
     fires = acts.astype(bool).astype(np.int32)
     fired = np.diff(acts.tocsc().indptr)
     mean, length = moments(acts)
     across, fires_across = acts.T.tocsr(), fires.T.tocsr()
-    for some in _blocks(across, acts, limit=limit):
+    for some in blocks(across, acts, limit=limit):
         # Both products walk the same pattern in the same order: one set of pairs serves both.
         dot, both = across[some] @ acts, fires_across[some] @ fires
         row = np.repeat(np.arange(len(some)), np.diff(dot.indptr))
@@ -177,9 +199,9 @@ def matches(
     best = Ranked(*none(a_ns.shape[1], count))
     mean, length = moments(a_ns)
     if sparse.issparse(a_ns) and sparse.issparse(b_ns):
-        b, across = _stored(b_ns), _stored(a_ns).T.tocsr()
+        b, across = without_zeros(b_ns), without_zeros(a_ns).T.tocsr()
         mean_b, length_b = moments(b)
-        for some in _blocks(across, b, limit=limit):
+        for some in blocks(across, b, limit=limit):
             dot = across[some] @ b
             left = some[np.repeat(np.arange(len(some)), np.diff(dot.indptr))]
             r = dot.data - b.shape[0] * mean[left] * mean_b[dot.indices]
@@ -214,12 +236,12 @@ def moments(acts_ns: Any) -> tuple[Doubles, Doubles]:
     all n examples; the length is NaN where all activations are equal."""
     n, features = acts_ns.shape
     if not sparse.issparse(acts_ns):
-        parts = [_centred(acts_ns[:, at : at + 64])[1:] for at in range(0, features, 64)]
+        parts = [centred(acts_ns[:, at : at + 64])[1:] for at in range(0, features, 64)]
         mean, length = (
             np.concatenate([part[i] for part in parts] or [np.zeros(0)]) for i in (0, 1)
         )
         return mean, length
-    a = _stored(acts_ns).tocsc()
+    a = without_zeros(acts_ns).tocsc()
     stored = np.diff(a.indptr)
     of = np.repeat(np.arange(features), stored)
     mean = np.bincount(of, a.data, features) / max(1, n)
@@ -231,7 +253,7 @@ def moments(acts_ns: Any) -> tuple[Doubles, Doubles]:
     return mean, np.where(constant, np.nan, np.sqrt(squares))
 
 
-def _stored(acts_ns: Any) -> Any:
+def without_zeros(acts_ns: Any) -> Any:
     """In float64 and CSR, without stored zeros."""
     acts = acts_ns.tocsr().astype(np.float64)  # a copy: the caller's keeps its zeros
     acts.sum_duplicates()
@@ -239,7 +261,7 @@ def _stored(acts_ns: Any) -> Any:
     return acts
 
 
-def _centred(acts_ns: Any) -> tuple[Doubles, Doubles, Doubles]:
+def centred(acts_ns: Any) -> tuple[Doubles, Doubles, Doubles]:
     """Dense activations less their mean, scaled to unit length (0 where constant); the mean; the
     length (NaN where constant)."""
     a = np.asarray(acts_ns, np.float64)
@@ -251,7 +273,7 @@ def _centred(acts_ns: Any) -> tuple[Doubles, Doubles, Doubles]:
     return np.nan_to_num((a - mean) / length), mean, length
 
 
-def _blocks(across_sn: Any, b_nz: Any, *, limit: int) -> Iterator[NDArray[np.int64]]:
+def blocks(across_sn: Any, b_nz: Any, *, limit: int) -> Iterator[NDArray[np.int64]]:
     """Features in blocks whose product with `b_nz` fits `limit` bytes, those with few partners
     first, so that the rows of a block are about as long as one another."""
     in_example = np.diff(b_nz.indptr)
@@ -276,19 +298,19 @@ def _correlations(
     width = max(1, limit // (32 * max(1, n)))  # columns of a dense block in float64, with copies
     block = max(1, limit // (24 * max(1, b_nz.shape[1])))
     (_, length_a), (_, length_b) = moments(a_ns), moments(b_nz)
-    a = _stored(a_ns).tocsc() if sparse.issparse(a_ns) else a_ns
-    b = _stored(b_nz).T.tocsr() if sparse.issparse(b_nz) else b_nz
+    a = without_zeros(a_ns).tocsc() if sparse.issparse(a_ns) else a_ns
+    b = without_zeros(b_nz).T.tocsr() if sparse.issparse(b_nz) else b_nz
     if not sparse.issparse(a):
         block = min(block, width)
     for start in range(0, features, block):
         some = np.arange(start, min(start + block, features))
-        left = a[:, some] if sparse.issparse(a) else _centred(a[:, some])[0]
+        left = a[:, some] if sparse.issparse(a) else centred(a[:, some])[0]
         if sparse.issparse(b):
             r = (b @ left).T / length_b
         else:
             r = np.empty((len(some), b.shape[1]))
             for at in range(0, b.shape[1], width):
-                r[:, at : at + width] = left.T @ _centred(b[:, at : at + width])[0]
+                r[:, at : at + width] = left.T @ centred(b[:, at : at + width])[0]
             r = r / length_a[some, None] if sparse.issparse(a) else r
         r[np.isnan(length_a[some])] = r[:, np.isnan(length_b)] = np.nan
         yield some, r.clip(-1, 1).astype(np.float32)

@@ -23,19 +23,23 @@ _BUFFER = 262_144
 class ActsFiles:
     """Activation vectors kept in safetensors files, read in shuffled batches without end.
 
-    Raises SAEError where none of the files holds any.
+    `tensors` names what is read together, as the tokens of images and of captions. Raises SAEError
+    where none of the files holds any.
 
     Never holds more than about `_BUFFER` vectors plus one file.
     """
 
-    def __init__(self, files: Sequence[Path], tensor: str, *, seed: int) -> None:
-        self.tensor = tensor
+    def __init__(self, files: Sequence[Path], tensors: Sequence[str], *, seed: int) -> None:
+        self.tensors = tensors
         # A file whose images could not be read holds no tensor.
         self.files = [file for file in files if self._has(file)]
         if not self.files:
-            raise SAEError(f"no activations for {tensor}: no train image could be read")
+            raise SAEError(f"no activations for {self}: no train image could be read")
         self._rng = np.random.default_rng(seed)
         self.d_in = self._read(self.files[0]).shape[1]
+
+    def __str__(self) -> str:
+        return " and ".join(self.tensors)
 
     def sample(self, count: int) -> Float[Tensor, "n d"]:
         """The first `count` vectors in the files' order, or all where there are fewer."""
@@ -71,11 +75,12 @@ class ActsFiles:
 
     def _has(self, file: Path) -> bool:
         with safe_open(file, framework="pt") as opened:
-            return self.tensor in set(opened.keys())
+            return not set(self.tensors).isdisjoint(opened.keys())
 
     def _read(self, file: Path) -> Tensor:
         with safe_open(file, framework="pt") as opened:
-            return opened.get_tensor(self.tensor).float()
+            here = [name for name in self.tensors if name in set(opened.keys())]
+            return torch.cat([opened.get_tensor(name).float() for name in here])
 
 
 def train(
@@ -107,7 +112,7 @@ def train(
 
     sample = acts.sample(_CALIBRATION)
     if not len(sample):
-        raise SAEError(f"no activations for {acts.tensor}: no image has a token of this kind")
+        raise SAEError(f"no activations for {acts}: no image has a token of this kind")
     scale = acts.d_in**0.5 / sample.norm(dim=1).mean().clamp_min(1e-12).item()
     how = settings.training
     steps = max(1, how.samples // how.batch)

@@ -1,13 +1,14 @@
-"""Reads every image once: examples and skipped inputs; of train images the activations that SAEs
-learn from; of val images thumbnails and the encoders' embeddings.
+"""Reads every image once: examples and skipped inputs; of train images and their captions the
+activations that SAEs learn from; of val images thumbnails, captions and the encoders' embeddings.
 
-A part holds `examples.parquet`; of the train split `acts.safetensors`, MODEL/HOOK/TOKENS -> [n, d];
-of the val split `thumbnails.parquet` and `embeddings.safetensors`, ENCODER -> [n, d] in the order
-of the examples.
+A part holds `examples.parquet`; of the train split `acts.safetensors`, MODEL/HOOK/TOKENS -> [n, d],
+where TOKENS is `captions` of captions alone; of the val split `thumbnails.parquet`,
+`captions.parquet` and `embeddings.safetensors`, ENCODER -> [n, d] in the order of the examples.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline import config, contract, examples, models, readings, store
-from pipeline.examples import Example
+from pipeline.examples import Caption, Example
 from pipeline.models.adapter import Inputs
 from pipeline.models.encoder import ImageEncoder
 from pipeline.models.layout import Layout, Tokens
@@ -44,12 +45,14 @@ class Worker:
         }
         for name, model in self.models.items():
             readings.points(run, model, name=name)
+            readings.refuse_unlearnable(run, model, name=name)
         self.encoders = {n: ImageEncoder(e, device=self.device) for n, e in run.encoders.items()}
 
     def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
         skipped: dict[str, str] = {}
         wanted: Sequence[Example] = unit.spec["examples"]
         rows: list[dict[str, Any]] = []
+        captions: list[Caption] = []
         thumbnails: list[dict[str, Any]] = []
         tensors: dict[str, list[Tensor]] = {}
         reads: Sequence[tuple[str, str, Tokens]] = unit.spec["reads"]
@@ -63,6 +66,8 @@ class Worker:
         )
         for pictures, inputs in batches:
             rows += [_row(e, image) for e, image in pictures]
+            for example, _ in pictures:
+                captions += examples.captions(example, most=self.run.captions.per_image)
             if unit.spec["split"] == "train":
                 made = self._activations([e for e, _ in pictures], inputs, reads)
             else:
@@ -72,11 +77,15 @@ class Worker:
                 tensors.setdefault(name, []).append(tensor)
             advance(len(pictures))
         advance(len(skipped))
+        for name, tensor in self._words(captions, unit.spec["words"]).items():
+            tensors[name] = [tensor]
         store.write_table(contract.EXAMPLES, _table(contract.EXAMPLES, rows), folder)
         name = "acts" if unit.spec["split"] == "train" else "embeddings"
         save_file({k: torch.cat(v) for k, v in tensors.items()}, folder / f"{name}.safetensors")
         if unit.spec["split"] == "val":
             store.write_table(contract.THUMBNAILS, _table(contract.THUMBNAILS, thumbnails), folder)
+            said = _table(contract.CAPTIONS, [asdict(caption) for caption in captions])
+            store.write_table(contract.CAPTIONS, said, folder)
         return {"examples": len(rows), "skipped": skipped}
 
     def _thumbnail(self, example: Example, image: Image.Image) -> dict[str, Any]:
@@ -104,24 +113,49 @@ class Worker:
             points = [model.resolve(hook) for hook, _ in here]
             for part, acts in model.recorded(of_model, [point.name for point in points]):
                 examples_here = batch[first : first + len(part)]
+                seeds = [example.example_id for example in examples_here]
                 for (hook, tokens), point in zip(here, points, strict=True):
-                    chosen = self._choose(model.layout(part, hook), tokens, examples_here)
-                    flat = acts[point.name].flatten(0, 1)
-                    rows = flat[chosen.to(flat.device)].cpu()
+                    chosen = self._choose(model.layout(part, hook), tokens, seeds)
+                    rows = _rows(acts[point.name], chosen)
                     made.setdefault(f"{name}/{hook}/{tokens}", []).append(rows)
                 first += len(part)
         return {place: torch.cat(rows) for place, rows in made.items()}
 
-    def _choose(self, layout: Layout, tokens: Tokens, batch: Sequence[Example]) -> Tensor:
+    def _words(
+        self, captions: Sequence[Caption], reads: Sequence[tuple[str, str]]
+    ) -> dict[str, Tensor]:
+        """Of each place that learns from captions the activations on randomly chosen tokens of
+        these, [n, d] on the CPU."""
+        made: dict[str, list[Tensor]] = {}
+        for name, model in self.models.items():
+            points = {hook: model.resolve(hook).name for of, hook in reads if of == name}
+            if not points:
+                continue
+            for said in readings.read_captions(
+                model, captions, list(points.values()), run=self.run
+            ):
+                seeds = [caption.caption_id for caption in said.captions]
+                chosen = self._choose(said.layout, "text", seeds)
+                for hook, point in points.items():
+                    rows = _rows(said.acts[point], chosen)
+                    made.setdefault(f"{name}/{hook}/captions", []).append(rows)
+        return {place: torch.cat(rows) for place, rows in made.items()}
+
+    def _choose(self, layout: Layout, tokens: Tokens, seeds: Sequence[int]) -> Tensor:
         """For each example up to `training_tokens` of its tokens, seeded by its id: row * t + token
         of each, [n]."""
         picked = layout.tokens_of(layout.read(tokens))
-        counts = torch.bincount(picked.example, minlength=len(batch)).tolist()
+        counts = torch.bincount(picked.example, minlength=len(seeds)).tolist()
         chosen = []
-        for example, at in zip(batch, picked.at.split(counts), strict=True):
-            order = np.random.default_rng(example.example_id).permutation(len(at))
+        for seed, at in zip(seeds, picked.at.split(counts), strict=True):
+            order = np.random.default_rng(seed).permutation(len(at))
             chosen.append(at[torch.from_numpy(order[: self.run.examples.training_tokens])])
         return torch.cat(chosen)
+
+
+def _rows(acts_rtd: Tensor, chosen: Tensor) -> Tensor:
+    flat = acts_rtd.flatten(0, 1)
+    return flat[chosen.to(flat.device)].cpu()
 
 
 def _row(example: Example, image: Image.Image) -> dict[str, Any]:

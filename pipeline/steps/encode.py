@@ -1,4 +1,5 @@
-"""Runs the model over the val images and every dictionary over its activations, in one pass.
+"""Runs the model over the val images and every dictionary over its activations, in one pass; then
+over their captions, without the images.
 
 A part holds N.safetensors for each dictionary N of the model, in the config's order:
 
@@ -7,22 +8,26 @@ A part holds N.safetensors for each dictionary N of the model, in the config's o
     dense [n, d]                          all of them (neurons)
     top_row, top_feature, top_value, top_token [m], top_ends [m], top_patch, top_act [q]
                                           the part's strongest examples, with their patches
-    fired, fired_cls, fired_norm [s], tokens [2]
+    fired, fired_cls, fired_norm, fired_total [s], tokens [2]
                                           on which tokens features fire (SAEs)
     sum_x_TYPE [d]                        of the reconstruction sums, the rest is in part.json
 
-and for each way in which SAEs read a hook point `HOOK-TOKENS-POOLING.safetensors` with the pooled
-`neurons` and `directions` [n, d], from which score makes the density-matched controls.
+for each SAE that words alone reach `N-captions.safetensors` with the same of the captions, where
+`ids` are captions and patches the tokens of the text; `caption_tokens.parquet`; and for each way in
+which SAEs read a hook point `HOOK-TOKENS-POOLING.safetensors` with the pooled `neurons` and
+`directions` [n, d], from which score makes the density-matched controls.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 
-from pipeline import config, examples, models, plan, store
+from pipeline import config, contract, examples, models, plan, store
+from pipeline.examples import Caption
 from pipeline.models.adapter import Adapter, Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import pick_device
@@ -33,6 +38,8 @@ from pipeline.readings import (
     Reading,
     SparseReading,
     points,
+    read_captions,
+    worded,
 )
 from pipeline.saes.sae import SAE, SAEError
 
@@ -52,6 +59,7 @@ class Worker:
         readings = self._readings(model, unit.spec["model"], unit.spec["dictionaries"])
         skipped: dict[str, str] = {}
         ids: list[int] = []
+        captions: list[Caption] = []
         batches = examples.read(
             self.reader,
             unit.spec["examples"],
@@ -63,13 +71,53 @@ class Worker:
         for pictures, inputs in batches:
             _add(readings, model, inputs, first=len(ids))
             ids += [e.example_id for e, _ in pictures]
+            for example, _ in pictures:
+                captions += examples.captions(example, most=self.run.captions.per_image)
             advance(len(pictures))
         advance(len(skipped))
-        for name, reading in readings.items():
-            tensors = {"ids": torch.tensor(ids, dtype=torch.int64), **reading.tensors()}
-            save_file(tensors, folder / f"{name}.safetensors")
-        facts = {name: {**r.facts(), "grid_fit": model.fit} for name, r in readings.items()}
+        said = self._captions(model, unit, captions, folder)
+        spoken = [caption.caption_id for caption in captions]
+        for made, order in ((readings, ids), (said, spoken)):
+            for name, reading in made.items():
+                tensors = {"ids": torch.tensor(order, dtype=torch.int64), **reading.tensors()}
+                save_file(tensors, folder / f"{name}.safetensors")
+        facts = {
+            name: {**r.facts(), "grid_fit": model.fit} for name, r in (readings | said).items()
+        }
         return {"examples": len(ids), "skipped": skipped, "readings": facts}
+
+    def _captions(
+        self, model: Adapter, unit: Unit, captions: Sequence[Caption], folder: Path
+    ) -> dict[str, SparseReading]:
+        """Read the captions without their images; file name -> what the SAEs that they reach make
+        of them. Writes `caption_tokens`."""
+        called: str = unit.spec["model"]
+        saes = {place: key for place, key in unit.spec["dictionaries"] if key is not None}
+        found = {
+            place: point
+            for place, point in worded(self.run, model, name=called).items()
+            if place in saes and self.run.captions.per_image
+        }
+        readings: dict[str, SparseReading] = {}
+        for place, point in found.items():
+            how = self.run.dictionaries[place.dictionary].model_copy(
+                update={"tokens": "text", "pooling": "max"}
+            )
+            name = plan.captions_name(self.run, place)
+            readings[name] = SparseReading(point, how, self._sae(saes[place]))
+        rows: list[dict[str, Any]] = []
+        hooks = sorted({point.name for point in found.values()})
+        for said in read_captions(model, captions if hooks else [], hooks, run=self.run):
+            with torch.inference_mode():
+                for reading in readings.values():
+                    acts = said.acts[reading.point.name]
+                    reading.add(acts, said.layout, first=len(rows))
+            for caption, pieces, cut in zip(said.captions, said.pieces, said.cut, strict=True):
+                row = {"model": called, "caption_id": caption.caption_id}
+                rows.append({**row, "tokens": list(pieces), "cut": cut})
+        tokens = contract.CAPTION_TOKENS
+        store.write_table(tokens, pa.Table.from_pylist(rows, schema=tokens.schema), folder)
+        return readings
 
     def _model(self, name: str) -> Adapter:
         if name not in self._models:

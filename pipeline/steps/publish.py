@@ -17,14 +17,12 @@ from pipeline import config, contract, database, engine, plan, store
 from pipeline.contract import Table
 from pipeline.saes.sae import SAE
 
-_SCORED = (
-    contract.FEATURES,
-    contract.MONOSEMANTICITY,
-    contract.TOP_EXAMPLES,
-    contract.HISTOGRAMS,
-    contract.ACTIVATIONS,
-    contract.RECONSTRUCTION,
-)
+_SCORED = (contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES)
+
+_OF_BOTH = (contract.HISTOGRAMS, contract.ACTIVATIONS, contract.RECONSTRUCTION)
+"""Score has the images' rows, modality the captions'."""
+
+_COMPARED = (contract.TOP_CAPTIONS, contract.MODALITY, contract.OVERLAP)
 
 _RELATED = (
     contract.NEIGHBORS,
@@ -51,7 +49,9 @@ class Worker:
                     read = self._read("score", key, table)
                     if table is contract.FEATURES:
                         read = _labelled(read, self._labels(unit, place))
+                        read = _compared(read, self._worded(unit, place, contract.MODALITY))
                     writer.write(read)
+        self._captions(unit, rows, folder)
         self._relations(unit, rows, folder)
         database.build(folder)
         self._manifest(unit, folder)
@@ -69,6 +69,30 @@ class Worker:
         rows = [{"uri": uri, "reason": reason} for uri, reason in skipped.items()]
         table = pa.Table.from_pylist(rows, schema=contract.SKIPPED.schema)
         store.write_table(contract.SKIPPED, table, folder)
+
+    def _captions(self, unit: plan.Unit, rows: dict[str, dict[str, Any]], folder: Path) -> None:
+        """The captions, as the models read them, and what they tell of features."""
+        parts = [self._read("collect", key, contract.CAPTIONS) for key in unit.spec["images"]]
+        store.write_table(contract.CAPTIONS, pa.concat_tables(parts), folder)
+        with store.TableWriter(contract.CAPTION_TOKENS, folder) as writer:
+            for _, keys in sorted(unit.spec["encoded"].items()):
+                parts = [self._read("encode", key, contract.CAPTION_TOKENS) for key in keys]
+                writer.write(store.sort_rows(contract.CAPTION_TOKENS, pa.concat_tables(parts)))
+        for table in _OF_BOTH:
+            with store.TableWriter(table, folder) as writer:
+                for place, key in self._in_order(unit, rows):
+                    both = [self._read("score", key, table), self._worded(unit, place, table)]
+                    joined = pa.concat_tables(both)
+                    # `image` comes before `text`; kinds of token are mixed.
+                    mixed = table is contract.RECONSTRUCTION
+                    writer.write(store.sort_rows(table, joined) if mixed else joined)
+        for table in _COMPARED:
+            with store.TableWriter(table, folder) as writer:
+                for place, _ in self._in_order(unit, rows):
+                    writer.write(self._worded(unit, place, table))
+
+    def _worded(self, unit: plan.Unit, place: plan.Place, table: Table) -> pa.Table:
+        return self._read("modality", unit.spec["worded"][str(place)], table)
 
     def _encoders(self, unit: plan.Unit, folder: Path) -> None:
         names = sorted(self.run.encoders)
@@ -124,6 +148,7 @@ class Worker:
                     "fingerprint": SAE.load(source).fingerprint(*facts),
                     "source": self._source(place, row["dictionary_id"]),
                     "tokens_seen": self.workspace.facts("train", trained)["tokens_seen"],
+                    "learnt_from": self.workspace.facts("train", trained).get("learnt_from"),
                 }
             rows[str(place)] = row
         table = pa.Table.from_pylist(list(rows.values()), schema=contract.DICTIONARIES.schema)
@@ -207,6 +232,15 @@ def _labelled(features: pa.Table, labels: pa.Table) -> pa.Table:
     made = {"label": pa.array(label, pa.string()), "label_score": pa.array(score, pa.float32())}
     for name, column in made.items():
         features = features.set_column(features.column_names.index(name), name, column)
+    return features
+
+
+def _compared(features: pa.Table, compared: pa.Table) -> pa.Table:
+    """`features` with what lists show of `modality`, which has all of them or none."""
+    if not len(compared):
+        return features
+    for name, of in (("modality_score", "modality_score"), ("pair_correlation", "correlation")):
+        features = features.set_column(features.column_names.index(name), name, compared[of])
     return features
 
 

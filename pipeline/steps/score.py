@@ -15,7 +15,7 @@ from scipy import sparse
 
 from pipeline import config, contract, plan, store
 from pipeline.contract import DENSE_ACTIVATIONS_KEPT, HISTOGRAM_BINS, TOP_K
-from pipeline.encoded import Arrays, Encoded
+from pipeline.encoded import Encoded, Strongest, strongest
 from pipeline.examples import ExampleError
 from pipeline.metrics import labels, ranking
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
@@ -103,7 +103,7 @@ class Dictionary:
 
     def write(self, totals: Totals, folder: Path) -> None:
         """Write the dictionary's part of each table."""
-        top = self._top()
+        top = strongest(part.arrays for part in self.encoded.parts())
         scores = {encoder: sums.score() for encoder, sums in totals.ms.items()}
         default = scores[self.run.default_encoder][0]
         tables = {
@@ -145,13 +145,11 @@ class Dictionary:
             "default_encoder": self.run.default_encoder,
         }
 
-    def _features(self, totals: Totals, ms: NDArray[np.float64], top: Arrays) -> dict[str, Any]:
+    def _features(self, totals: Totals, ms: NDArray[np.float64], top: Strongest) -> dict[str, Any]:
         groups = np.repeat(np.arange(len(self.facts["group_sizes"])), self.facts["group_sizes"])
         matrix, names = self._tags
         ranked = np.full((self.size, TOP_K), -1)
-        ranked[top["feature"], top["rank"] - 1] = np.searchsorted(
-            self.encoded.ids, top["example_id"]
-        )
+        ranked[top.feature, top.rank - 1] = np.searchsorted(self.encoded.ids, top.id)
         column, score = labels.mark_out(ranked, matrix)
         active = np.maximum(totals.n_active, 1)
         return {
@@ -208,40 +206,18 @@ class Dictionary:
                 )
         return made[0], made[1]
 
-    def _top(self) -> Arrays:
-        """The strongest examples over all parts, by feature then rank."""
-        fields: dict[str, list[NDArray[Any]]] = {
-            name: [] for name in ("feature", "value", "token", "example_id")
-        }
-        patches: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        for part in self.encoded.parts():
-            a = part.arrays
-            fields["feature"].append(a["top_feature"])
-            fields["value"].append(a["top_value"])
-            fields["token"].append(a["top_token"])
-            fields["example_id"].append(part.ids[a["top_row"]])
-            patches += _ragged(a)
-        joined = {name: np.concatenate(made) for name, made in fields.items()}
-        kept, rank = ranking.strongest(
-            joined["feature"], joined["value"], tie=joined["example_id"], count=TOP_K
-        )
-        top: Arrays = {name: values[kept] for name, values in joined.items()}
-        top["rank"] = rank
-        self._patches = [patches[at] for at in kept]
-        return top
-
-    def _top_table(self, top: Arrays) -> dict[str, Any]:
+    def _top_table(self, top: Strongest) -> dict[str, Any]:
         has_grid = self.facts["grid"] is not None
-        token = pa.array(top["token"], mask=(top["token"] < 0) | (not has_grid))
+        token = pa.array(top.token, mask=(top.token < 0) | (not has_grid))
         return {
             "modality": ["image"] * len(token),
-            "feature_id": top["feature"],
-            "rank": top["rank"],
-            "example_id": top["example_id"],
-            "activation": top["value"],
+            "feature_id": top.feature,
+            "rank": top.rank,
+            "example_id": top.id,
+            "activation": top.value,
             "token": token,
-            "patches": store.lists([p[0].astype(np.uint16) for p in self._patches], pa.uint16()),
-            "patch_acts": store.lists([p[1] for p in self._patches], pa.float32()),
+            "patches": store.lists([p.astype(np.uint16) for p, _ in top.places], pa.uint16()),
+            "patch_acts": store.lists([acts for _, acts in top.places], pa.float32()),
         }
 
     def _histograms(self, totals: Totals) -> dict[str, Any]:
@@ -329,11 +305,3 @@ class Dictionary:
 def _column(extreme: Any) -> NDArray[np.float64]:
     """scipy gives a sparse row for the extremes of sparse columns."""
     return np.asarray(extreme.todense() if sparse.issparse(extreme) else extreme).ravel()
-
-
-def _ragged(arrays: Arrays) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """(patches, activations) of each of a part's strongest examples."""
-    cuts = arrays["top_ends"][:-1]
-    return list(
-        zip(np.split(arrays["top_patch"], cuts), np.split(arrays["top_act"], cuts), strict=True)
-    )

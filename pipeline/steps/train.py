@@ -35,8 +35,8 @@ class Worker:
         files = [
             self.workspace.part("collect", key) / "acts.safetensors" for key in unit.spec["acts"]
         ]
-        tensor = f"{place.model}/{place.hook}/{settings.tokens}"
-        acts = ActsFiles(files, tensor, seed=settings.training.seed)
+        tensors = [f"{place.model}/{place.hook}/{kind}" for kind in settings.learnt]
+        acts = ActsFiles(files, tensors, seed=settings.training.seed)
         sae, curve = train(settings, acts, device=self.device, advance=advance)
         sae.save(
             folder,
@@ -45,4 +45,8 @@ class Worker:
             facts={"training": settings.training.model_dump(), "k": settings.k},
         )
         write_curve(folder / "curve.jsonl", curve)
-        return {"tokens_seen": curve[-1]["samples"], "loss": curve[-1]["loss"]}
+        return {
+            "tokens_seen": curve[-1]["samples"],
+            "loss": curve[-1]["loss"],
+            "learnt_from": " + ".join(settings.learnt),
+        }

@@ -1,0 +1,190 @@
+"""Compares what one SAE makes of pictures with what it makes of words: top captions, histograms and
+activations of the captions, how features share themselves out between the two, and how well the
+captions' activations are reconstructed. Empty tables where words do not reach the dictionary.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from scipy import sparse
+
+from pipeline import config, contract, plan, store
+from pipeline.contract import HISTOGRAM_BINS, TOP_K
+from pipeline.encoded import Encoded, Spoken
+from pipeline.metrics import modality, ranking
+from pipeline.saes.sae import SAE
+
+TABLES = (
+    contract.TOP_CAPTIONS,
+    contract.HISTOGRAMS,
+    contract.ACTIVATIONS,
+    contract.RECONSTRUCTION,
+    contract.MODALITY,
+    contract.OVERLAP,
+)
+
+
+class Worker:
+    """Does modality's units."""
+
+    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+        self.run, self.workspace = run, workspace
+
+    def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
+        encoded = Encoded(self.workspace, unit.spec)
+        spoken = encoded.spoken(unit.spec["captions"]) if encoded.is_sae else None
+        made: dict[str, dict[str, Any]] = {}
+        if spoken is not None:
+            trained = SAE.load(self.workspace.part("train", unit.spec["trained"]))
+            pairs = Pairs(encoded, spoken, self._image_of(unit, spoken))
+            made = {
+                contract.TOP_CAPTIONS.name: _top_captions(spoken),
+                contract.RECONSTRUCTION.name: _reconstruction(spoken),
+                **pairs.tables(trained.W_dec.numpy(), seed=self.run.captions.seed),
+            }
+        place = unit.spec["place"]
+        name = contract.dictionary_id(place.model, encoded.facts["hook"], place.dictionary)
+        for table in TABLES:
+            columns = made.get(table.name)
+            rows = table.schema.empty_table() if columns is None else _rows(name, columns)
+            store.write_table(table, rows, folder)
+        advance(1)
+        return {"captions": 0 if spoken is None else len(spoken.ids)}
+
+    def _image_of(self, unit: plan.Unit, spoken: Spoken) -> NDArray[np.int64]:
+        """The example of each caption."""
+        files = [
+            self.workspace.part("collect", key) / contract.CAPTIONS.file
+            for key in unit.spec["images"]
+        ]
+        read = [pq.read_table(file, columns=["caption_id", "example_id"]) for file in files]
+        rows = pa.concat_tables(read).sort_by("caption_id")
+        at = np.searchsorted(rows["caption_id"].to_numpy(), spoken.ids)
+        found: NDArray[np.int64] = rows["example_id"].to_numpy()[at]
+        return found
+
+
+class Pairs:
+    """The images that have captions, each with what is said of it.
+
+    Attributes:
+        examples: [n], rising.
+        image, text: activations [n, s], csr_matrix; of the text the largest over an image's
+            captions.
+    """
+
+    def __init__(self, encoded: Encoded, spoken: Spoken, image_of: NDArray[np.int64]) -> None:
+        self.encoded, self.spoken, self.image_of = encoded, spoken, image_of
+        self.examples = np.unique(image_of)
+        self.image = encoded.acts[np.searchsorted(encoded.ids, self.examples)]
+        self.text = _largest(
+            spoken.acts, np.searchsorted(self.examples, image_of), rows=len(self.examples)
+        )
+
+    def tables(self, W_dec_sd: NDArray[np.float32], *, seed: int) -> dict[str, dict[str, Any]]:
+        """The columns of the tables that compare the two, but for the dictionary's."""
+        compared = self._modality(W_dec_sd, seed)
+        densities = compared["image_density"], compared["text_density"]
+        return {
+            contract.HISTOGRAMS.name: self._histograms(),
+            contract.ACTIVATIONS.name: self._activations(),
+            contract.MODALITY.name: compared,
+            contract.OVERLAP.name: modality.overlap_curve(*densities),
+        }
+
+    def _modality(self, W_dec_sd: NDArray[np.float32], seed: int) -> dict[str, Any]:
+        encoded, spoken = self.encoded, self.spoken
+        total, tokens = encoded.image_tokens
+        means = total / max(tokens, 1), spoken.total / max(spoken.tokens, 1)
+        active = [np.asarray((acts > 0).sum(0)).ravel() for acts in (encoded.acts, self.text)]
+        other = modality.derangement(len(self.examples), seed)
+        bridges = modality.bridge_scores(self.image, self.text, W_dec_sd)
+        overlap = modality.top_overlap(encoded.top, self._top_images())
+        return {
+            "feature_id": np.arange(encoded.size),
+            "image_active": active[0],
+            "text_active": active[1],
+            "image_density": active[0] / len(encoded.ids),
+            "text_density": active[1] / len(self.examples),
+            "image_mean": means[0],
+            "text_mean": means[1],
+            "modality_score": store.nullable(modality.modality_score(*means)),
+            "correlation": store.nullable(modality.pair_correlation(self.image, self.text)),
+            "correlation_shuffled": store.nullable(
+                modality.pair_correlation(self.image, self.text, order=other)
+            ),
+            "bridge": bridges.itself,
+            "bridge_best": store.nullable(bridges.best),
+            "bridge_feature": pa.array(bridges.feature, mask=bridges.feature < 0),
+            "top_overlap": store.nullable(overlap),
+        }
+
+    def _top_images(self) -> NDArray[np.int64]:
+        """[s, 16], as `Encoded.top`, the images of each feature's top captions."""
+        top = self.spoken.strongest
+        images = self.image_of[np.searchsorted(self.spoken.ids, top.id)]
+        found = np.full((self.encoded.size, TOP_K), -1, np.int64)
+        found[top.feature, top.rank - 1] = np.searchsorted(self.encoded.ids, images)
+        return found
+
+    def _histograms(self) -> dict[str, Any]:
+        """From 0 over the images with a caption that activates the feature."""
+        high = np.asarray(self.text.max(0).todense()).ravel().astype(np.float64)
+        live = np.flatnonzero(high > 0)
+        counts = np.zeros((len(high), HISTOGRAM_BINS), np.int64)
+        coo, span = self.text.tocoo(), np.where(high > 0, high, 1)
+        ranking.add_to_histogram(counts, coo.col, coo.data, low_s=np.zeros(len(high)), span_s=span)
+        edges = np.linspace(np.zeros(len(live)), span[live], HISTOGRAM_BINS + 1, axis=1)
+        return {
+            "modality": ["text"] * len(live),
+            "feature_id": live,
+            "edges": store.lists(list(edges), pa.float32()),
+            "counts": store.lists(list(counts[live]), pa.int64()),
+        }
+
+    def _activations(self) -> dict[str, Any]:
+        coo = self.text.tocoo()
+        return {
+            "modality": np.full(coo.nnz, "text"),
+            "feature_id": coo.col,
+            "example_id": self.examples[coo.row],
+            "activation": coo.data,
+        }
+
+
+def _largest(acts_cs: Any, row_c: NDArray[np.int64], *, rows: int) -> sparse.csr_matrix:
+    """Of sparse activations of captions the largest of each row, [rows, s]."""
+    coo = acts_cs.tocoo()
+    row, size = row_c[coo.row], acts_cs.shape[1]
+    key = row * size + coo.col
+    order = np.lexsort((-coo.data, key))
+    kept = order[np.unique(key[order], return_index=True)[1]]
+    return sparse.csr_matrix((coo.data[kept], (row[kept], coo.col[kept])), shape=(rows, size))
+
+
+def _top_captions(spoken: Spoken) -> dict[str, Any]:
+    top = spoken.strongest
+    return {
+        "feature_id": top.feature,
+        "rank": top.rank,
+        "caption_id": top.id,
+        "activation": top.value,
+        "token": pa.array(top.token, mask=top.token < 0),
+        "tokens": store.lists([at.astype(np.uint16) for at, _ in top.places], pa.uint16()),
+        "token_acts": store.lists([acts for _, acts in top.places], pa.float32()),
+    }
+
+
+def _reconstruction(spoken: Spoken) -> dict[str, Any]:
+    figures = {name: [value] for name, value in spoken.reconstruction.figures().items()}
+    return {"token_type": ["caption_alone"], "tokens": [spoken.reconstruction.tokens], **figures}
+
+
+def _rows(dictionary_id: str, columns: dict[str, Any]) -> pa.Table:
+    count = len(next(iter(columns.values())))
+    return pa.table({"dictionary_id": [dictionary_id] * count, **columns})
