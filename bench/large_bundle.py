@@ -127,8 +127,8 @@ def _images(sizes: Sizes, folder: Path) -> None:
         "number": np.tile([0, 1], n), "text": list(chain.from_iterable(columns["captions"])),
     }  # fmt: skip
     store.write_table(contract.CAPTIONS, pa.table(said), folder)
-    pieces = [text.replace(" ", "\0 ").split("\0") for text in said["text"]]
-    tokens = {"model": MODEL, "caption_id": said["caption_id"], "tokens": pa.array(pieces), "cut": 0}
+    pieces = pa.array([text.replace(" ", "\0 ").split("\0") for text in said["text"]])
+    tokens = {"model": MODEL, "caption_id": said["caption_id"], "tokens": pieces, "cut": 0}
     store.write_table(contract.CAPTION_TOKENS, _table(tokens, 2 * n), folder)
     parts = [range(i, min(i + 500, n)) for i in range(0, n, 500)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:

@@ -17,6 +17,7 @@ pages = [
     st.Page("views/overview.py", title="Overview", default=True),
     st.Page("views/browse.py", title="Browse", url_path="browse"),
     st.Page("views/map.py", title="Map", url_path="map"),
+    st.Page("views/modalities.py", title="Modalities", url_path="modalities"),
     st.Page("views/compare.py", title="Compare", url_path="compare"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
     st.Page("views/image.py", title="Image", url_path="image"),

@@ -144,6 +144,12 @@ def label_names(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
+def two_sided(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
+    """`queries.two_sided`, once a bundle."""
+    return queries.two_sided(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
 def flags(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
     """`queries.flags`, once a bundle."""
     return queries.flags(_connection)

@@ -4,18 +4,20 @@ All are bound to the address, so that a list can be linked to.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from dashboard import connection, people, queries, widgets, words
-from dashboard.records import Dictionary, Filter, Named
+from dashboard.records import FIRES_ON, Dictionary, Filter, Named
 
 SORTS = {
     "ms": "MS", "density": "density", "n_active": "active on", "max": "max activation",
     "mean": "mean activation", "label": "label", "label_score": "label score", "group": "level",
     "feature_id": "feature id",
 }  # fmt: skip
+SIDES = {"modality_score": "modality score", "pair_correlation": "pair correlation"}
+"""More of them, where captions are read."""
 LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 TOP = 8
@@ -61,6 +63,7 @@ def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str =
             "Leave out", flags, "without", words.WITHOUT, text=words.FLAG_NAMES.__getitem__,
             placeholder="nothing",
         )  # fmt: skip
+    sides = modality(run, chosen)
     mine = _some("Only", list(MINE), "mine", words.MINE)
     return Filter(
         ms=_range(low, high),
@@ -71,13 +74,41 @@ def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str =
         among=_among(chosen, mine) if mine else None,
         n_active=least,
         without=tuple(without),
+        **sides,
     )
 
 
-def order() -> tuple[str, bool]:
-    """The column to sort by, and whether from high to low."""
+def modality(run: connection.Run, chosen: Sequence[Dictionary]) -> dict[str, Any]:
+    """How features stand between pictures and words, where captions went through a dictionary: the
+    fields of `Filter` that say so."""
+    if not two_sided(run, chosen):
+        return {}
+    wordy, visual = st.slider(
+        "Modality score", 0.0, 1.0, (0.0, 1.0), 0.01, key="modality", bind="query-params",
+        help=words.MODALITY_SCORE,
+    )  # fmt: skip
+    apart, together = st.slider(
+        "Pair correlation", -1.0, 1.0, (-1.0, 1.0), 0.01, key="pairs", bind="query-params",
+        help=words.PAIR_CORRELATION,
+    )  # fmt: skip
+    fires = _some("Fires on", FIRES_ON, "fires", words.FIRES_ON, text=words.SIDE_NAMES.__getitem__)
+    return {
+        "modality_score": _range(wordy, visual), "fires_on": tuple(fires),
+        "pair_correlation": _range(apart, together, ends=(-1.0, 1.0)),
+    }  # fmt: skip
+
+
+def two_sided(run: connection.Run, chosen: Sequence[Dictionary]) -> bool:
+    """Whether captions went through one of the dictionaries."""
+    known = connection.two_sided(run.connection, run.key)
+    return any(d.dictionary_id in known for d in chosen)
+
+
+def order(*, sides: bool = False) -> tuple[str, bool]:
+    """The column to sort by, and whether from high to low; `sides` are to be had, or not."""
+    names = SORTS | (SIDES if sides else {})
     sort = st.selectbox(
-        "Sort by", list(SORTS), format_func=SORTS.__getitem__, key="sort", bind="query-params",
+        "Sort by", list(names), format_func=names.__getitem__, key="sort", bind="query-params",
     )  # fmt: skip
     order = st.segmented_control(
         "Order", ["high", "low"], default="high", format_func="{} first".format,
@@ -86,11 +117,13 @@ def order() -> tuple[str, bool]:
     return sort, order == "high"
 
 
-def _range(low: float, high: float) -> tuple[float | None, float | None]:
-    """The ends of a range from 0 to 1; one that is not moved lets all pass. An address may name
-    them the wrong way round."""
+def _range(
+    low: float, high: float, *, ends: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float | None, float | None]:
+    """A range within `ends`; an end that is not moved lets all pass. An address may name them the
+    wrong way round."""
     low, high = min(low, high), max(low, high)
-    return low if low > 0 else None, high if high < 1 else None
+    return low if low > ends[0] else None, high if high < ends[1] else None
 
 
 def _any(label: str, options: Sequence[str], default: str, key: str, help: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The features of a list as cards, as rows to arrange, and those that this bundle does not hold."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -72,12 +73,12 @@ class Listed:
             at = self.place(feature)
             card = cards.get(at) if at else None
             where = self.by_id[at[0]].short if at else name
-            about = (card.label or "no label") if card else self._absence(name)
+            about = _about(card) if card else self._absence(name)
             rows.append(
                 {
                     "key": f"{feature.fingerprint}:{feature.feature_id}", "about": about,
                     "title": f"{where} #{feature.feature_id}", "sheet": at and pictures.get(at),
-                    "href": at and state.to_feature(*at),
+                    "href": at and state.to_feature(*at), "sides": card and _sides(card),
                 }
             )  # fmt: skip
         if len(items) > MOST_ROWS:
@@ -117,6 +118,16 @@ class Listed:
 def _spoken(said: Sequence[Said]) -> list[str]:
     """Labels and notes as lines of a card."""
     return [f"“{one.text[:400]}” {one.author}" for one in said[:4]]
+
+
+def _about(card: Card) -> str:
+    pairs = card.pair_correlation
+    said = "" if pairs is None else f", pair correlation {widgets.number(pairs)}"
+    return f"{card.label or widgets.unlabelled(card)}{said}"
+
+
+def _sides(card: Card) -> dict[str, Any] | None:
+    return None if card.modality_score is None else widgets.sides(card.modality_score)
 
 
 def _keys(names: Sequence[str]) -> list[FeatureKey]:

@@ -19,6 +19,9 @@ VIRIDIS = (
 )  # fmt: skip
 """Activation, from 0 to the largest shown: perceptually uniform, safe for the colour-blind."""
 
+IMAGE, BOTH, TEXT = "#2f7fc1", "#9b7b9b", "#dd7f22"
+"""What fires on pictures, on both, on words; alone and as the ends and the middle of a ramp."""
+
 
 def by_name(
     names: list[str], neurons: set[str], *, among: tuple[str, ...] = SAE_SHADES

@@ -133,7 +133,7 @@ def _panel(run: connection.Run, at: int, planes: Sequence[Plane]) -> Panel:
     several = len(plane.dictionaries) > 1
     ids = tuple(d.dictionary_id for d in plane.dictionaries)
     links = {
-        other: _links(run, plane, planes[other])
+        other: links_of(run, *_own(plane), *_own(planes[other]))
         for other in range(len(planes))
         if other != at and not several
     }
@@ -147,17 +147,27 @@ def _panel(run: connection.Run, at: int, planes: Sequence[Plane]) -> Panel:
     )  # fmt: skip
 
 
-def _links(run: connection.Run, plane: Plane, other: Plane) -> NDArray[np.int32]:
-    """For each row of one dictionary's own plane the row of its match in another's, or -1."""
-    one, two = plane.dictionaries[0].dictionary_id, other.dictionaries[0].dictionary_id
-    ids, matches = _linked(run, run.key, one, two)
-    largest = max([0, *(int(a.max()) for a in (ids, matches) if a.size)])
-    size = 1 + max(largest, *(int(p.points.feature_id.max(initial=0)) for p in (plane, other)))
-    match, row = np.full(size, -1, np.int32), np.full(size, -1, np.int32)
+def links_of(
+    run: connection.Run,
+    dictionary_id: str,
+    features: NDArray[np.int32],
+    other_id: str,
+    others: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """For each of the `features` of a dictionary the row among `others` of its match in another
+    dictionary, or -1."""
+    ids, matches = _linked(run, run.key, dictionary_id, other_id)
+    largest = max([0, *(int(a.max()) for a in (ids, matches, features, others) if a.size)])
+    match, row = np.full(1 + largest, -1, np.int32), np.full(1 + largest, -1, np.int32)
     match[ids] = matches
-    row[other.points.feature_id] = np.arange(len(other.of), dtype=np.int32)
-    found = match[plane.points.feature_id]
+    row[others] = np.arange(len(others), dtype=np.int32)
+    found = match[features]
     return np.where(found >= 0, row[found], -1).astype(np.int32)
+
+
+def _own(plane: Plane) -> tuple[str, NDArray[np.int32]]:
+    """The one dictionary of a plane, and its features."""
+    return plane.dictionaries[0].dictionary_id, plane.points.feature_id
 
 
 # The bundle's key tells one bundle's arrays from another's; 65,536 features take 1.8 MB of points

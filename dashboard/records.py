@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dashboard.modality import Modality, TopCaption
+
 Key = tuple[str, int]
 """A feature: its dictionary's id and its own."""
 
@@ -36,6 +38,8 @@ class Dictionary:
     ms: float | None
     grid_fit: str | None = None
     group_sizes: list[int] = field(default_factory=list)
+    learnt_from: str | None = None
+    """The tokens that an SAE of the run learnt from; None of others, and before contract 1.3."""
     source: str = ""
     tokens_seen: int = 0
     fingerprint: str = ""
@@ -89,6 +93,7 @@ class Reconstruction:
     fvu: float
     cosine: float
     l0: float
+    mse: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,10 @@ class Named:
     """Whether the names count among the automatic labels too: older bundles have none."""
 
 
+FIRES_ON = ("pictures", "words", "both")
+"""On pictures alone, on words alone, or on both."""
+
+
 @dataclass(frozen=True)
 class Filter:
     """Which features a list shows; None is an open end."""
@@ -130,6 +139,11 @@ class Filter:
     """At least so many val images activate it; 0 lets dead features pass."""
     without: tuple[str, ...] = ()
     """Artefact flags that no feature shown has."""
+    modality_score: tuple[float | None, float | None] = (None, None)
+    pair_correlation: tuple[float | None, float | None] = (None, None)
+    fires_on: tuple[str, ...] = ()
+    """Any of FIRES_ON; none lets all pass. Words alone let features pass that no image activates,
+    whatever `n_active` says."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +161,11 @@ class Card:
     ms_percentile: float | None
     label: str | None
     label_score: float | None
+    modality_score: float | None = None
+    """From words (0) to pictures (1); None where no caption is read, of dead features and before
+    contract 1.3."""
+    pair_correlation: float | None = None
+    """Of its activations on images and on their captions; None likewise."""
     examples: list[int] = field(default_factory=list)
 
 
@@ -388,6 +407,10 @@ class Profile:
     """WebP bytes of its top images."""
     names: list[AutoLabel] = field(default_factory=list)
     """Automatic labels; older bundles have none."""
+    modality: Modality | None = None
+    """How its two sides compare; None where no caption is read, and before contract 1.3."""
+    captions: list[TopCaption] = field(default_factory=list)
+    """Its top captions."""
 
     @property
     def key(self) -> Key:

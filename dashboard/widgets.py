@@ -39,17 +39,34 @@ def images(count: int) -> str:
     return f"{count:,} image" + ("" if count == 1 else "s")
 
 
+def sides(score: float | None) -> dict[str, Any]:
+    """A modality score as the bar from words to pictures takes it."""
+    return {
+        "value": score, "text": number(score), "help": words.MODALITY_SCORE,
+        "colours": [palette.IMAGE, palette.TEXT],
+    }  # fmt: skip
+
+
+def unlabelled(one: Card) -> str:
+    """What stands in place of a label: some features that no image activates fire on words."""
+    if one.n_active:
+        return "no label"
+    return "dead" if one.modality_score is None else "words only"
+
+
 def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
     """The feature card's data, the same wherever a card is shown."""
     href = state.to_feature(one.dictionary_id, one.feature_id)
-    unlabelled = "dead" if one.n_active == 0 else "no label"
-    said = f"{dictionary.short} #{one.feature_id}, {one.label or unlabelled}"
+    said = f"{dictionary.short} #{one.feature_id}, {one.label or unlabelled(one)}"
+    score = one.modality_score
+    known = "" if score is None else f", modality {number(score)}"
     return {
         "id": one.feature_id, "href": href, "where": dictionary.short,
         "key": state.feature_key(one.dictionary_id, one.feature_id),
-        "name": f"{said}, MS {number(one.ms)}, density {percent(one.density)}",
-        "label": one.label, "unlabelled": unlabelled, "ms": one.ms, "msText": number(one.ms),
+        "name": f"{said}, MS {number(one.ms)}, density {percent(one.density)}{known}",
+        "label": one.label, "unlabelled": unlabelled(one), "ms": one.ms, "msText": number(one.ms),
         "density": percent(one.density), "sheet": sheet, "help": CARD_HELP,
+        "sides": None if score is None else sides(score),
     }  # fmt: skip
 
 
@@ -61,6 +78,7 @@ def row(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
         "label": one.label or made["unlabelled"], "ms": {"value": one.ms, "text": made["msText"]},
         "active": f"{one.n_active:,}", "max": number(one.max), "mean": number(one.mean),
         "score": number(one.label_score) if one.label else "",
+        "pairs": "" if one.pair_correlation is None else number(one.pair_correlation),
     }  # fmt: skip
 
 

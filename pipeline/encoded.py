@@ -1,7 +1,7 @@
 """Reading back what encode found of one dictionary, part by part in the order of the plan, so that
 sums are the same to the bit whatever the order in which the parts were made."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

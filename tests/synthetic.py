@@ -215,19 +215,30 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
     tables = [contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES]
     tables += [contract.HISTOGRAMS, contract.ACTIVATIONS]
     writers = {table.name: store.TableWriter(table, folder) for table in tables}
-    for row in dictionaries:
+    sides: dict[str, dict] = {}
+    for number, row in enumerate(dictionaries):
         made = _one_dictionary(plan, row, pictures, rng)
+        if row["basis"] == "sae":
+            side = _modality(row, np.random.default_rng([8, number]), len(pictures.ids))
+            sides[str(row["dictionary_id"])] = side
+            made["features"]["modality_score"] = side["modality_score"]
+            made["features"]["pair_correlation"] = side["correlation"]
         for name, data in made.items():
             data["dictionary_id"] = np.full(len(data["feature_id"]), row["dictionary_id"])
             if name in ("top_examples", "histograms", "activations"):
                 data["modality"] = np.full(len(data["feature_id"]), "image")
             writers[name].write(pa.table(data))
+        if row["basis"] == "sae":
+            texts = _text_histograms(sides[str(row["dictionary_id"])]["text_active"])
+            texts["dictionary_id"] = np.full(len(texts["feature_id"]), row["dictionary_id"])
+            texts["modality"] = np.full(len(texts["feature_id"]), "text")
+            writers["histograms"].write(pa.table(texts))
         row["dead"] = int((made["features"]["n_active"] == 0).sum())
         row["n_examples"] = len(pictures.ids)
     for writer in writers.values():
         writer.__exit__()
     _relations(dictionaries, rng, folder)
-    _words(dictionaries, pictures, folder)
+    _words(dictionaries, pictures, sides, folder)
     columns = {
         f.name: pa.array([r[f.name] for r in dictionaries]) for f in contract.DICTIONARIES.schema
     }
@@ -355,7 +366,9 @@ def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> d
     }  # fmt: skip
 
 
-def _words(dictionaries: list[dict], pictures: _Pictures, folder: Path) -> None:
+def _words(
+    dictionaries: list[dict], pictures: _Pictures, sides: dict[str, dict], folder: Path
+) -> None:
     """What captions do to SAE features, drawn at random, in the right form."""
     models = sorted({row["model"] for row in dictionaries})
     ids = [caption_id for caption_id, _, _ in pictures.captions]
@@ -372,7 +385,7 @@ def _words(dictionaries: list[dict], pictures: _Pictures, folder: Path) -> None:
         rng = np.random.default_rng([7, number])
         made = {
             "top_captions": _top_captions(row, np.array(ids), [len(p) for p in pieces], rng),
-            "modality": _modality(row, rng, len(pictures.ids)),
+            "modality": dict(sides[row["dictionary_id"]]),
         }
         made["overlap"] = modality.overlap_curve(
             made["modality"]["image_density"], made["modality"]["text_density"]
@@ -435,6 +448,20 @@ def _modality(row: dict, rng: np.random.Generator, n: int) -> dict:
         "bridge_feature": pa.array((np.arange(d) + 1) % d, pa.int32(), mask=~both),
         "top_overlap": _masked(rng.random(d), ~fires.any(0)),
     }  # fmt: skip
+
+
+def _text_histograms(active: np.ndarray) -> dict:
+    """As many images as captions activate each feature, the more the weaker."""
+    live, bins = np.flatnonzero(active > 0), contract.HISTOGRAM_BINS
+    share = np.exp(-np.arange(bins) / 6)
+    counts = np.floor(active[live, None] * share / share.sum()).astype(np.int64)
+    counts[:, 0] += active[live] - counts.sum(1)
+    edges = np.tile(np.linspace(0, 1, bins + 1), len(live))
+    return {
+        "feature_id": live,
+        "edges": _lists(np.full(len(live), bins + 1), edges.astype(np.float32)),
+        "counts": _lists(np.full(len(live), bins), counts.ravel()),
+    }
 
 
 def _automatic(d: int, rng: np.random.Generator) -> dict:

@@ -1,19 +1,18 @@
 """Encoders that embed words: as each family's own code does, whatever else is in the batch."""
 
-import json
 from pathlib import Path
 
 import pytest
 import tiny
+import tiny_families as families
 import torch
-from tiny_families import VOCABULARY, louder, siglip_pictures, siglip_vision_config, tokenizer
-from transformers import CLIPModel, SiglipConfig, SiglipModel
+from tiny_families import LONGEST, VOCABULARY
+from transformers import CLIPModel, SiglipModel
 
 from pipeline import config
 from pipeline.models.encoder import ImageEncoder
 from pipeline.models.loading import ModelError
 
-LONGEST = 8
 TEXTS = ["a dog", "", "cat", "of more letters than it reads"]
 
 
@@ -27,53 +26,17 @@ def unit(vectors: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny CLIP with a tokenizer: a token a letter, `<bos>` first, eight at most."""
-    folder = tmp_path_factory.mktemp("clip")
-    tiny.clip(folder)
-    settings = tiny.clip_config()
-    settings.text_config.vocab_size = len(VOCABULARY)
-    settings.text_config.eos_token_id = VOCABULARY.index("<eos>")
-    louder(tiny.seeded(CLIPModel, settings, 4)).save_pretrained(folder)
-    tokenizer(image_token=None).save_pretrained(folder)
-    return folder
+    return families.speaking_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="module")
 def siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("siglip")
-    text = {
-        "hidden_size": tiny.WIDTH, "intermediate_size": 32, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "vocab_size": len(VOCABULARY),
-        "max_position_embeddings": LONGEST,
-    }  # fmt: skip
-    settings = SiglipConfig(text_config=text, vision_config=siglip_vision_config().to_dict())
-    louder(tiny.seeded(SiglipModel, settings, 5)).save_pretrained(folder)
-    siglip_pictures().save_pretrained(folder)
-    tokenizer(image_token=None).save_pretrained(folder)
-    return folder
+    return families.speaking_siglip(tmp_path_factory.mktemp("siglip"))
 
 
 @pytest.fixture(scope="module")
 def openclip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import open_clip
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("openclip")
-    vision = {
-        "image_size": tiny.SIDE, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8,
-    }  # fmt: skip
-    # As many words as open_clip's own tokenizer knows.
-    text = {"context_length": LONGEST, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    described = {
-        "model_cfg": {"embed_dim": tiny.JOINT, "vision_cfg": vision, "text_cfg": text},
-        "preprocess_cfg": {"size": tiny.SIDE, "mean": [0.5] * 3, "std": [0.5] * 3},
-    }
-    (folder / "open_clip_config.json").write_text(json.dumps(described))
-    with torch.random.fork_rng():
-        torch.manual_seed(6)
-        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    save_file(louder(model).state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+    return families.openclip(tmp_path_factory.mktemp("openclip"))
 
 
 def letters(text: str) -> list[int]:

@@ -30,7 +30,9 @@ def pairs(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     text[:, 8] = 3 * image[:, 8]
     image[:, 9], text[:, 9] = np.arange(N) == 4, np.arange(N) == 4  # one pair
     image[:, 10], text[:, 10] = np.arange(N) % 2, (np.arange(N) + 1) % 2  # never together
+    text[:, 12] *= 3
     text[:, 13] = text[:, 12]  # ties
+    text[:, 21] *= 0.3  # seldom much with 20, and yet its best
     return image.astype(np.float32), text.astype(np.float32)
 
 
@@ -40,6 +42,10 @@ def directions(s: int = S) -> np.ndarray:
     W[14] = 0
     W[15] = -W[16]
     W[17] = 100 * W[18]  # length does not matter
+    W = np.pad(W, ((0, 0), (0, 1)))
+    W[20, :D] *= 0.02
+    W[20, D] = 1
+    W[21] = 0.5 * W[20]  # near each other and far from all else
     return W
 
 
@@ -140,8 +146,8 @@ def test_correlation_of_large_values_that_vary_little(form: str, size: float) ->
 
 
 def test_stored_zeros_and_doubles_do_not_count() -> None:
-    image = sparse.csr_matrix(([1.0, 2.0, 0.0, 3.0], ([0, 0, 1, 2], [0, 0, 0, 0])), shape=(4, 1))
-    text = sparse.csr_matrix(([3.0, 0.0, 4.0], ([0, 2, 3], [0, 0, 0])), shape=(4, 1))
+    image = sparse.csr_matrix(([1.0, 2.0, 0.0, 3.0], [0, 0, 0, 0], [0, 2, 3, 4, 4]), shape=(4, 1))
+    text = sparse.csr_matrix(([3.0, 0.0, 4.0], [0, 0, 0], [0, 1, 1, 2, 3]), shape=(4, 1))
     got = modality.pair_correlation(image, text)
     wanted = literal_correlation(image.toarray(), text.toarray())
     np.testing.assert_allclose(got, wanted, atol=1e-12)
@@ -211,7 +217,7 @@ def test_the_bridges_ask_for_all_that_is_tested() -> None:
     np.fill_diagonal(product, -1)
     some = np.flatnonzero(feature >= 0)
     rank = (product[some] > product[some, feature[some]][:, None]).sum(1)
-    assert (rank > modality.FIRST).any()
+    assert (rank > modality.FIRST).any() and B[20][B[20] > 0].size > 3
     assert 12 in feature and 13 not in np.delete(feature, 12)  # equal to 12, and after it
     assert np.isnan(best[[3, 5, 14]]).all()
 
@@ -253,7 +259,7 @@ def test_bridges_refuse_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="44 decoder directions of 45 features"):
         modality.bridge_scores(image, text, W[1:])
     with pytest.raises(ValueError, match="finite"):
-        modality.bridge_scores(image, text, np.full((S, D), np.inf, np.float32))
+        modality.bridge_scores(image, text, np.full_like(W, np.inf))
 
 
 # The order of pairs and of features

@@ -16,6 +16,7 @@ from tokenizers.models import WordLevel
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     CLIPImageProcessor,
+    CLIPModel,
     CLIPVisionConfig,
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -181,7 +182,8 @@ def openclip(folder: Path, *, timm: bool = False, resize: str = "shortest", seed
             "timm_pool": "token",
             "timm_proj": "linear",
         }
-    text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
+    # As many words as open_clip's own tokenizer knows.
+    text = {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
     described = {
         "model_cfg": {"embed_dim": JOINT, "vision_cfg": vision, "text_cfg": text},
         "preprocess_cfg": {
@@ -197,6 +199,38 @@ def openclip(folder: Path, *, timm: bool = False, resize: str = "shortest", seed
         torch.manual_seed(seed)
         model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     save_file(louder(model).state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+LONGEST = 8
+"""Tokens that the tiny contrastive models read at most."""
+
+
+def speaking_clip(folder: Path, *, seed: int = 4) -> Path:
+    """A CLIP with a tokenizer: a token a letter, `<bos>` first."""
+    tiny.clip(folder)
+    settings = clip_config()
+    settings.text_config.vocab_size = len(VOCABULARY)
+    settings.text_config.eos_token_id = VOCABULARY.index("<eos>")
+    louder(seeded(CLIPModel, settings, seed)).save_pretrained(folder)
+    tokenizer(image_token=None).save_pretrained(folder)
+    return folder
+
+
+def speaking_siglip(folder: Path, *, seed: int = 5) -> Path:
+    """A SigLIP with the same."""
+    text = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": len(VOCABULARY),
+        "max_position_embeddings": LONGEST,
+    }
+    settings = SiglipConfig(text_config=text, vision_config=siglip_vision_config().to_dict())
+    louder(seeded(SiglipModel, settings, seed)).save_pretrained(folder)
+    siglip_pictures().save_pretrained(folder)
+    tokenizer(image_token=None).save_pretrained(folder)
     return folder
 
 

@@ -1,3 +1,10 @@
+// Where the feature stands between words and pictures.
+function sides(data) {
+  const node = el("div", "sides");
+  node.append(balance(data));
+  return node;
+}
+
 // The one feature card: a link with its contact sheet in one picture.
 function card(data, tiles) {
   const node = link("card", data.href);
@@ -16,6 +23,7 @@ function card(data, tiles) {
   density.title = data.help.density;
   facts.append(meter(data.ms, data.msText, data.help.ms), density);
   node.append(sheet, title, label, facts);
+  if (data.sides) node.append(sides(data.sides));
   // What people say of it.
   for (const text of data.words ?? []) {
     const words = el("div", "words", text);

@@ -39,6 +39,22 @@ function meter(value, text, help) {
   return node;
 }
 
+// From words to pictures: of all that is there the share on pictures, in the colour of each side.
+// Where it is not known, the bar is empty.
+function balance({ value, text, help, colours }) {
+  const node = el("span", "meter balance");
+  node.title = help;
+  const track = el("span", "track");
+  if (value !== null) {
+    const fill = el("span", "fill");
+    fill.style.width = `${Math.max(0, Math.min(1, value)) * 100}%`;
+    [fill.style.background, track.style.background] = colours;
+    track.append(fill);
+  }
+  node.append(track, el("span", "num", text));
+  return node;
+}
+
 // The features that the visitor has chosen, on whatever page, as "DICTIONARY:ID". The tab keeps
 // them; the tray shows them.
 const CHOSEN = "loupe-chosen";

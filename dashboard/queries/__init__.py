@@ -23,10 +23,7 @@ from dashboard.queries.bundle import (
 )
 from dashboard.queries.captions import (
     captioned,
-    has_captions,
-    modality,
     readings,
-    reads_captions,
     text_histogram,
     top_captions,
 )
@@ -76,9 +73,16 @@ from dashboard.queries.lists import (
     page,
     passing,
 )
+from dashboard.queries.modalities import (
+    correlations,
+    modality_of,
+    overlaps,
+    sides,
+    two_sided,
+)
 from dashboard.queries.places import linked, mapped, points
 from dashboard.queries.relations import matches, neighbors
-from dashboard.queries.rows import MOST_ROWS, Connection
+from dashboard.queries.rows import MOST_ROWS, SIDES, Connection
 
 __all__ = [
     "BANDS",
@@ -90,6 +94,7 @@ __all__ = [
     "MOST_ROWS",
     "MS_BINS",
     "ORDERS",
+    "SIDES",
     "SORTS",
     "agreement",
     "aligned",
@@ -99,6 +104,7 @@ __all__ = [
     "captioned",
     "cards_at",
     "cards_of",
+    "correlations",
     "count_unmatched",
     "density_histogram",
     "dictionaries",
@@ -111,7 +117,6 @@ __all__ = [
     "find",
     "fired",
     "flags",
-    "has_captions",
     "has_labels",
     "has_matches",
     "holdings",
@@ -123,10 +128,11 @@ __all__ = [
     "matches",
     "merged",
     "merges",
-    "modality",
+    "modality_of",
     "ms_histogram",
     "neighbors",
     "of_band",
+    "overlaps",
     "page",
     "passing",
     "pictures",
@@ -134,11 +140,11 @@ __all__ = [
     "profiles",
     "quantiles",
     "readings",
-    "reads_captions",
     "reconstruction",
     "samples",
     "scores",
     "sha256",
+    "sides",
     "skipped",
     "summaries",
     "table",
@@ -147,5 +153,6 @@ __all__ = [
     "ties",
     "top_captions",
     "top_ids",
+    "two_sided",
     "unmatched",
 ]

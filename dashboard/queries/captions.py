@@ -1,9 +1,9 @@
-"""What words do to features: their top captions, and how pictures and words compare."""
+"""What captions do to features, and how many captions there are."""
 
 import json
 from collections.abc import Sequence
 
-from dashboard.modality import Modality, Reading, TopCaption
+from dashboard.modality import Reading, TopCaption
 from dashboard.queries.rows import MOST_ROWS, Connection, has, records
 from pipeline.contract import TOP_K
 
@@ -19,25 +19,15 @@ ORDER BY feature_id, "rank"
 """
 
 
-def has_captions(connection: Connection) -> bool:
-    """Whether the bundle tells what captions do; those before contract 1.3 do not."""
-    return has(connection, "modality") and has(connection, "read_captions")
-
-
-def reads_captions(connection: Connection, dictionary_id: str) -> bool:
-    """Whether captions went through this dictionary: it is an SAE that words reach."""
-    if not has_captions(connection):
-        return False
-    sql = "SELECT 1 FROM modality WHERE dictionary_id = ? LIMIT 1"
-    return connection.cursor().execute(sql, [dictionary_id]).fetchone() is not None
-
-
 def top_captions(
     connection: Connection, dictionary_id: str, feature_ids: Sequence[int], *, count: int = TOP_K
 ) -> dict[int, list[TopCaption]]:
     """The first `count` top captions of each of these features, by rank; features that no caption
-    activates are left out, and so are those beyond MOST_ROWS. Nothing in older bundles."""
-    if not has_captions(connection) or not feature_ids:
+    activates are left out, and so are those beyond MOST_ROWS; nothing before contract 1.3."""
+    if (
+        not (has(connection, "read_captions") and has(connection, "top_captions"))
+        or not feature_ids
+    ):
         return {}
     wanted = [int(i) for i in feature_ids][:MOST_ROWS]
     values = [dictionary_id, wanted, count, dictionary_id]
@@ -46,19 +36,6 @@ def top_captions(
         one = TopCaption(*row, pieces=json.loads(pieces), cut=cut)
         found.setdefault(one.feature_id, []).append(one)
     return found
-
-
-def modality(connection: Connection, dictionary_id: str, feature_id: int) -> Modality | None:
-    """How the feature's two sides compare; None where no caption is read, and in older bundles."""
-    if not has(connection, "modality"):
-        return None
-    found = records(
-        connection,
-        Modality,
-        "SELECT * FROM modality WHERE dictionary_id = ? AND feature_id = ? LIMIT 1",
-        [dictionary_id, feature_id],
-    )
-    return found[0] if found else None
 
 
 def text_histogram(
@@ -73,7 +50,8 @@ def text_histogram(
 
 
 def readings(connection: Connection) -> list[Reading]:
-    """How many captions each model read, and of how many not the end; nothing in older bundles."""
+    """How many captions each model read, and of how many not the end; nothing before
+    contract 1.3."""
     if not has(connection, "caption_tokens"):
         return []
     return records(
@@ -85,7 +63,7 @@ def readings(connection: Connection) -> list[Reading]:
 
 
 def captioned(connection: Connection) -> int | None:
-    """How many val images have captions that are read; None in older bundles."""
+    """How many val images have captions that are read; None before contract 1.3."""
     if not has(connection, "captions"):
         return None
     sql = "SELECT count(DISTINCT example_id) FROM captions"

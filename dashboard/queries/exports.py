@@ -5,8 +5,19 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from dashboard.modality import Modality, TopCaption
 from dashboard.queries.bundle import dictionaries, examples, pictures
-from dashboard.queries.rows import CARD, MOST_ROWS, MOST_TABLED, Connection, among, has
+from dashboard.queries.captions import top_captions
+from dashboard.queries.modalities import MODALITY
+from dashboard.queries.rows import (
+    CARD,
+    MOST_ROWS,
+    MOST_TABLED,
+    Connection,
+    among,
+    card_fields,
+    has,
+)
 from dashboard.records import (
     Artefacts,
     AutoLabel,
@@ -45,8 +56,11 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
     names = _of_each(connection, keys, "labels", _NAMES, AutoLabel)
     samples = _of_each(connection, keys, "sample_examples", _SAMPLES, Sample)
     places = _of_each(connection, keys, "maps", _PLACES, lambda x, y: (x, y))
+    sides = _of_each(connection, keys, "modality", _SIDES, Modality)
+    said = _captions(connection, keys)
     top = {t.example_id for one in found.values() for t in one.top}
-    ids = sorted(top | {s.example_id for drawn in samples.values() for s in drawn})
+    more = [one.example_id for some in (*samples.values(), *said.values()) for one in some]
+    ids = sorted(top.union(more))
     known: dict[int, Example] = {}
     sums: dict[int, str] = {}
     for start in range(0, len(ids), AT_ONCE):
@@ -60,7 +74,7 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
             continue
         one, drawn = found[key], samples.get(key, [])
         mine = {t.example_id for t in one.top}
-        held = mine | {s.example_id for s in drawn}
+        held = mine.union(s.example_id for s in (*drawn, *said.get(key, [])))
         made.append(
             Profile(
                 every[key[0]], one, scores.get(key, []), next(iter(artefacts.get(key, [])), None),
@@ -69,7 +83,7 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
                 {i: known[i] for i in held & known.keys()},
                 {i: sums[i] for i in held & sums.keys()},
                 {i: shown[i] for i in mine & shown.keys()},
-                names.get(key, []),
+                names.get(key, []), next(iter(sides.get(key, [])), None), said.get(key, []),
             )
         )  # fmt: skip
     return made
@@ -109,6 +123,21 @@ _PLACES = """x, y FROM wanted JOIN maps USING (dictionary_id, feature_id)
     WHERE basis = 'decoder'"""
 
 
+_SIDES = f"""{MODALITY} FROM wanted JOIN modality USING (dictionary_id, feature_id)"""
+
+
+def _captions(connection: Connection, keys: Sequence[Key]) -> dict[Key, list[TopCaption]]:
+    """The top captions of each feature that has some."""
+    ids: dict[str, list[int]] = {}
+    for name, number in keys:
+        ids.setdefault(name, []).append(number)
+    return {
+        (name, number): found
+        for name, numbers in ids.items()
+        for number, found in top_captions(connection, name, numbers).items()
+    }
+
+
 def _of_each(
     connection: Connection, keys: Sequence[Key], name: str, sql: str, kind: Callable[..., T]
 ) -> dict[Key, list[T]]:
@@ -123,8 +152,8 @@ def _of_each(
 
 
 def _features(connection: Connection, keys: Sequence[Key]) -> dict[Key, Feature]:
-    sql = f"""{WANTED} SELECT {CARD}, coalesce(top, []), coalesce(edges, []), coalesce(counts, [])
-        FROM wanted JOIN cards USING (dictionary_id, feature_id)"""
+    sql = f"""{WANTED} SELECT {card_fields(connection)}, coalesce(top, []), coalesce(edges, []),
+        coalesce(counts, []) FROM wanted JOIN cards USING (dictionary_id, feature_id)"""
     found = {}
     for *card, top, edges, counts in connection.cursor().execute(sql, _values(keys)).fetchall():
         one = Feature(Card(*card), [Top(**t) for t in top], edges, counts)

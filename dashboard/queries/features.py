@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.queries.rows import CARD, Connection, has, records
+from dashboard.queries.rows import Connection, card_fields, has, records
 from dashboard.records import Artefacts, AutoLabel, Card, Feature, Sample, Score, Top
 from pipeline.contract import TOP_K
 
@@ -34,8 +34,8 @@ def feature(connection: Connection, dictionary_id: str, feature_id: int) -> Feat
     rows = (
         connection.cursor()
         .execute(
-            f"""SELECT {CARD}, coalesce(top, []), coalesce(edges, []), coalesce(counts, [])
-            FROM cards WHERE dictionary_id = ? AND feature_id = ? LIMIT 1""",
+            f"""SELECT {card_fields(connection)}, coalesce(top, []), coalesce(edges, []),
+            coalesce(counts, []) FROM cards WHERE dictionary_id = ? AND feature_id = ? LIMIT 1""",
             [dictionary_id, feature_id],
         )
         .fetchall()

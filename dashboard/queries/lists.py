@@ -10,14 +10,22 @@ from dashboard.queries.bundle import FLAGS
 from dashboard.queries.rows import (
     MOST_ROWS,
     MOST_TABLED,
+    SIDES,
     Connection,
     card_columns,
     records,
 )
 from dashboard.records import Card, Filter, Key
 
-SORTS = ("ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id")
-"""Columns of `features` that a list may be sorted by."""
+SORTS = (
+    "ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id",
+    *SIDES,
+)  # fmt: skip
+"""Columns of `features` that a list may be sorted by; SIDES only where the bundle has them."""
+_FIRES_ON = {
+    "pictures": "modality_score = 1", "words": "modality_score = 0",
+    "both": "modality_score > 0 AND modality_score < 1",
+}  # fmt: skip
 MS_BINS = 40
 MOST_AMONG = 20_000
 """Features that a filter can name one by one."""
@@ -148,7 +156,8 @@ def _where(dictionary_ids: Sequence[str], chosen: Filter) -> tuple[str, list[Any
     """The filter as a condition on `features` and its parameters."""
     terms = [f"dictionary_id IN ({', '.join('?' * len(dictionary_ids)) or 'NULL'})"]
     parameters: list[Any] = [*dictionary_ids]
-    for column, (low, high) in {"ms": chosen.ms, "density": chosen.density}.items():
+    ranges = {"ms": chosen.ms, "density": chosen.density} | {s: getattr(chosen, s) for s in SIDES}
+    for column, (low, high) in ranges.items():
         for sign, bound in ((">=", low), ("<=", high)):
             if bound is not None:
                 terms.append(f"{column} {sign} ?")
@@ -176,8 +185,11 @@ def _where(dictionary_ids: Sequence[str], chosen: Filter) -> tuple[str, list[Any
     if chosen.among is not None:
         terms.append(f"(dictionary_id, feature_id) IN {_KEYS}")
         parameters += _columns(chosen.among)
+    if chosen.fires_on:
+        terms.append(f"({' OR '.join(_FIRES_ON[name] for name in chosen.fires_on)})")
     if chosen.n_active > 0:
-        terms.append("n_active >= ?")
+        wordy = " OR modality_score = 0" if "words" in chosen.fires_on else ""
+        terms.append(f"(n_active >= ?{wordy})")
         parameters.append(chosen.n_active)
     return " AND ".join(terms), parameters
 

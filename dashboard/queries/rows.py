@@ -19,7 +19,9 @@ CARD = (
     'dictionary_id, feature_id, "group", n_active, density, max, mean, ms, ms_percentile, '
     "label, label_score"
 )
-"""Columns of a feature card, without its images."""
+"""Columns of a feature card that every bundle has, without its images."""
+SIDES = ("modality_score", "pair_correlation")
+"""More of them, which bundles before contract 1.3 lack."""
 
 
 def records(connection: Connection, kind: type[T], sql: str, values: Sequence[Any] = ()) -> list[T]:
@@ -37,11 +39,17 @@ def has(connection: Connection, table: str, column: str | None = None) -> bool:
     return found is not None and (column is None or column in found)
 
 
+def card_fields(connection: Connection) -> str:
+    """Columns of a feature card without its images, in the order of `Card`."""
+    known = [name if has(connection, "features", name) else f"NULL AS {name}" for name in SIDES]
+    return ", ".join([CARD, *known])
+
+
 def card_columns(connection: Connection) -> str:
     """Columns of a feature card with its first images, of which a parameter says how many."""
     # Beside the patches of `top` the ids alone take many times as long to read.
     ids = "examples" if has(connection, "cards", "examples") else "[t.example_id FOR t IN top]"
-    return f"{CARD}, coalesce({ids}, [])[1:?] AS examples"
+    return f"{card_fields(connection)}, coalesce({ids}, [])[1:?] AS examples"
 
 
 @lru_cache(maxsize=8)

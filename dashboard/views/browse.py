@@ -19,8 +19,9 @@ from dashboard.components.table import table
 
 PER_PAGE, TILES, TILE = {"cards": 24, "table": 50}, (4, 2), 96
 STRIP = (6, 1)
+ORDERS = filters.SORTS | filters.SIDES
 COLUMNS = [
-    {"key": key, "title": title, "kind": kind, "sort": filters.SORTS.get(sort), "help": about}
+    {"key": key, "title": title, "kind": kind, "sort": ORDERS.get(sort), "help": about}
     for key, title, kind, sort, about in (
         ("id", "feature", "link", "feature_id", words.FEATURE),
         ("label", "label", "text", "label", words.LABEL),
@@ -30,6 +31,8 @@ COLUMNS = [
         ("max", "max", "number", "max", words.MAX),
         ("mean", "mean", "number", "mean", words.MEAN),
         ("score", "label score", "number", "label_score", words.LABEL),
+        ("sides", "modality", "balance", "modality_score", words.MODALITY_SCORE),
+        ("pairs", "pairs", "number", "pair_correlation", words.PAIR_CORRELATION),
         ("note", "", "number", "", ""),
     )
 ]
@@ -80,8 +83,11 @@ def as_table(cards: list[records.Card], notes: dict[str, str], said: str) -> Non
         | {"note": notes.get(state.feature_key(c.dictionary_id, c.feature_id), "")}
         for c, s in zip(cards, sheets, strict=True)
     ]
-    columns = [c for c in COLUMNS if c["key"] != "note" or notes]
-    order = None if notes else {"by": filters.SORTS[sort], "descending": descending}
+    left_out = {"note"} if not notes else set()
+    if not two_sided:
+        left_out |= {"sides", "pairs"}
+    columns = [c for c in COLUMNS if c["key"] not in left_out]
+    order = None if notes else {"by": ORDERS[sort], "descending": descending}
     table(columns, rows, order=order, said=said, key="rows", page=page, pages=pages, of=of)
 
 
@@ -89,6 +95,7 @@ run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
 here = filters.dictionaries(every)
 by_id = {d.dictionary_id: d for d in here}
+two_sided = filters.two_sided(run, here)
 panel, gallery = widgets.panelled("browse", "Filter and sort")
 with gallery:
     text, near, view = search.bar(run)
@@ -96,7 +103,7 @@ with panel:
     spark = st.container()
     chosen = filters.features(run, here, search=text)
     if near is None:
-        sort, descending = filters.order()
+        sort, descending = filters.order(sides=two_sided)
     else:
         sort, descending = "nearness", True
         st.caption("The nearest first.")
@@ -118,7 +125,7 @@ with gallery:
         (as_cards if view == "cards" else as_table)(cards, notes, said)
     elif not people.notice():
         widgets.empty(
-            "No feature passes these filters. Widen MS or density, ask for fewer images, take "
+            "No feature passes these filters. Widen the sliders, ask for fewer images, take "
             "labels out, or search for other words."
         )
 people.notice()

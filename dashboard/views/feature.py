@@ -2,7 +2,18 @@
 
 import streamlit as st
 
-from dashboard import charts, connection, palette, queries, records, remarks, state, widgets, words
+from dashboard import (
+    captions,
+    charts,
+    connection,
+    palette,
+    queries,
+    records,
+    remarks,
+    state,
+    widgets,
+    words,
+)
 from dashboard.components.bars import bars
 from dashboard.components.featurebar import featurebar
 from dashboard.components.grid import grid
@@ -45,17 +56,43 @@ def quantiles(dictionary: records.Dictionary, one: records.Feature) -> list[tupl
     return queries.quantiles(run.connection, one.card.dictionary_id, one.card.feature_id)
 
 
-def show(run: connection.Run, dictionary: records.Dictionary, one: records.Feature) -> None:
-    """Top images first, then what explains them."""
+def show_top(
+    run: connection.Run, dictionary: records.Dictionary, one: records.Feature
+) -> list[records.Example]:
+    """The top images, beside the top captions where there are some; gives what is known of the
+    images."""
+    at = one.card.feature_id
+    said = queries.top_captions(run.connection, dictionary.dictionary_id, [at]).get(at, [])
     ids = [top.example_id for top in one.top]
     known = queries.examples(run.connection, ids)
-    pictures = queries.pictures(run.connection, ids)
-    topimages(
-        widgets.top_images(one.top, known, pictures, whole=dictionary.grid_fit == "whole"),
-        grid=dictionary.grid, key="top",
-        note=words.READ_AT_CLS if dictionary.tokens == "cls" else "",
-        unmapped=words.NO_PATCH if dictionary.grid else words.ONE_VECTOR,
-    )  # fmt: skip
+    room, beside = st.columns([3, 2], gap="large") if said and ids else (st.container(),) * 2
+    with room:
+        if ids:
+            topimages(
+                widgets.top_images(
+                    one.top, known, queries.pictures(run.connection, ids),
+                    whole=dictionary.grid_fit == "whole",
+                ),
+                grid=dictionary.grid, key="top",
+                note=words.READ_AT_CLS if dictionary.tokens == "cls" else "",
+                unmapped=words.NO_PATCH if dictionary.grid else words.ONE_VECTOR,
+            )  # fmt: skip
+    with beside:
+        if said:
+            captions.show(run, said)
+    found = captions.two_sides(run, dictionary, at)
+    if found:
+        captions.show_sides(found, dictionary, said=bool(said))
+    return list(known.values())
+
+
+def show_numbers(
+    run: connection.Run,
+    dictionary: records.Dictionary,
+    one: records.Feature,
+    known: list[records.Example],
+) -> None:
+    """What explains the top images."""
     left, middle, right = st.columns(3, gap="large")
     with left:
         widgets.section("Activations", "The val images that activate it, by how much.")
@@ -66,6 +103,7 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
             width="stretch", height=230,
             alt="Histogram of the activations that are above 0, with their quantiles.",
         )  # fmt: skip
+        captions.show_histogram(run, dictionary, one.card.feature_id)
     with middle:
         rows = widgets.score_bars(
             queries.scores(run.connection, one.card.dictionary_id, one.card.feature_id)
@@ -77,7 +115,7 @@ def show(run: connection.Run, dictionary: records.Dictionary, one: records.Featu
             bars(widgets.name_bars(names), title="Names found for it", help=words.NAMES,
                  empty="", key="names")  # fmt: skip
     with right:
-        rows = widgets.tag_bars(list(known.values()), connection.tag_rates(run.connection, run.key))
+        rows = widgets.tag_bars(known, connection.tag_rates(run.connection, run.key))
         bars(rows, title="Tags of the top images", help=words.LABEL,
              empty="these images have no tags", key="tags")  # fmt: skip
 
@@ -141,11 +179,17 @@ if feature is None:
 featurebar(widgets.feature_head(feature.card, dictionary), key="head")
 remarks.bar(run, dictionary, feature_id)
 widgets.flags(queries.artefacts(run.connection, dictionary.dictionary_id, feature_id))
+known = show_top(run, dictionary, feature)
 if feature.top:
-    show(run, dictionary, feature)
+    show_numbers(run, dictionary, feature, known)
     show_around(run, dictionary, feature)
+elif feature.card.modality_score is not None:
+    captions.show_histogram(run, dictionary, feature_id)
+    widgets.empty(words.WORDS_ONLY)
 else:
     widgets.empty(
         "No val image activates this feature: it is dead here. Go on with the arrow keys, or "
         "choose a live one in Browse."
     )
+if dictionary.dictionary_id not in connection.two_sided(run.connection, run.key):
+    captions.say_why_none(run, dictionary)

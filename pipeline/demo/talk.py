@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import permutations, zip_longest
 from types import MappingProxyType
 
 import numpy as np
@@ -241,24 +242,55 @@ def named(text: str) -> dict[str, list[str]]:
 
 
 def grade(text: str, scene: Scene) -> dict[str, tuple[int, int]]:
-    """What a caption names against what the canonical one names, in order.
+    """What a caption names against what the canonical one names.
+
+    Items may come in another order: which is meant by which is the pairing in which most is right,
+    and an item's attributes are those of one item. The order is part of the caption as a whole.
 
     Args:
         text: what was said.
         scene: what was shown.
 
     Returns:
-        attribute -> (right, cases). A value missing, one too many, or one in another's place is a
-        case that is not right. Without any case (the place of several items) 0 of 0.
+        attribute -> (right, cases). A value missing, one too many, or one of another item is a case
+        that is not right. Without any case (the place of several items) 0 of 0.
     """
     said, true = named(text), named(caption(scene))
-    return {
-        attribute: (
-            sum(a == b for a, b in zip(said[attribute], true[attribute], strict=False)),
-            max(len(said[attribute]), len(true[attribute])),
+    pairs = _paired(_items(said), _items(true))
+    grades = {}
+    for attribute in true:
+        if attribute in ITEM_ATTRIBUTES:
+            at = ITEM_ATTRIBUTES.index(attribute)
+            right = sum(a[at] == b[at] for a, b in pairs if b[at] is not None)
+        else:
+            right = sum(a == b for a, b in zip(said[attribute], true[attribute], strict=False))
+        grades[attribute] = right, max(len(said[attribute]), len(true[attribute]))
+    return grades
+
+
+Named = tuple[str | None, ...]
+
+
+def _items(values: Mapping[str, list[str]]) -> list[Named]:
+    """Each item's attributes in the order of ITEM_ATTRIBUTES; None where one is missing."""
+    return list(zip_longest(*(values[attribute] for attribute in ITEM_ATTRIBUTES)))
+
+
+def _paired(said: list[Named], true: list[Named]) -> list[tuple[Named, Named]]:
+    """Each true item with the one that was said of it, or with nothing."""
+    nothing: Named = (None,) * len(ITEM_ATTRIBUTES)
+    # No caption has more than three items; of one that rambles on only the first count.
+    some = said[:4] + [nothing] * (len(true) - len(said))
+
+    def right(chosen: tuple[Named, ...]) -> int:
+        return sum(
+            a == b
+            for one, of in zip(chosen, true, strict=True)
+            for a, b in zip(one, of, strict=True)
         )
-        for attribute in true
-    }
+
+    best = max(permutations(some, len(true)), key=right)
+    return list(zip(best, true, strict=True))
 
 
 def is_well_formed(text: str) -> bool:

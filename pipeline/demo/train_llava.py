@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where language/ and llava/ go")
     parser.add_argument("--work", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--language-steps", type=int, default=700)
-    parser.add_argument("--steps", type=int, default=2600, help="of the LLaVA")
+    parser.add_argument("--steps", type=int, default=4000, help="of the LLaVA")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--questions", type=int, default=8, help="to each scene")
     parser.add_argument("--warmup-steps", type=int, default=50)

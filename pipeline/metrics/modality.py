@@ -116,10 +116,10 @@ def _sparse_correlation(image_ns: Any, text_ns: Any) -> NDArray[np.float64]:
     of = a.indices
     (on_image, of_image), (on_text, of_text) = sums(image, A), sums(text, B)
     (on_both, a_of_both), (_, b_of_both) = sums(a, A), sums(b, B)
-    products = np.bincount(of, (a.data - A[of]) * (b.data - B[of]), s)
-    products -= B * (of_image - a_of_both) + A * (of_text - b_of_both)
-    products += (n - on_image - on_text + on_both) * A * B
-    return np.clip(products / length_a / length_b, -1, 1)
+    where_both = np.bincount(of, (a.data - A[of]) * (b.data - B[of]), s)
+    where_one = -B * (of_image - a_of_both) - A * (of_text - b_of_both)
+    where_neither = (n - on_image - on_text + on_both) * A * B
+    return np.clip((where_both + where_one + where_neither) / length_a / length_b, -1, 1)
 
 
 def derangement(n: int, seed: int) -> Int[np.ndarray, " n"]:

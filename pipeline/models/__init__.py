@@ -7,7 +7,8 @@ and where among the tokens the image is. Everything else works on any of them.
 import importlib
 
 from pipeline import config
-from pipeline.models.adapter import Adapter, HookPoint, Inputs
+from pipeline.models.adapter import Adapter, HookPoint
+from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import ModelError
 

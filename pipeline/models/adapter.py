@@ -14,12 +14,16 @@ from torch import Tensor, nn
 
 from pipeline import config, hooks
 from pipeline.models import layout as layouts
-from pipeline.models.layout import Layout
+from pipeline.models.inputs import Inputs
+from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError
 from pipeline.models.memory import Halving
+from pipeline.models.words import Reader, Reads, Words
 
 _HOOK = re.compile(r"^(?P<tower>[a-z]+)(\.(?P<layer>-?\d+))?\.(?P<point>[a-z_]+)$")
 LAYER_POINTS = ("attn_out", "mlp_out", "resid_post")
+CAPTION = "{caption}"
+"""What stands in a prompt for the example's first caption."""
 Region = tuple[float, float, float, float]
 
 
@@ -102,42 +106,6 @@ class Tower:
                 )
 
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """What a model's forward takes, for a batch of examples; on the CPU.
-
-    Attributes:
-        tensors: by the model's own names; the first axis of each is the examples, else they
-            cannot be divided.
-        sizes: width and height of each picture, in pixels; empty without pictures.
-    """
-
-    tensors: Mapping[str, Tensor]
-    sizes: tuple[tuple[int, int], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.sizes) or len(next(iter(self.tensors.values())))
-
-    def __getitem__(self, part: slice) -> "Inputs":
-        if part.indices(len(self)) == (0, len(self), 1):
-            return self
-        for name, tensor in self.tensors.items():
-            if len(tensor) != len(self):
-                raise ModelError(
-                    f"{name} of shape {tuple(tensor.shape)} for {len(self)} examples cannot be "
-                    "divided; choose a smaller batch_size"
-                )
-        return Inputs({k: v[part] for k, v in self.tensors.items()}, self.sizes[part])
-
-    def on(self, device: torch.device) -> dict[str, Tensor]:
-        """Its tensors on `device`."""
-        return {k: v.to(device, non_blocking=True) for k, v in self.tensors.items()}
-
-    def pinned(self) -> "Inputs":
-        """The same in memory from which a GPU copies while it computes."""
-        return Inputs({k: v.pin_memory() for k, v in self.tensors.items()}, self.sizes)
-
-
 class Adapter(ABC):
     """A model under study, in eval mode.
 
@@ -173,29 +141,89 @@ class Adapter(ABC):
     def layout(self, inputs: Inputs, hook: str) -> Layout:
         """What the tokens of these inputs are at a hook point."""
 
-    def inputs(self, pictures: Sequence[tuple[Any, Image.Image]]) -> Inputs:
-        """The inputs for examples (whose first caption the prompt may name) with their pictures;
-        in memory from which a GPU copies while it computes.
+    def inputs(
+        self, pictures: Sequence[tuple[Any, Image.Image]], *, longest: int | None = None
+    ) -> Inputs:
+        """The inputs for examples with their pictures; in memory from which a GPU copies while it
+        computes. Where the prompt names the caption, that is an example's first, empty where it
+        has none.
 
-        Raises:
-            ModelError: the prompt names the caption, and an image has none.
+        Args:
+            longest: tokens of the caption that the prompt holds; all when not given.
         """
         asked = self.prompt if self.settings.prompt is None else self.settings.prompt
-        prompts = []
+        captions = []
         for example, _ in pictures:
-            if "{caption}" in asked and not example.captions:
-                raise ModelError(
-                    f"model {self.settings.id}: its prompt {asked!r} wants the caption, and "
-                    f"{example.uri} has none; give captions or another prompt"
-                )
             caption = example.captions[0] if example.captions else ""
-            prompts.append(asked.replace("{caption}", self.words(caption)))
-        made = self.prepare([image for _, image in pictures], prompts)
+            captions.append(self.words(caption, longest=longest) if CAPTION in asked else "")
+        made = self.prompted([image for _, image in pictures], asked, captions=captions)
         return made.pinned() if self.device.type == "cuda" else made
 
-    def words(self, caption: str) -> str:
-        """A caption as it goes into a prompt."""
-        return caption
+    def prompted(
+        self, images: Sequence[Image.Image], asked: str, *, captions: Sequence[str]
+    ) -> Inputs:
+        """The inputs for RGB images, each asked `asked` with its caption in it; on the CPU."""
+        return self.prepare(images, [asked.replace(CAPTION, caption) for caption in captions])
+
+    def words(self, caption: str, *, longest: int | None = None) -> str:
+        """A caption as it goes into a prompt: at most `longest` tokens of it, and none of the
+        tokens that stand for something else than words, which it may hold by chance."""
+        if not isinstance(self.reader, Reader):
+            return caption
+        if longest is None:
+            return self.reader.plain(caption)
+        return self.reader.short(caption, longest=longest)
+
+    @property
+    def reader(self) -> Reads | None:
+        """What reads words without an image; None where words alone reach nothing in the model."""
+        return None
+
+    def takes_words(self, point: HookPoint) -> bool:
+        """Whether words reach this hook point without an image."""
+        return self.reader is not None and point.tower == "language"
+
+    def read_words(self, texts: Sequence[str], *, longest: int) -> Words:
+        """Texts as the model reads them without an image; on the CPU.
+
+        Args:
+            texts: of any script and length; a text may be empty.
+            longest: tokens of each that are read, where the model reads no fewer.
+
+        Raises:
+            ModelError: it reads no words.
+        """
+        if self.reader is None:
+            raise ModelError(
+                f"model {self.settings.id}: reads no words without an image; it has no language "
+                "model or text tower, or its folder lacks the tokenizer"
+            )
+        return self.reader.read(texts, longest=longest)
+
+    def recorded_words(
+        self, words: Words, names: Sequence[str]
+    ) -> Iterator[tuple[int, dict[str, Tensor], Layout]]:
+        """Texts in pieces that fit in memory.
+
+        Yields:
+            How many texts a piece holds; hook point -> activations [r, t, d_in]; what their tokens
+            are: of `text` the cell is the place among the text's `Words.pieces`, or -1 where the
+            whole text is one vector.
+
+        Raises:
+            ModelError: not even one text fits.
+        """
+        yield from self._fits.run(
+            len(words),
+            lambda start, end: (end - start, *self.record_words(words[start:end], names)),
+        )
+
+    def record_words(self, words: Words, names: Sequence[str]) -> tuple[dict[str, Tensor], Layout]:
+        """A batch of texts at the hook points `names`, as in `recorded_words`."""
+        found = self.layout(words.inputs, names[0])
+        text = found.kind == code("text")
+        numbered = torch.where(text, text.cumsum(1) - 1, -1)
+        return self.record(words.inputs, names), Layout(found.kind, found.example, numbered)
 
     def region(self, size: tuple[int, int]) -> Region:
         """Left, top, right, bottom of what the model sees of a picture of this width and height, in

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.models.adapter import Inputs
 from pipeline.models.clip_gemma import ClipGemmaAdapter, asked
+from pipeline.models.inputs import Inputs
 
 IGNORED = -100
 """The label of what is not learnt."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch import nn
-from transformers import CLIPVisionModelWithProjection
+from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
 from pipeline.models.image_tower import ImageTower
 
@@ -14,12 +14,18 @@ class ClipAdapter(ImageTower):
     family = "CLIP"
     model_types = ("clip", "clip_vision_model")
     loader = CLIPVisionModelWithProjection
+    text_loader = CLIPTextModelWithProjection
 
     def vision_config(self, described: Any) -> Any:
         vision = super().vision_config(described)
         # CLIPModel goes by its own width, which its vision tower's config need not repeat.
         vision.projection_dim = described.projection_dim
         return vision
+
+    def text_config(self, described: Any) -> Any:
+        text = super().text_config(described)
+        text.projection_dim = described.projection_dim
+        return text
 
     @property
     def joint(self) -> tuple[nn.Module, int]:

@@ -10,15 +10,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline import config
 from pipeline.models import parts
-from pipeline.models.adapter import Adapter, Inputs, Tower
+from pipeline.models.adapter import CAPTION, Adapter, Tower
+from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import pretrained, pretrained_model, weights_options
+from pipeline.models.words import Reader, word_kinds
 
 
 class Gemma2Adapter(Adapter):
     """A `Gemma2ForCausalLM`; it reads the examples' captions."""
 
-    prompt = "{caption}"
+    prompt = CAPTION
     projection = None
     options: ClassVar = {"use_cache": False}
 
@@ -38,15 +40,18 @@ class Gemma2Adapter(Adapter):
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
     @cached_property
+    def reader(self) -> Reader:
+        return Reader(self.tokenizer, most=self.model.config.max_position_embeddings)
+
+    @cached_property
     def towers(self) -> Sequence[Tower]:
         decoder = parts.find(self.model, ("model",), what="decoder")
         return [parts.language_tower(decoder, kinds=("special", "text"))]
 
     def prepare(self, images: Sequence[Image.Image], prompts: Sequence[str] = ()) -> Inputs:
-        made = self.tokenizer(list(prompts), padding=True, return_tensors="pt")
-        return Inputs({name: made[name] for name in ("input_ids", "attention_mask")})
+        return self.reader.padded([self.tokenizer(prompt)["input_ids"] for prompt in prompts])
 
     def layout(self, inputs: Inputs, hook: str) -> Layout:
         ids, mask = inputs.tensors["input_ids"], inputs.tensors["attention_mask"]
-        kind = parts.word_kinds(ids, mask, self.tokenizer)
+        kind = word_kinds(ids, mask, self.tokenizer)
         return Layout(kind, torch.arange(len(ids)), torch.full(ids.shape, -1))

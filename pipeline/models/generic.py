@@ -1,6 +1,7 @@
 """Any image-text-to-text model of Hugging Face: a vision tower, a projector, a language model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -11,9 +12,11 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from pipeline import config
 from pipeline.models import parts
-from pipeline.models.adapter import Adapter, HookPoint, Inputs, Region, Tower
+from pipeline.models.adapter import CAPTION, Adapter, HookPoint, Region, Tower
+from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
+from pipeline.models.words import Reader, marked, word_kinds
 
 CLS, ROW_END = -2, -3
 """Image tokens that are no patch, where `image_cells` has the others' cells."""
@@ -56,6 +59,7 @@ class GenericAdapter(Adapter):
                 "lacks a tokenizer or an image_processor; add them to the model's folder"
             )
         processor.tokenizer.padding_side = "left"  # as generation needs it
+        processor.tokenizer.truncation_side = "right"
         self.processor = processor
 
     @cached_property
@@ -75,10 +79,25 @@ class GenericAdapter(Adapter):
         """The vision tower alone."""
         return parts.vision_tower(parts.find(self._inner, parts.VISION, what="vision tower"))
 
+    @property
+    def begins(self) -> Sequence[int]:
+        """The tokens before words alone that the processor, not the tokenizer, writes."""
+        return ()
+
+    @cached_property
+    def reader(self) -> Reader:
+        described = self.model.config.get_text_config()
+        return Reader(
+            self.processor.tokenizer,
+            most=described.max_position_embeddings,
+            first=self.begins,
+            extra=[self.processor.image_token],
+        )
+
     @cached_property
     def towers(self) -> Sequence[Tower]:
         language = parts.find(self._inner, parts.LANGUAGE, what="language model")
-        kinds = ("special", *(("cls",) if self.projected_cls else ()), "patch", "text")
+        kinds = ("special", *(("cls",) if self.projected_cls else ()), "patch", "text", "caption")
         return [self.vision, parts.language_tower(language, kinds=kinds, grid=self.token_grid)]
 
     @cached_property
@@ -138,6 +157,20 @@ class GenericAdapter(Adapter):
         }
         return Inputs(tensors, tuple(image.size for image in images))
 
+    def prompted(
+        self, images: Sequence[Image.Image], asked: str, *, captions: Sequence[str]
+    ) -> Inputs:
+        made = super().prompted(images, asked, captions=captions)
+        if CAPTION not in asked:
+            return made
+        around = self.templated(asked).split(CAPTION)
+        ids = made.tensors["input_ids"]
+        rows = [
+            marked(row, around, caption, tokenizer=self.processor.tokenizer)
+            for row, caption in zip(ids, captions, strict=True)
+        ]
+        return replace(made, caption=torch.stack(rows))
+
     def record(self, inputs: Inputs, names: Sequence[str]) -> dict[str, Tensor]:
         acts = super().record(inputs, names)
         for name, found in acts.items():
@@ -158,10 +191,6 @@ class GenericAdapter(Adapter):
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
         return text
-
-    def words(self, caption: str) -> str:
-        """Without the token that stands for the image, which a caption may hold by chance."""
-        return caption.replace(self.processor.image_token, "")
 
     def bare(self, prompt: str) -> str:
         """The prompt with the image before it, for models without a chat template."""
@@ -212,9 +241,12 @@ class GenericAdapter(Adapter):
     def _words(self, inputs: Inputs) -> Layout:
         """Of the language model."""
         ids, mask = inputs.tensors["input_ids"], inputs.tensors["attention_mask"]
-        kind = parts.word_kinds(ids, mask, self.processor.tokenizer)
+        kind = word_kinds(ids, mask, self.processor.tokenizer)
+        if inputs.caption is not None:
+            kind[inputs.caption & (kind == code("text"))] = code("caption")
         cell = torch.full(ids.shape, -1)
-        for row, cells in enumerate(self.image_cells(inputs)):
+        # Words alone have no image among them.
+        for row, cells in enumerate(self.image_cells(inputs) if inputs.sizes else ()):
             at = ids[row] == self.image_token
             cell[row, at] = cells.clamp(min=-1)
             kind[row, at] = _kinds(cells)

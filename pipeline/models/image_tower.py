@@ -7,34 +7,40 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoImageProcessor
 
 from pipeline import config
 from pipeline.models import parts
-from pipeline.models.adapter import Adapter, HookPoint, Inputs, Region, Tower
+from pipeline.models.adapter import Adapter, HookPoint, Region, Tower
+from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
+from pipeline.models.text_tower import embedded, reader_of
+from pipeline.models.words import Reads, Words
 
 
 class ImageTower(Adapter):
-    """A Hugging Face contrastive model's image tower; its text tower is not loaded.
+    """A Hugging Face contrastive model's image tower; its text tower is loaded once words come.
 
     Attributes:
         family: what the errors call it.
         model_types: of the configs that it loads.
         loader: the class of its image tower.
+        text_loader: that of its text tower with the projection into the joint space.
     """
 
     family: str
     model_types: tuple[str, ...]
     loader: Any
+    text_loader: Any
 
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         self.settings = settings
+        self.machine = machine
         self.device = torch.device(device)
         name, revision = settings.id, settings.revision
-        described = pretrained(AutoConfig, name, revision=revision)
+        self.described = described = pretrained(AutoConfig, name, revision=revision)
         if described.model_type not in self.model_types:
             raise ModelError(
                 f"model {name}: is {described.model_type}, not {self.family}; mend models.*.family"
@@ -52,6 +58,34 @@ class ImageTower(Adapter):
     def vision_config(self, described: Any) -> Any:
         """The image tower's config, out of that of the whole model."""
         return getattr(described, "vision_config", described)
+
+    def text_config(self, described: Any) -> Any:
+        """The text tower's config, out of that of the whole model."""
+        return described.text_config
+
+    @cached_property
+    def reader(self) -> Reads | None:
+        return reader_of(self.described, self.settings.id, revision=self.settings.revision)
+
+    @cached_property
+    def text_tower(self) -> Any:
+        """What makes joint vectors of words; loaded when it is first asked for."""
+        return pretrained_model(
+            self.text_loader,
+            self.settings.id,
+            machine=self.machine,
+            device=str(self.device),
+            config=self.text_config(self.described),
+            **weights_options(self.settings),
+        )
+
+    def takes_words(self, point: HookPoint) -> bool:
+        return self.reader is not None and point.name == self.projection.name
+
+    @torch.inference_mode()
+    def record_words(self, words: Words, names: Sequence[str]) -> tuple[dict[str, Tensor], Layout]:
+        vectors = embedded(self.text_tower, words, device=self.device)
+        return dict.fromkeys(names, vectors[:, None]), Layout.of_texts(words.pieces)
 
     @property
     @abstractmethod

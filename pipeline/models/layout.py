@@ -1,5 +1,6 @@
 """Which token of a batch's activations is what: where the image is, and where the words are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from pipeline.hooks import Where
 
-KINDS = ("pad", "image", "cls", "patch", "special", "text")
+KINDS = ("pad", "image", "cls", "patch", "special", "text", "caption")
 """What a token can be, by its code:
 
 - pad: filling, of no meaning, as the padded rim of a tile;
@@ -18,7 +19,8 @@ KINDS = ("pad", "image", "cls", "patch", "special", "text")
 - patch: a part of the image, in the vision tower, behind the projector or as an image token of
   the language model;
 - special: a language model's tokens without words of their own (BOS, the ends of image rows);
-- text: words.
+- text: words;
+- caption: the words of the example's caption, where the prompt holds them beside an image.
 """
 
 Tokens = Literal["patches", "cls", "text", "all"]
@@ -27,12 +29,12 @@ Scope = Literal["image", "prompt", "generated", "all"]
 _READ: dict[str, tuple[str, ...]] = {
     "patches": ("image", "patch"),
     "cls": ("image", "cls"),
-    "text": ("image", "text"),
+    "text": ("image", "text", "caption"),
     "all": KINDS[1:],
 }
 _SCOPES: dict[str, tuple[str, ...]] = {
     "image": ("image", "cls", "patch"),
-    "prompt": ("special", "text"),
+    "prompt": ("special", "text", "caption"),
     "generated": (),
     "all": KINDS[1:],
 }
@@ -70,6 +72,13 @@ class Layout:
         """One vector an image."""
         kind = torch.full((examples, 1), code("image"), dtype=torch.int8)
         return cls(kind, torch.arange(examples), torch.full((examples, 1), -1))
+
+    @classmethod
+    def of_texts(cls, pieces: Sequence[Sequence[str]]) -> "Layout":
+        """One vector a text; a text of which nothing is read counts as padding."""
+        kinds = [[code("text" if some else "pad")] for some in pieces]
+        kind = torch.tensor(kinds, dtype=torch.int8)
+        return cls(kind, torch.arange(len(kind)), torch.full(kind.shape, -1))
 
     @classmethod
     def of_patches(cls, examples: int, *, grid: tuple[int, int], cls_tokens: int) -> "Layout":

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from pipeline.models import parts
-from pipeline.models.adapter import Inputs
 from pipeline.models.generic import CLS, GenericAdapter
+from pipeline.models.inputs import Inputs
 
 
 class LlavaAdapter(GenericAdapter):

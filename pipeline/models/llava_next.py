@@ -10,8 +10,9 @@ from transformers.image_processing_utils import select_best_resolution
 
 from pipeline.models import layout as layouts
 from pipeline.models import parts
-from pipeline.models.adapter import Inputs, Region
+from pipeline.models.adapter import Region
 from pipeline.models.generic import ROW_END, GenericAdapter
+from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
 
 

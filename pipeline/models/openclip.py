@@ -1,5 +1,7 @@
 """OpenCLIP (open_clip_torch): its own vision transformers, and timm's as SigLIP uses them."""
 
+import codecs
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -14,13 +16,15 @@ from torch import Tensor, nn
 
 from pipeline import config
 from pipeline.models import parts
-from pipeline.models.adapter import Inputs, Region, Tower
+from pipeline.models.adapter import Region, Tower
 from pipeline.models.image_tower import ImageTower
+from pipeline.models.inputs import Inputs
 from pipeline.models.loading import LOADING_ERRORS, ModelError, quiet, why
+from pipeline.models.words import Reads, Words, any_of, sliced, without
 
 
 class OpenClipAdapter(ImageTower):
-    """The image tower of an open_clip model; its text tower is dropped after loading.
+    """The image tower of an open_clip model; its text tower is loaded once words come.
 
     Its id is ARCHITECTURE/PRETRAINED as open_clip lists them (`ViT-B-32/laion2b_s34b_b79k`), a hub
     repository (`hf-hub:OWNER/NAME`), or a folder that holds `open_clip_config.json` and weights.
@@ -34,6 +38,17 @@ class OpenClipAdapter(ImageTower):
                 raise ModelError(f"model {settings.id}: open_clip knows no {key}; remove the key")
         self.model, self._transform = load_openclip(settings.id, device=device)
         self.model.to(getattr(torch, settings.dtype))
+
+    @cached_property
+    def reader(self) -> Reads | None:
+        tokenizer = load_tokenizer(self.settings.id)
+        return None if tokenizer is None else OpenClipReader(tokenizer)
+
+    @cached_property
+    def text_tower(self) -> Any:
+        model, _ = load_contrastive(self.settings.id, device=str(self.device))
+        model.visual = nn.Identity()  # the images' own is there already
+        return model.to(getattr(torch, self.settings.dtype))
 
     @cached_property
     def towers(self) -> Sequence[Tower]:
@@ -86,6 +101,54 @@ class OpenClipAdapter(ImageTower):
         scale = side / (max(size) if shown["resize_mode"] == "longest" else min(size))
         left, top = (width - side / scale) / 2, (height - side / scale) / 2
         return (left, top, width - left, height - top)
+
+
+class OpenClipReader:
+    """Reads with an open_clip tokenizer: its own, or one of Hugging Face that it wraps."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._inner = getattr(tokenizer, "tokenizer", None)
+
+    def read(self, texts: Sequence[str], *, longest: int) -> Words:
+        most = self.tokenizer.context_length
+        around = 2 if self._inner is None else self._inner.num_special_tokens_to_add()
+        given, pieces, cut = [], [], []
+        # It removes NUL itself, behind which the other letters would not be found.
+        for text in (without(self._special, text.replace("\0", "")) for text in texts):
+            found = sliced(text, self._shown(text))
+            kept = found[: max(0, min(longest, most) - around)]
+            beyond = len(text) - sum(map(len, kept)) if len(kept) < len(found) else 0
+            # Its tokenizers cut at the full length themselves; shorter ones are cut before.
+            given.append(text[: len(text) - beyond] if longest < most else text)
+            pieces.append(kept)
+            cut.append(beyond)
+        return Words(Inputs({"text": self.tokenizer(given)}), tuple(pieces), tuple(cut))
+
+    def knows(self, text: str) -> bool:
+        if self._inner is None:  # open_clip's own works on bytes: it knows everything
+            return True
+        ids = self._inner(text, add_special_tokens=False)["input_ids"]
+        return self._inner.unk_token_id not in ids
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        if self._inner is not None:
+            return any_of(self._inner.all_special_tokens)
+        return any_of(self.tokenizer.decoder[token] for token in self.tokenizer.all_special_ids)
+
+    def _shown(self, text: str) -> list[str]:
+        """What each token of the text looks like; empty but for the last where several make one
+        letter."""
+        if self._inner is not None:
+            ids = self._inner(self.tokenizer.clean_fn(text), add_special_tokens=False)["input_ids"]
+            return [self._inner.decode([token]) for token in ids]
+        letters = codecs.getincrementaldecoder("utf-8")("replace")
+        shown = []
+        for token in self.tokenizer.encode(text):
+            word = self.tokenizer.decoder[token].removesuffix("</w>")
+            shown.append(letters.decode(bytes(self.tokenizer.byte_decoder[c] for c in word)))
+        return shown
 
 
 def load_openclip(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image], Tensor]]:

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-import torch
-from jaxtyping import Int
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.models.adapter import Region, Tower
-from pipeline.models.layout import code
 from pipeline.models.loading import ModelError
 
 VISION = ("vision_tower", "vision_model", "vision_encoder", "visual")
@@ -100,13 +97,6 @@ def language_tower(
         mlp="post_feedforward_layernorm" if normed else _adds(layers[0], _MLP, what="MLP"),
         grid=grid,
     )
-
-
-def word_kinds(ids: Tensor, mask: Tensor, tokenizer: Any) -> Int[Tensor, "b t"]:
-    """The kinds of a language model's tokens, image tokens aside: padding, special or text."""
-    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-    kind = torch.where(special, code("special"), code("text")).to(torch.int8)
-    return kind.masked_fill(mask == 0, code("pad"))
 
 
 def patch_grid(size: tuple[int, int], config: Any) -> tuple[int, int]:

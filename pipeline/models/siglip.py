@@ -2,7 +2,7 @@
 no CLS token."""
 
 from torch import nn
-from transformers import SiglipVisionModel
+from transformers import SiglipTextModel, SiglipVisionModel
 
 from pipeline.models.image_tower import ImageTower
 
@@ -13,6 +13,7 @@ class SiglipAdapter(ImageTower):
     family = "SigLIP"
     model_types = ("siglip", "siglip_vision_model")
     loader = SiglipVisionModel
+    text_loader = SiglipTextModel
 
     @property
     def joint(self) -> tuple[nn.Module, int]:

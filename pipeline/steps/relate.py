@@ -166,7 +166,8 @@ class Dictionary:
             columns.indptr, columns.indices, columns.data, examples=len(self.encoded.ids),
             seed=self.settings.seed, per_bin=count, random=2 * count, silent=count,
         )  # fmt: skip
-        activation = np.where(drawn.at >= 0, columns.data[drawn.at], 0)
+        # Place -1, of silent ones, is the zero at the end.
+        activation = np.append(columns.data, np.float32(0))[drawn.at]
         one = {
             "modality": ["image"] * len(drawn.at),
             "feature_id": drawn.feature,

@@ -21,10 +21,10 @@ def arrange(
     on_change: Callable[[list[str], list[str]], None],
     key: str,
 ) -> None:
-    """Show `rows` of {key, title, about, sheet, href}, each with its buttons.
+    """Show `rows` of {key, title, about, sheet, href, sides}, each with its buttons.
 
     Args:
-        rows: `sheet` and `href` may be None.
+        rows: `sheet`, `href` and `sides` (see `widgets.sides`) may be None.
         movable: whether their order is the visitor's to choose.
         on_change: called with the keys in their new order, and those that were taken out.
     """

@@ -50,7 +50,9 @@ function item(root, row, at) {
     );
   }
   tools.append(button(root, row, "remove", "✕", false, () => remove(root, at)));
-  node.append(sheet, text, tools);
+  node.append(sheet, text);
+  if (row.sides) node.append(balance(row.sides));
+  node.append(tools);
   return node;
 }
 

@@ -11,7 +11,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,19 @@ Describe = Callable[[str, int], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
+class Axis:
+    """What a direction of the plane measures, where it does."""
+
+    title: str
+    span: tuple[float, float]
+    """What is seen of it at first."""
+    ticks: tuple[tuple[float, str, int], ...]
+    """Place, text, and how fine it is: 0 stands always, 1 and 2 where there is room."""
+    lane: tuple[float, float]
+    """A stripe for what has no place on the scale, as 0 on a logarithmic one."""
+
+
+@dataclass(frozen=True)
 class Panel:
     """One plane; rows without a finite x and y are not drawn."""
 
@@ -49,10 +62,13 @@ class Panel:
     """Place of each row's dictionary in `dictionaries`; None where there is one."""
     hrefs: tuple[str, ...] = ()
     """For each dictionary the address of a feature, with `{feature}` where its id goes; without
-    them a click is an answer of `map_view`."""
+    them a click is an answer of `map_view`. One that begins with & changes these parameters of
+    the page's own address."""
     links: Mapping[int, NDArray[np.int32]] = field(default_factory=dict)
     """Place of another panel -> for each row its match there, -1 for none. Panels of the same
     dictionary are linked by feature id without this."""
+    axes: tuple[Axis, Axis] | None = None
+    """To the right, and up; None where only nearness has a meaning."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,8 @@ class Colours:
     """Of the categories; none for a ramp."""
     ticks: tuple[tuple[float, str], ...] = ()
     """Of a ramp: places from 0 to 1 with their numbers."""
+    unknown: str = "not known"
+    """What the legend calls UNKNOWN."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,8 @@ def ramp(
     high: float | None = None,
     log: bool = False,
     text: Callable[[float], str] = "{:.2f}".format,
+    stops: Sequence[str] = palette.VIRIDIS,
+    unknown: str = "not known",
 ) -> Colours:
     """Colours for numbers, one array a panel, on one scale; what is not finite is UNKNOWN.
 
@@ -116,7 +136,8 @@ def ramp(
         codes.append(np.where(np.isfinite(a), place.round(), UNKNOWN).astype(np.uint8))
     at = [low + span * part for part in (0.0, 0.5, 1.0)] if high > low else [low]
     ticks = [((a - low) / span, text(float(10**a) if log else a)) for a in at]
-    return Colours(title, help, tuple(codes), shades(STEPS), ticks=tuple(ticks))
+    table = shades(STEPS, stops)
+    return Colours(title, help, tuple(codes), table, ticks=tuple(ticks), unknown=unknown)
 
 
 def categories(
@@ -141,9 +162,8 @@ def categories(
     return Colours(title, help, known, tuple(colours), names=tuple(names))
 
 
-def shades(count: int) -> tuple[str, ...]:
+def shades(count: int, stops: Sequence[str] = palette.VIRIDIS) -> tuple[str, ...]:
     """So many colours, from one end of the ramp to the other: for what has an order."""
-    stops = palette.VIRIDIS
     points = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops])
     at = np.linspace(0, len(stops) - 1, count)
     rgb = [np.interp(at, np.arange(len(stops)), points[:, i]).round().astype(int) for i in range(3)]
@@ -220,6 +240,7 @@ def pack_panels(panels: Sequence[Panel], *, key: str, height: int | None) -> tup
             "x": put(panel.x, "<f4", rows), "y": put(panel.y, "<f4", rows),
             "ids": put(panel.features, "<i4", rows), "of": put(panel.of, "u1", rows),
             "links": {to: put(match, "<i4", rows) for to, match in panel.links.items()},
+            "axes": panel.axes and {"x": asdict(panel.axes[0]), "y": asdict(panel.axes[1])},
         })  # fmt: skip
     about = zlib.crc32(json.dumps(heads).encode())
     for array in arrays:
@@ -237,7 +258,7 @@ def pack_colours(panels: Sequence[Panel], colours: Colours, *, key: str) -> byte
     head = {
         "map": key, "part": "legend", "title": colours.title, "help": colours.help,
         "table": colours.table, "names": colours.names, "ticks": colours.ticks,
-        "grey": palette.NEURONS,
+        "unknown": colours.unknown, "grey": palette.NEURONS,
     }  # fmt: skip
     return _pack(head, colours.codes)
 

@@ -118,9 +118,17 @@ function tip(map) {
   node.style.top = `${Math.max(4, Math.min(map.stage.clientHeight - high - 4, top - high / 2))}px`;
 }
 
+// An address that begins with & is this one with some choices changed.
+function addressed(href) {
+  if (!href?.startsWith("&")) return href;
+  const to = new URL(location.href);
+  for (const [name, value] of new URLSearchParams(href.slice(1))) to.searchParams.set(name, value);
+  return to.href;
+}
+
 function open(map, { panel: at, row, dictionary, feature }, aside) {
   const panel = map.panels[at];
-  const href = panel.hrefs[panel.of ? panel.of[row] : 0]?.replace("{feature}", feature);
+  const href = addressed(panel.hrefs[panel.of ? panel.of[row] : 0]?.replace("{feature}", feature));
   if (!href) map.parts.plane?.setTriggerValue("click", { dictionary, feature });
   else if (aside) window.open(new URL(href, location.href), "_blank", "noopener");
   else visit(href);
@@ -143,6 +151,8 @@ function listen(map, panel, at) {
     return { centre, apart };
   };
   const find = (point, reach) => {
+    const [left, below] = margins(panel);
+    if (point[0] < left || point[1] > panel.place[3] - below) return -1;
     const [x, y] = toPlane(panel, point);
     return nearest(panel, x, y, reach / panel.view.k);
   };

@@ -19,8 +19,10 @@ function mapOf(key) {
 function fit(panel) {
   return (wide, high) => {
     const { box } = panel;
-    const k = Math.min((wide - 36) / box.wide, (high - 36) / box.high);
-    return { x: box.left + box.wide / 2, y: box.low + box.high / 2, k: Math.max(k, 1e-9) };
+    const [left, below] = margins(panel);
+    const room = panel.axes ? 8 : 36;
+    const k = Math.max(Math.min((wide - left - room) / box.wide, (high - below - room) / box.high), 1e-9);
+    return { x: box.left + box.wide / 2 - left / 2 / k, y: box.low + box.high / 2 - below / 2 / k, k };
   };
 }
 
@@ -96,6 +98,7 @@ function paint(map, now) {
     painter.panel(panel, panel.place, ratio, step, parted);
   }
   painter.end();
+  if (map.under) drawLines(map, ratio);
   overlay(map, ratio);
   if (map.fresh) {
     map.fresh = false;
@@ -134,9 +137,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 
 // Where the panels are; the canvases lie over all of them.
 function measure(map) {
-  const { stage, canvas, over } = map;
+  const { stage, canvas, over, under } = map;
   const [ratio, wide, high] = [window.devicePixelRatio || 1, stage.clientWidth, stage.clientHeight];
-  for (const node of [canvas, over]) {
+  for (const node of [canvas, over, under]) {
+    if (!node) continue;
     const size = [Math.round(wide * ratio), Math.round(high * ratio)];
     if (node.width !== size[0] || node.height !== size[1]) [node.width, node.height] = size;
   }
@@ -194,6 +198,7 @@ function overlay(map, ratio) {
       pen.lineWidth = 1.5;
       pen.stroke();
     }
+    if (panel.axes) drawMargins(pen, panel, axisStyle(map.stage));
     pen.restore();
   });
 }
@@ -230,7 +235,7 @@ function showPlane(map, root, head) {
     const pick = (at) => (at === null || at === undefined ? null : head.arrays[at]);
     const panel = { ...one, x: pick(one.x), y: pick(one.y), ids: pick(one.ids), of: pick(one.of), count: 0 };
     panel.links = Object.fromEntries(Object.entries(one.links).map(([to, at]) => [to, pick(at)]));
-    panel.box = bounds(panel.x, panel.y);
+    panel.box = panel.axes ? boxOf(panel.axes) : bounds(panel.x, panel.y);
     panel.grid = gridIndex(panel.x, panel.y, panel.box);
     panel.mask = new Uint8Array(panel.x.length);
     panel.fit = fit(panel);
@@ -251,7 +256,8 @@ function showPlane(map, root, head) {
     panel.node = el("div", "plane");
     panel.node.tabIndex = 0;
     panel.node.setAttribute("role", "application");
-    panel.node.setAttribute("aria-label", `${panel.title}: map of ${NUMBER.format(panel.grid.drawn)} features. ` +
+    const of = panel.axes ? `, ${panel.axes.x.title} to the right, ${panel.axes.y.title} up` : "";
+    panel.node.setAttribute("aria-label", `${panel.title}: map of ${NUMBER.format(panel.grid.drawn)} features${of}. ` +
       "Arrows move, plus and minus zoom, 0 shows all. The feature nearest to the middle is read out: " +
       "Enter opens it, Space selects it for a card below, Escape clears the selection.");
     figure.append(caption, panel.node);
@@ -265,8 +271,10 @@ function showPlane(map, root, head) {
   map.tip.hidden = true;
   map.tip.setAttribute("role", "status"); // read out as the keys move
   map.over.setAttribute("aria-hidden", "true");
+  map.under = map.panels.some((panel) => panel.axes) ? el("canvas", "under") : null;
+  map.under?.setAttribute("aria-hidden", "true");
   remake(map);
-  stage.append(map.canvas, map.over, map.tip);
+  stage.append(...(map.under ? [map.under] : []), map.canvas, map.over, map.tip);
   root.replaceChildren(stage);
   map.resize?.disconnect();
   map.resize = new ResizeObserver(() => draw(map));

@@ -30,7 +30,7 @@ function showLegend(map, root, head) {
     scale.append(bar, ticks);
     node.append(scale);
   }
-  if (head.arrays.some((codes) => codes.includes(UNKNOWN))) node.append(swatch("not known", () => head.grey));
+  if (head.arrays.some((codes) => codes.includes(UNKNOWN))) node.append(swatch(head.unknown, () => head.grey));
   head.show = () => paints.forEach((paint) => paint());
   head.show();
   node.append(el("span", "hint muted", "drag to move · wheel to zoom · shift-drag to select · double click for all"));

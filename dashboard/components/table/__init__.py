@@ -18,9 +18,11 @@ def table(
     pages: int = 1,
     of: str = "",
 ) -> None:
-    """Show `rows` below `columns` of {key, title, help, kind: `link`, `text`, `number` or `meter`}.
+    """Show `rows` below `columns` of {key, title, help, kind: `link`, `text`, `number`, `meter`
+    or `balance`}.
 
-    A cell is its text, or {value, text} for a meter; a row's link leads to its `href`. Rows that
+    A cell is its text, or {value, text} for a meter, and what `widgets.sides` gives, or nothing,
+    for a balance; a row's link leads to its `href`. Rows that
     name their feature in `key` can be chosen, and show their `sheet`.
 
     Args:

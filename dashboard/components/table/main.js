@@ -19,6 +19,7 @@ function cell(column, row) {
     }
     node.append(go);
   } else if (column.kind === "meter") node.append(meter(value.value, value.text, column.help));
+  else if (column.kind === "balance") node.append(value ? balance(value) : "");
   else node.append(el("span", "num", value));
   return node;
 }

@@ -1,0 +1,111 @@
+"""Captions beside pictures on the page of a feature: token text, and the two sides in numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import charts, connection, palette, queries, state, tokens, widgets, words
+from dashboard.components.captions import captions
+from dashboard.components.sides import sides
+from dashboard.modality import Modality, TopCaption
+from dashboard.numbers import number, percent
+from dashboard.records import Dictionary
+from dashboard.sheets import data_uri
+
+
+def rows(
+    top: Sequence[TopCaption], pictures: Mapping[int, bytes] | None = None
+) -> list[dict[str, Any]]:
+    """Each caption as the component `captions` takes it: its tokens' activations, clipped around
+    the strongest, and the small picture that it belongs to, where `pictures` (WebP bytes by
+    example) has it."""
+    return [_row(one, (pictures or {}).get(one.example_id)) for one in top]
+
+
+def _row(one: TopCaption, picture: bytes | None) -> dict[str, Any]:
+    made = tokens.marked(one)
+    return {
+        "rank": one.rank, "act": one.activation, "text": number(one.activation),
+        "whole": one.token is None, "before": _parts(made.before), "shown": _parts(made.shown),
+        "after": _parts(made.after), "start": made.start, "end": made.end, "unread": made.unread,
+        "src": picture and data_uri(picture), "href": state.to_image(one.example_id),
+    }  # fmt: skip
+
+
+def _parts(parts: Sequence[tokens.Stretch]) -> list[list[Any]]:
+    """[text, activation, whether it is the strongest]; of a stretch that is 0 the text alone."""
+    return [
+        [p.text, round(p.act, 5), p.strongest] if p.act or p.strongest else [p.text] for p in parts
+    ]
+
+
+def show(run: connection.Run, top: Sequence[TopCaption], *, key: str = "captions") -> None:
+    """The top captions of one feature with their tokens marked and their pictures."""
+    pictures = queries.pictures(run.connection, [one.example_id for one in top])
+    captions(
+        rows(top, pictures), title=f"Top {len(top)} captions", help=words.CAPTIONS, key=key,
+        note=words.ONE_VECTOR_TEXT if all(one.token is None for one in top) else "",
+    )  # fmt: skip
+
+
+def two_sides(run: connection.Run, dictionary: Dictionary, feature_id: int) -> Modality | None:
+    """How the feature's two sides compare; None where no caption went through the dictionary."""
+    if dictionary.dictionary_id not in connection.two_sided(run.connection, run.key):
+        return None
+    found = queries.modality_of(run.connection, dictionary.dictionary_id, [feature_id])
+    return found.get(feature_id)
+
+
+def show_sides(found: Modality, dictionary: Dictionary, *, said: bool) -> None:
+    """How the feature fires on pictures and on words, in numbers; `said` whether it has captions."""
+    sides(facts(found, dictionary), title="Pictures and words", help=words.SIDES, key="sides")
+    if not said:
+        widgets.empty(words.SILENT_ON_TEXT)
+
+
+def facts(found: Modality, dictionary: Dictionary) -> list[dict[str, Any]]:
+    """The same as the component `sides` takes them."""
+    shuffled = found.correlation_shuffled
+    pairs: dict[str, Any] = {"text": number(found.correlation)}
+    if shuffled is not None:
+        pairs["beside"] = f"shuffled {number(shuffled)}"
+    bridge: dict[str, Any] = {"text": number(found.bridge, 3)}
+    if found.bridge_feature is not None and found.bridge_best is not None:
+        bridge["beside"] = f"best {number(found.bridge_best, 3)} with"
+        href = state.to_feature(dictionary.dictionary_id, found.bridge_feature)
+        bridge["link"] = {"text": f"#{found.bridge_feature}", "href": href}
+    score = found.modality_score
+    return [
+        {"name": "image density", "help": words.IMAGE_DENSITY,
+         "text": percent(found.image_density), "beside": f"{found.image_active:,} images"},
+        {"name": "text density", "help": words.TEXT_DENSITY,
+         "text": percent(found.text_density), "beside": f"{found.text_active:,} images"},
+        {"name": "modality score", "help": words.MODALITY_SCORE, "balance": widgets.sides(score)},
+        {"name": "pair correlation", "help": words.PAIR_CORRELATION} | pairs,
+        {"name": "bridge score", "help": words.BRIDGE} | bridge,
+        {"name": "top overlap", "help": words.TOP_OVERLAP, "text": percent(found.top_overlap)},
+    ]  # fmt: skip
+
+
+def show_histogram(run: connection.Run, dictionary: Dictionary, feature_id: int) -> None:
+    """The feature's activations on captions, in small; nothing where no caption activates it."""
+    edges, counts = queries.text_histogram(run.connection, dictionary.dictionary_id, feature_id)
+    if not counts:
+        return
+    widgets.section("Activations on captions", words.TEXT_HISTOGRAM)
+    st.vega_lite_chart(
+        spec=charts.histogram(edges, counts, accent=palette.TEXT), width="stretch", height=130,
+        alt="Histogram of the activations on captions that are above 0, image by image.",
+    )  # fmt: skip
+
+
+def say_why_none(run: connection.Run, dictionary: Dictionary) -> None:
+    """Why no caption went through the dictionary."""
+    widgets.section("Captions", words.CAPTIONS)
+    if connection.two_sided(run.connection, run.key):
+        neurons = dictionary.basis == "neurons"
+        widgets.empty(words.NEURONS_READ_NONE if neurons else words.NO_TEXT)
+    else:
+        known = queries.captioned(run.connection) is not None
+        widgets.empty(words.NO_WORDS if known else words.NO_SIDES)

@@ -1,0 +1,13 @@
+"""One line of numbers about a feature's two sides: pictures and words."""
+
+from typing import Any
+
+from dashboard.components import component
+
+mount = component("sides")
+
+
+def sides(facts: list[dict[str, Any]], *, title: str, help: str, key: str) -> None:
+    """Show `facts` of {name, help, and what is known}: `text`, a `balance` (see `widgets.sides`),
+    and a `link` of {text, href} behind the text (see `captions.facts`)."""
+    mount(key=key, data={"facts": facts, "title": title, "help": help})

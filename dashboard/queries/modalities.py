@@ -1,0 +1,90 @@
+"""Dictionaries between pictures and words: every feature's two sides, and layers in sum."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dashboard.modality import Modality
+from dashboard.queries.rows import MOST_ROWS, Connection, has, records
+from dashboard.sides import Correlations, Overlap, Sides
+
+MODALITY = """image_active, text_active, image_density, text_density, image_mean, text_mean,
+    modality_score, correlation, correlation_shuffled, bridge, bridge_best, bridge_feature,
+    top_overlap"""
+"""The columns of `Modality`, in its order."""
+
+
+def two_sided(connection: Connection) -> list[str]:
+    """The dictionaries that captions went through; none in bundles before contract 1.3."""
+    if not (has(connection, "overlap") and has(connection, "modality")):
+        return []
+    sql = "SELECT DISTINCT dictionary_id FROM overlap ORDER BY 1 LIMIT 1000"
+    return [name for (name,) in connection.cursor().execute(sql).fetchall()]
+
+
+def sides(connection: Connection, dictionary_id: str) -> Sides:
+    """Every feature's two sides, by feature id; empty where no caption is read."""
+    found = (
+        connection.cursor()
+        .execute(
+            """SELECT m.feature_id, m.image_active, m.text_active, m.image_density,
+                m.text_density, m.modality_score, m.correlation, m.top_overlap, f.ms
+            FROM modality m JOIN features f USING (dictionary_id, feature_id)
+            WHERE m.dictionary_id = ? AND f.dictionary_id = ?""",
+            [dictionary_id, dictionary_id],
+        )
+        .fetchnumpy()
+    )
+    order = np.argsort(found["feature_id"])  # quicker than an ORDER BY
+    ids, *active = (
+        np.asarray(found.pop(name)[order], kind)
+        for name, kind in (
+            ("feature_id", np.int32), ("image_active", np.int64), ("text_active", np.int64)
+        )
+    )  # fmt: skip
+    rest = (np.ma.filled(a.astype(np.float32), np.nan)[order] for a in found.values())
+    return Sides(ids, *active, *rest)
+
+
+def modality_of(
+    connection: Connection, dictionary_id: str, feature_ids: Sequence[int]
+) -> dict[int, Modality]:
+    """How the two sides of these features compare, by id; unknown ones are left out, and so are
+    those beyond MOST_ROWS."""
+    sql = f"""SELECT feature_id, {MODALITY} FROM modality
+        WHERE dictionary_id = ? AND feature_id IN (SELECT unnest(?::INTEGER[]))"""
+    wanted = [int(i) for i in feature_ids][:MOST_ROWS]
+    rows = connection.cursor().execute(sql, [dictionary_id, wanted]).fetchall()
+    return {row[0]: Modality(*row[1:]) for row in rows}
+
+
+def overlaps(connection: Connection, dictionary_ids: Sequence[str]) -> list[Overlap]:
+    """The shares of live features by threshold, dictionary by dictionary, thresholds rising."""
+    if not has(connection, "overlap"):
+        return []
+    return records(
+        connection,
+        Overlap,
+        """SELECT * FROM overlap WHERE dictionary_id IN (SELECT unnest(?::VARCHAR[]))
+        ORDER BY dictionary_id, threshold LIMIT 20000""",
+        [list(dictionary_ids)],
+    )
+
+
+def correlations(connection: Connection, dictionary_id: str) -> Correlations | None:
+    """The spread of the pair correlations of one dictionary; None in bundles before 1.3."""
+    if not has(connection, "modality"):
+        return None
+    quarters = "[0.25, 0.5, 0.75]"
+    found = records(
+        connection,
+        Correlations,
+        f"""SELECT *, own[1] AS p25, own[2] AS p50, own[3] AS p75,
+            other[1] AS shuffled_p25, other[2] AS shuffled_p50, other[3] AS shuffled_p75
+        FROM (SELECT ? AS dictionary_id, count(correlation) AS known, avg(correlation) AS mean,
+            quantile_cont(correlation, {quarters}) AS own,
+            quantile_cont(correlation_shuffled, {quarters}) AS other
+        FROM modality WHERE dictionary_id = ?)""",
+        [dictionary_id, dictionary_id],
+    )
+    return found[0] if found and found[0].known else None

@@ -1,0 +1,215 @@
+"""Modalities' features: a scatter of pictures against words, and cards with both sides."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard import captions, queries, records, scatter, state, widgets, words
+from dashboard.components.map import map_view
+from dashboard.components.sides import sides
+from dashboard.connection import Run
+from dashboard.modality import Modality
+from dashboard.sides import Sides
+
+TILES, TILE, PER_PAGE, CAPTIONS = (4, 2), 96, 12, 4
+ALONE, PAIR = 560, 470
+"""Height of the scatter, beside its cards and above them."""
+DENSITIES = [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+NONE = "none"
+Dictionaries = Sequence[records.Dictionary]
+
+
+def show(run: Run, every: Dictionaries) -> None:
+    """The scatter of one dictionary or two, and the features chosen in it."""
+    offered = two_sided(run, every)
+    if not offered:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        chosen = choose(offered)
+        found = [scatter.sides(run, d) for d in chosen]
+        names = scatter.colourings(found)
+        by = "modality_score"
+        if names:
+            by = st.segmented_control(
+                "Colour", list(names), default=next(iter(names)), format_func=names.__getitem__,
+                key="colour", bind="query-params", required=True, help="What colours the points.",
+            )  # fmt: skip
+        ms = st.slider("MS from", 0.0, 1.0, 0.0, 0.05, key="ms", bind="query-params",
+                       help=words.LEAST_MS, width=150)  # fmt: skip
+        density = st.select_slider(
+            "Fires on at least", DENSITIES, 0.0, format_func=widgets.percent, key="fires",
+            bind="query-params", help=words.FIRES, width=150,
+        )  # fmt: skip
+    shown = [scatter.passing(one, ms=ms, density=density) for one in found]
+    plot, room = st.container(), st.container()
+    if len(chosen) == 1:
+        with st.container(key="sides-split"):
+            plot, room = st.columns([6, 7], gap="medium")
+    asked = rows_asked(chosen, found)
+    with plot:
+        answer = map_view(
+            scatter.panels(run, chosen, found), scatter.coloured(found, by, shown),
+            describe=lambda of, feature: describe(run, chosen, found, of, feature),
+            found=asked, tiles=TILES, height=ALONE if len(chosen) == 1 else PAIR, key="scatter",
+        )  # fmt: skip
+        st.caption(words.SCATTER)
+    with room:
+        if answer.selected is not None:
+            at = answer.selected.panel
+            rows = {at: answer.selected.rows}
+            cards(run, chosen, found, rows, "{:,} features selected, the most correlated first")
+        elif asked is not None:
+            cards(run, chosen, found, dict(enumerate(asked)), "{:,} chosen")
+        else:
+            first(run, chosen, found, shown)
+
+
+def two_sided(run: Run, every: Dictionaries) -> list[records.Dictionary]:
+    """The dictionaries that words reach; says why there are none, or which are not offered."""
+    reached = set(queries.two_sided(run.connection))
+    offered = [d for d in every if d.dictionary_id in reached]
+    if not offered:
+        without = queries.captioned(run.connection) is None
+        widgets.empty(words.NO_SIDES if without else words.NO_WORDS)
+    return offered
+
+
+def left_out(every: Dictionaries, offered: Dictionaries) -> str:
+    """Which dictionaries have no words, and why; nothing where all have."""
+    mute = [d for d in every if d not in offered]
+    neurons = sum(d.basis == "neurons" for d in mute)
+    saes = [d.short for d in mute if d.basis != "neurons"]
+    parts = [f"{', '.join(saes[:4])}{' and others' if len(saes) > 4 else ''}: no words get there"]
+    parts = parts if saes else []
+    if neurons:
+        parts.append("neurons: captions are read through SAEs alone")
+    return f"Not offered: {'; '.join(parts)}." if parts else ""
+
+
+def choose(offered: Dictionaries) -> list[records.Dictionary]:
+    """One dictionary, or two side by side; at first that of the features in the address, or that
+    of the highest mean MS."""
+    by_name = {d.short: d for d in offered}
+    asked = {of for of, _ in state.asked_features()[0]}
+    best = max(offered, key=lambda d: (d.dictionary_id in asked, d.ms or -1.0))
+    one = st.selectbox(
+        "Dictionary", list(by_name), list(by_name).index(best.short), key="left",
+        bind="query-params", help=words.DICTIONARY, width=230,
+    )  # fmt: skip
+    other = st.selectbox(
+        "Beside it", [NONE, *by_name], key="right", bind="query-params", help=words.BESIDE,
+        width=230,
+    )  # fmt: skip
+    return [by_name[name] for name in (one, other) if name in by_name]
+
+
+def rows_asked(chosen: Dictionaries, found: Sequence[Sides]) -> list[np.ndarray] | None:
+    """For each dictionary the rows of the features in the address; None where it names none of
+    theirs."""
+    keys, unread = state.asked_features()
+    rows = []
+    for d, one in zip(chosen, found, strict=True):
+        ids = [feature for of, feature in keys if of == d.dictionary_id]
+        rows.append(np.flatnonzero(np.isin(one.feature_id, ids)))
+    shown = {d.dictionary_id for d in chosen}
+    bad = [*unread, *(state.feature_key(*key) for key in keys if key[0] not in shown)]
+    if bad:
+        st.warning(widgets.plain(f"Not among the dictionaries shown: {', '.join(bad)[:600]}."))
+    return rows if any(len(each) for each in rows) else None
+
+
+def describe(
+    run: Run, chosen: Dictionaries, found: Sequence[Sides], of: str, feature: int
+) -> dict[str, object]:
+    """What hovering over a feature shows."""
+    cards = queries.cards_of(run.connection, of, [feature], examples=TILES[0] * TILES[1])
+    at = next((i for i, d in enumerate(chosen) if d.dictionary_id == of), None)
+    if not cards or at is None:
+        return {"lines": []}
+    one, row = found[at], int(np.searchsorted(found[at].feature_id, feature))
+    lines = [
+        f"images {widgets.percent(float(one.image_density[row]))}, "
+        f"captions {widgets.percent(float(one.text_density[row]))}",
+        f"correlation {widgets.number(float(one.correlation[row]))}, "
+        f"MS {widgets.number(cards[0].ms)}",
+    ]
+    sheet = run.contact(cards, tiles=TILES, tile=TILE)[0]
+    return {"title": cards[0].label or "no label", "lines": lines, "src": sheet}
+
+
+def first(
+    run: Run, chosen: Dictionaries, found: Sequence[Sides], shown: Sequence[np.ndarray]
+) -> None:
+    """Before anything is chosen: the features that say the most of both sides."""
+    rows = {i: scatter.meeting(*each) for i, each in enumerate(zip(found, shown, strict=True))}
+    said = (
+        f"{{:,}} features fire on {scatter.ENOUGH} images and the captions of {scatter.ENOUGH}, "
+        "the most correlated first"
+    )
+    if not any(len(each) for each in rows.values()):
+        rows = {i: np.flatnonzero(each) for i, each in enumerate(shown)}
+        said = "{:,} features, the most correlated first"
+    cards(run, chosen, found, rows, said)
+
+
+def cards(
+    run: Run,
+    chosen: Dictionaries,
+    found: Sequence[Sides],
+    rows: dict[int, np.ndarray],
+    said: str,
+) -> None:
+    """The cards of these rows of the panels, page by page."""
+    every = scatter.best(found, rows)
+    if not len(every):
+        widgets.empty("No feature passes. Ask for less, or choose another dictionary.")
+        return
+    of = state.name_of([d.dictionary_id for d in chosen], every.tobytes())
+    pages = -(-len(every) // PER_PAGE)
+    page = min(state.asked_page(of), pages)
+    here = every[(page - 1) * PER_PAGE : page * PER_PAGE]
+    keys = [(chosen[at].dictionary_id, int(found[at].feature_id[row])) for at, row in here]
+    known = queries.cards_at(run.connection, keys, examples=TILES[0] * TILES[1])
+    sheets = run.contact(known, tiles=TILES, tile=TILE)
+    top, two = {}, {}
+    for d in chosen:
+        ids = [feature for of_, feature in keys if of_ == d.dictionary_id]
+        top[d.dictionary_id] = queries.top_captions(
+            run.connection, d.dictionary_id, ids, count=CAPTIONS
+        )
+        two[d.dictionary_id] = queries.modality_of(run.connection, d.dictionary_id, ids)
+    by_id = {d.dictionary_id: d for d in chosen}
+    made = []
+    for one, sheet in zip(known, sheets, strict=True):
+        card = widgets.card(one, by_id[one.dictionary_id], sheet)
+        texts = captions.rows(top[one.dictionary_id].get(one.feature_id, ()))
+        made.append(card | {"captions": texts} | both(one, two[one.dictionary_id][one.feature_id]))
+    sides(
+        made, tiles=TILES, said=said.format(len(every)), page=page, pages=pages, of=of, key="sides"
+    )
+
+
+def both(card: records.Card, one: Modality) -> dict[str, Any]:
+    """The figures of a feature's two sides, as the component `sides` takes them."""
+    number, percent = widgets.number, widgets.percent
+    shuffled = "" if one.correlation is None else f" (shuffled {number(one.correlation_shuffled)})"
+    facts: list[tuple[str, str, str, str | None]] = [
+        ("correlation", number(one.correlation) + shuffled, words.PAIR_CORRELATION, None),
+        ("bridge", number(one.bridge), words.BRIDGE, None),
+    ]
+    if one.bridge_feature is not None:
+        partner = f"#{one.bridge_feature} {number(one.bridge_best)}"
+        href = state.to_feature(card.dictionary_id, one.bridge_feature)
+        facts.append(("best partner", partner, words.BRIDGE, href))
+    facts.append(("overlap of the top", percent(one.top_overlap), words.TOP_OVERLAP, None))
+    return {
+        "image": {"density": percent(one.image_density), "fires": one.image_active > 0,
+                  "about": f"{one.image_active:,}", "help": words.IMAGE_DENSITY},
+        "text": {"density": percent(one.text_density), "fires": one.text_active > 0,
+                 "about": f"of {one.text_active:,} images", "help": words.TEXT_DENSITY},
+        "score": {"value": one.modality_score, "text": number(one.modality_score),
+                  "help": words.MODALITY_SCORE},
+        "facts": [{"name": n, "text": t, "help": h, "href": to} for n, t, h, to in facts],
+    }  # fmt: skip

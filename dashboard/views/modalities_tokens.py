@@ -1,0 +1,115 @@
+"""Modalities' reconstruction: what dictionaries lose of images and of words, layer by layer."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import curves, queries, records, widgets, words
+from dashboard.connection import Run
+from pipeline.metrics.convergence import converged
+
+METRICS = {"fvu": words.FVU, "cosine": words.COSINE, "l0": words.L0, "mse": words.MSE}
+IMAGE, TEXTS = ("patch", "image"), ("caption", "caption_alone", "text")
+TOLERANCES = [0.02, 0.05, 0.1, 0.2, 0.5]
+HIGH, ACROSS = 300, 2
+Dictionaries = Sequence[records.Dictionary]
+Measured = dict[tuple[str, str], records.Reconstruction]
+"""By dictionary and kind of token."""
+
+
+def show(run: Run, every: Dictionaries) -> None:
+    """One chart a dictionary name, and in words from where image and text are alike."""
+    found = [r for r in queries.reconstruction(run.connection) if r.token_type in curves.TOKENS]
+    by_key = {(r.dictionary_id, r.token_type): r for r in found}
+    measured = {r.dictionary_id for r in found}
+    offered = sorted((d for d in every if d.dictionary_id in measured), key=lambda d: d.depth)
+    if not offered:
+        widgets.empty(
+            "No SAE of this bundle reads image patches or words. Train one at a hook point that has "
+            "them, then run python -m pipeline run CONFIG."
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        models = list(dict.fromkeys(d.model for d in offered))
+        model = models[0]
+        if len(models) > 1:
+            model = st.selectbox("Model", models, key="model", bind="query-params", width=200)
+        metric = st.segmented_control(
+            "Measure", list(METRICS), default="fvu", key="measure", bind="query-params",
+            required=True, help="\n\n".join(f"{n}: {t}" for n, t in METRICS.items()),
+        )  # fmt: skip
+        tolerance = st.select_slider(
+            "Alike within", TOLERANCES, 0.1, format_func=widgets.percent, key="within",
+            bind="query-params", help=words.CONVERGED, width=200,
+        )  # fmt: skip
+    if not any(r.token_type in TEXTS for r in found):
+        older = queries.captioned(run.connection) is None
+        st.caption(words.NO_SIDES if older else words.NO_WORDS)
+    here = [d for d in offered if d.model == model]
+    names = list(dict.fromkeys(d.name for d in here))
+    for at in range(0, len(names), ACROSS):
+        for room, name in zip(
+            st.columns(ACROSS, gap="medium"), names[at : at + ACROSS], strict=False
+        ):
+            with room:
+                chart([d for d in here if d.name == name], by_key, metric, tolerance)
+
+
+def chart(layers: Dictionaries, by_key: Measured, metric: str, tolerance: float) -> None:
+    """The chart of the dictionaries of one name, and what it says in words."""
+    name = layers[0].name
+    met = meetings(layers, by_key, tolerance)
+    mark = meeting_of_all(layers, met)
+    widgets.section(name, words.BY_TOKEN)
+    ids = {d.dictionary_id for d in layers}
+    st.altair_chart(
+        curves.by_token(
+            layers, [r for r in by_key.values() if r.dictionary_id in ids], metric=metric,
+            title=metric, names=words.TOKEN_NAMES, mark=mark,
+        ),
+        width="stretch", height=HIGH, alt=f"{metric} of {name} by kind of token and layer.",
+    )  # fmt: skip
+    st.caption(widgets.plain(in_words(met, tolerance)))
+
+
+def meetings(
+    layers: Dictionaries, by_key: Measured, tolerance: float
+) -> dict[str, tuple[str | None, int]]:
+    """For each kind of text the place from which on its fvu is alike that of the image, and at how
+    many layers both are measured."""
+    found: dict[str, tuple[str | None, int]] = {}
+    for kind in TEXTS:
+        both = []
+        for d in layers:
+            image = next((r for k in IMAGE if (r := by_key.get((d.dictionary_id, k)))), None)
+            text = by_key.get((d.dictionary_id, kind))
+            if image and text:
+                both.append((d.place, image.fvu, text.fvu))
+        if both:
+            places, images, texts = zip(*both, strict=True)
+            at = converged(images, texts, tolerance=tolerance)
+            found[kind] = (None if at is None else places[at], len(both))
+    return found
+
+
+def meeting_of_all(layers: Dictionaries, met: dict[str, tuple[str | None, int]]) -> str | None:
+    """The place from which on the image is alike every kind of text of captions."""
+    order = [d.place for d in layers]
+    places = [place for kind, (place, _) in met.items() if kind != "text"]
+    known = [place for place in places if place is not None]
+    return max(known, key=order.index) if known and len(known) == len(places) else None
+
+
+def in_words(met: dict[str, tuple[str | None, int]], tolerance: float) -> str:
+    """What the rule marks."""
+    if not met:
+        return "No layer here has both image and text."
+    parts = []
+    for kind, (place, layers) in met.items():
+        name = words.TOKEN_NAMES[kind]
+        if place is None:
+            parts.append(f"image and {name} are apart at the last of {layers} layers")
+        else:
+            parts.append(f"image and {name} are alike from {place} on")
+    said = "; ".join(parts)
+    return f"By fvu, within {widgets.percent(tolerance)}: {said}."
