@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import charts, connection, palette, queries, state, tokens, widgets, words
 from dashboard.components.captions import captions
-from dashboard.components.sides import sides
+from dashboard.components.twosided import twosided
 from dashboard.modality import Modality, TopCaption
 from dashboard.numbers import number, percent
 from dashboard.records import Dictionary
@@ -58,29 +58,29 @@ def two_sides(run: connection.Run, dictionary: Dictionary, feature_id: int) -> M
 
 
 def show_sides(found: Modality, dictionary: Dictionary, *, said: bool) -> None:
-    """How the feature fires on pictures and on words, in numbers; `said` whether it has captions."""
-    sides(facts(found, dictionary), title="Pictures and words", help=words.SIDES, key="sides")
+    """How the feature fires on pictures and on words, in numbers; `said`: it has captions."""
+    twosided(facts(found, dictionary), title="Pictures and words", help=words.SIDES, key="sides")
     if not said:
-        widgets.empty(words.SILENT_ON_TEXT)
+        st.caption(words.SILENT_ON_TEXT)
 
 
 def facts(found: Modality, dictionary: Dictionary) -> list[dict[str, Any]]:
-    """The same as the component `sides` takes them."""
+    """The same as the component `twosided` takes them."""
     shuffled = found.correlation_shuffled
     pairs: dict[str, Any] = {"text": number(found.correlation)}
     if shuffled is not None:
         pairs["beside"] = f"shuffled {number(shuffled)}"
-    bridge: dict[str, Any] = {"text": number(found.bridge, 3)}
+    bridge: dict[str, Any] = {"text": f"{found.bridge:.3g}"}
     if found.bridge_feature is not None and found.bridge_best is not None:
-        bridge["beside"] = f"best {number(found.bridge_best, 3)} with"
+        bridge["beside"] = f"best {found.bridge_best:.3g} with"
         href = state.to_feature(dictionary.dictionary_id, found.bridge_feature)
         bridge["link"] = {"text": f"#{found.bridge_feature}", "href": href}
     score = found.modality_score
     return [
         {"name": "image density", "help": words.IMAGE_DENSITY,
-         "text": percent(found.image_density), "beside": f"{found.image_active:,} images"},
+         "text": percent(found.image_density), "beside": widgets.images(found.image_active)},
         {"name": "text density", "help": words.TEXT_DENSITY,
-         "text": percent(found.text_density), "beside": f"{found.text_active:,} images"},
+         "text": percent(found.text_density), "beside": widgets.images(found.text_active)},
         {"name": "modality score", "help": words.MODALITY_SCORE, "balance": widgets.sides(score)},
         {"name": "pair correlation", "help": words.PAIR_CORRELATION} | pairs,
         {"name": "bridge score", "help": words.BRIDGE} | bridge,
@@ -95,7 +95,8 @@ def show_histogram(run: connection.Run, dictionary: Dictionary, feature_id: int)
         return
     widgets.section("Activations on captions", words.TEXT_HISTOGRAM)
     st.vega_lite_chart(
-        spec=charts.histogram(edges, counts, accent=palette.TEXT), width="stretch", height=130,
+        spec=charts.histogram(edges, counts, accent=palette.TEXT, small=True), width="stretch",
+        height=110,
         alt="Histogram of the activations on captions that are above 0, image by image.",
     )  # fmt: skip
 
@@ -105,7 +106,7 @@ def say_why_none(run: connection.Run, dictionary: Dictionary) -> None:
     widgets.section("Captions", words.CAPTIONS)
     if connection.two_sided(run.connection, run.key):
         neurons = dictionary.basis == "neurons"
-        widgets.empty(words.NEURONS_READ_NONE if neurons else words.NO_TEXT)
+        st.caption(words.NEURONS_READ_NONE if neurons else words.NO_TEXT)
     else:
         known = queries.captioned(run.connection) is not None
-        widgets.empty(words.NO_WORDS if known else words.NO_SIDES)
+        st.caption(widgets.plain(words.NO_WORDS if known else words.NO_SIDES))

@@ -132,18 +132,20 @@ def histogram(
     *,
     accent: str,
     marks: Sequence[tuple[float, float]] = (),
+    small: bool = False,
 ) -> dict[str, Any]:
     """Val images by activation, as a Vega-Lite specification; the square-root scale keeps the few
     strong ones in sight.
 
     Args:
         marks: (share, activation) of the quantiles, drawn as lines.
+        small: for little room: without the axes' titles.
     """
     rows = [
         {"low": low, "high": high, "images": count}
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
     ]
-    drawn = _histogram(accent)
+    drawn = _histogram(accent, small)
     bars, *lines = drawn["layer"]
     layers = [bars | {"data": {"values": rows}}]
     if marks:
@@ -153,17 +155,19 @@ def histogram(
 
 
 @lru_cache(maxsize=4)
-def _histogram(accent: str) -> dict[str, Any]:
+def _histogram(accent: str, small: bool) -> dict[str, Any]:
     """The histogram without its data: every Feature shows one, and Altair takes a twentieth of a
     second to make and check it."""
     bars = (
         alt.Chart()
         .mark_bar(color=accent, binSpacing=1)
         .encode(
-            x=alt.X("low:Q", bin="binned", title="activation", axis=alt.Axis(tickCount=6)),
+            x=alt.X("low:Q", bin="binned", title=None if small else "activation",
+                    axis=alt.Axis(tickCount=6)),
             x2="high:Q",
-            y=alt.Y("images:Q", title="images, √ scale",
-                    scale=alt.Scale(type="sqrt"), axis=alt.Axis(tickCount=4, format="d")),
+            y=alt.Y("images:Q", title=None if small else "images, √ scale",
+                    scale=alt.Scale(type="sqrt"),
+                    axis=alt.Axis(tickCount=2 if small else 4, format="d")),
             tooltip=[
                 alt.Tooltip("low:Q", title="from", format=".3f"),
                 alt.Tooltip("high:Q", title="to", format=".3f"),

@@ -22,6 +22,11 @@ TOKENS = {
 }  # fmt: skip
 """Kinds of token that are compared, with colour and dashes."""
 DASHES = [5, 3]
+LEGEND = [
+    *((name, colour, False) for name, colour in KINDS.values()),
+    (SHUFFLED, palette.BOTH, True),
+]
+"""Of the shares: name, colour, and whether dashed; they stand once above several charts."""
 
 
 def shares_by_layer(
@@ -62,10 +67,12 @@ def correlation_by_layer(
             base | {"kind": "shuffled", "low": one.shuffled_p25, "value": one.shuffled_p50,
                     "high": one.shuffled_p75}
         )  # fmt: skip
-    scale = alt.Scale(domain=["pairs", "shuffled"], range=[palette.BOTH, palette.NEURONS])
+    kinds = ["pairs", "shuffled"]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=_layers(layers), color=alt.Color("kind:N", scale=scale, legend=_legend())
-    )
+        x=_layers(layers),
+        color=alt.Color("kind:N", legend=None, scale=alt.Scale(
+            domain=kinds, range=[palette.BOTH, palette.BOTH])),
+    )  # fmt: skip
     y = alt.Y("low:Q", title="pair correlation", axis=alt.Axis(tickCount=4))
     tooltip = [
         alt.Tooltip("at:N", title="layer"), alt.Tooltip("kind:N"),
@@ -74,8 +81,9 @@ def correlation_by_layer(
         alt.Tooltip("high:Q", title="75 %", format=".3f"),
         alt.Tooltip("known:Q", title="features", format=","),
     ]  # fmt: skip
-    dash = alt.StrokeDash("kind:N", legend=None, scale=alt.Scale(
-        domain=["pairs", "shuffled"], range=[[1, 0], DASHES]))  # fmt: skip
+    dash = alt.StrokeDash(
+        "kind:N", legend=None, scale=alt.Scale(domain=kinds, range=[[1, 0], DASHES])
+    )
     return alt.layer(
         base.mark_area(opacity=0.18).encode(y=y, y2="high:Q"),
         base.mark_line(strokeWidth=2).encode(y="value:Q", strokeDash=dash),
@@ -138,9 +146,9 @@ def _lines(rows: Sequence[dict[str, Any]], x: alt.X, title: str) -> alt.LayerCha
         x=x,
         y=alt.Y("share:Q", title=title, scale=alt.Scale(domain=[0, 1]),
                 axis=alt.Axis(format="%", tickCount=5)),
-        color=alt.Color("kind:N", scale=scale, legend=_legend()),
+        color=alt.Color("kind:N", scale=scale, legend=None),
     )  # fmt: skip
-    dash = alt.StrokeDash("kind:N", legend=_legend(), scale=alt.Scale(
+    dash = alt.StrokeDash("kind:N", legend=None, scale=alt.Scale(
         domain=list(looks), range=[[1, 0]] * len(KINDS) + [DASHES]))  # fmt: skip
     tooltip = [
         alt.Tooltip("at:N", title="at"), alt.Tooltip("kind:N", title="fires on"),
@@ -160,9 +168,17 @@ def _rule(at: str) -> alt.Chart:
 
 
 def _layers(layers: Sequence[Dictionary]) -> alt.X:
+    """The layers in order; where all are of one tower, it is named once."""
     order = [d.place for d in layers]
-    return alt.X("at:O", sort=order, scale=alt.Scale(domain=order), title=None,
-                 axis=alt.Axis(labelAngle=0, labelOverlap="greedy", ticks=False))  # fmt: skip
+    starts = {place[: place.index(".") + 1] for place in order if "." in place}
+    one = next(iter(starts)) if len(starts) == 1 and len(order) > 1 else ""
+    return alt.X(
+        "at:O", sort=order, scale=alt.Scale(domain=order), title=one.removesuffix(".") or None,
+        axis=alt.Axis(
+            labelAngle=0, labelOverlap="greedy", ticks=False,
+            labelExpr=f"slice(datum.label, {len(one)})",
+        ),
+    )  # fmt: skip
 
 
 def _legend() -> alt.Legend:

@@ -1,6 +1,7 @@
 """What Modalities scatters: features by how often they fire on pictures and on words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import streamlit as st
@@ -15,7 +16,7 @@ COLOURINGS = {
     "correlation": ("pair correlation", words.PAIR_CORRELATION),
     "modality_score": ("modality score", words.MODALITY_SCORE),
     "ms": ("MS", words.MS),
-    "top_overlap": ("overlap of the top", words.TOP_OVERLAP),
+    "top_overlap": ("top overlap", words.TOP_OVERLAP),
 }  # fmt: skip
 """Fields of `Sides` that colour; each is offered where any of its values is known."""
 ENOUGH = 8
@@ -65,20 +66,19 @@ def coloured(every: Sequence[Sides], by: str, shown: Sequence[NDArray[np.bool_]]
     """The colours of the features, on one scale; those that are not `shown` are hidden."""
     title, about = COLOURINGS[by]
     values = [getattr(one, by) for one in every]
-    given = {"title": title, "help": about}
     if by == "modality_score":
         stops = (palette.TEXT, palette.BOTH, palette.IMAGE)
-        made = ramp(values, low=0, high=1, stops=stops, text=_between, **given)
+        made = ramp(values, title=title, help=about, low=0, high=1, stops=stops, text=_between)
     elif by == "correlation":
-        made = ramp(values, low=0, text=_from_zero, unknown="no correlation", **given)
+        made = ramp(
+            values, title=title, help=about, low=0, text=_from_zero, unknown="no correlation"
+        )
     else:
-        made = ramp(values, **given)
+        made = ramp(values, title=title, help=about)
     codes = [
         np.where(s, c, HIDDEN).astype(np.uint8) for s, c in zip(shown, made.codes, strict=True)
     ]
-    return Colours(
-        made.title, made.help, tuple(codes), made.table, ticks=made.ticks, unknown=made.unknown
-    )
+    return replace(made, codes=tuple(codes))
 
 
 def passing(one: Sides, *, ms: float, density: float) -> NDArray[np.bool_]:

@@ -67,6 +67,12 @@ def choosing(feature: str) -> str:
     return "&" + urlencode({"features": feature})
 
 
+def without(*names: str) -> str:
+    """The page's own address without these parameters."""
+    kept = {k: st.query_params.get_all(k) for k in st.query_params if k not in names}
+    return f"?{urlencode(kept, doseq=True)}"
+
+
 def asked_list() -> str | None:
     """The list in the address; None where it names none."""
     return st.query_params.get("list")

@@ -259,6 +259,15 @@ def figures(facts: Sequence[tuple[str, str, str]]) -> None:
     st.html(f'<dl class="figures">{items}</dl>')
 
 
+def line_legend(lines: Sequence[tuple[str, str, bool]]) -> None:
+    """What the lines of the charts below mean: (name, colour, whether dashed)."""
+    items = "".join(
+        f'<span style="--line: {"dashed" if dashed else "solid"} {colour}">{html.escape(name)}</span>'
+        for name, colour, dashed in lines
+    )
+    st.html(f'<div class="line-legend">{items}</div>')
+
+
 def run_picker(names: Sequence[str]) -> None:
     """Which of several runs is shown."""
     with st.container(key="run-picker"):

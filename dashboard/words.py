@@ -25,10 +25,12 @@ LABEL = (
     "found for it, and how well it tells the feature's images apart (1: always; 0: by chance)."
 )
 CAPTIONS = (
-    "The captions that activate the feature most, read as text alone, without their images. A token "
-    "stands on the colour of its activation; the strongest is underlined."
+    "The captions that activate the feature most, read as text alone, without their images. A "
+    "token stands on the colour of its activation; the strongest is underlined."
 )
-ONE_VECTOR_TEXT = "The model makes one vector of a caption, so that no token has its own activation."
+ONE_VECTOR_TEXT = (
+    "The model makes one vector of a caption, so that no token has its own activation."
+)
 SIDE_NAMES = {"pictures": "pictures alone", "words": "words alone", "both": "both"}
 FIRES_ON = (
     "Whether any image and whether any caption activates the feature. Features of words alone are "
@@ -37,11 +39,12 @@ FIRES_ON = (
 SIDES = "Whether the feature fires on pictures, on words or on both, and on what belongs together."
 TEXT_HISTOGRAM = "The val images with a caption that activates it, by how much the strongest does."
 NO_TEXT = (
-    "Words do not reach this place of the model, so no caption went through this dictionary. Look at "
-    "one behind the projection, or of the language model."
+    "Words do not reach this place of the model, so no caption went through this dictionary. Look "
+    "at one behind the projection, or of the language model."
 )
 NEURONS_READ_NONE = (
-    "Captions are compared for SAE features, not for raw neurons. Look at an SAE of this hook point."
+    "Captions are compared for SAE features, not for raw neurons. Look at an SAE of this hook "
+    "point."
 )
 WORDS_ONLY = "No val image activates this feature: of the two, it fires on words alone."
 SILENT_ON_TEXT = "No caption activates this feature: of the two, it fires on pictures alone."
@@ -196,32 +199,32 @@ NO_STORE = (
     "Stars, notes and lists cannot be read. Put right what is said above, then load this page anew."
 )
 MODALITIES = (
-    "Every feature by how often it fires on pictures and on words; how layers share features between "
-    "the two; and how well each kind of token is reconstructed."
+    "Every feature by how often it fires on pictures and on words; how layers share features "
+    "between the two; and how well each kind of token is reconstructed."
 )
 IMAGE_DENSITY = "The share of the val images that activate the feature."
 TEXT_DENSITY = (
-    "The share of the val images with captions of which a caption, read without the image, activates "
-    "the feature."
+    "The share of the val images with captions of which a caption, read without the image, "
+    "activates the feature."
 )
 MODALITY_SCORE = (
-    "Mean activation on image tokens, over that plus the mean on caption tokens: 1 fires on pictures "
-    "alone, 0 on words alone, 0.5 on both alike."
+    "Mean activation on image tokens, over that plus the mean on caption tokens: 1 fires on "
+    "pictures alone, 0 on words alone, 0.5 on both alike."
 )
 PAIR_CORRELATION = (
-    "How far a feature's activation on an image goes with its activation on that image's captions, "
-    "over all images with captions: 1 goes up and down together, 0 is no relation. Shuffled: the "
-    "same with the captions of other images, what chance alone gives."
+    "How far a feature's activation on an image goes with its activation on that image's "
+    "captions, over all images with captions: 1 goes up and down together, 0 is no relation. "
+    "Shuffled: the same with the captions of other images, what chance alone gives."
 )
 BRIDGE = (
-    "Mean over pairs of image and caption of the product of the feature's two activations: how much "
-    "passes from pictures to words along one direction. Best partner: the other feature whose text "
-    "activations give the most with this one's image activations, times the cosine of the two "
-    "decoder directions."
+    "Mean over pairs of image and caption of the product of the feature's two activations: how "
+    "much passes from pictures to words along one direction. Best partner: the other feature "
+    "whose text activations give the most with this one's image activations, times the cosine of "
+    "the two decoder directions."
 )
 TOP_OVERLAP = (
-    "Of its 16 top images and the images of its 16 top captions, the share that is in both (Jaccard "
-    "index)."
+    "Of its 16 top images and the images of its 16 top captions, the share that is in both "
+    "(Jaccard index)."
 )
 FIRES = (
     "Only features that fire on at least this share of the val images, or of the images' captions."
@@ -236,36 +239,36 @@ SCATTER = (
     "grey lanes it fires on one side alone. Points of equal counts are spread a little."
 )
 SHARES = (
-    "Of the features that fire on anything at all: those that fire on pictures alone, on words alone, "
-    "and on both, where firing means a density above the threshold. Dashed: the share that would be "
-    "on both if which feature has which text density were shuffled."
+    "Of the features that fire on anything at all: those that fire on pictures alone, on words "
+    "alone, and on both, where firing means a density above the threshold. Dashed: the share that "
+    "would be on both if which feature has which text density were shuffled."
 )
 FIRING = "A feature counts as firing on pictures, or on words, if its density there is above this."
 BY_THRESHOLD = "The same shares at one layer, for every threshold. The rule is the one chosen."
 BY_LAYER = (
-    "The median pair correlation of the features that fire on both, and half of them around it, layer "
-    "by layer. Dashed: with the captions of other images."
+    "The median pair correlation of the features that fire on both, and half of them around it, "
+    "layer by layer. Dashed: with the captions of other images."
 )
 TOKEN_NAMES = {
     "patch": "image", "image": "image", "caption": "text behind the image",
     "caption_alone": "text alone", "text": "prompt",
 }  # fmt: skip
 BY_TOKEN = (
-    "Reconstruction of the val images' tokens, of their captions' words behind the image, and of the "
-    "same words in a prompt of text alone."
+    "Reconstruction of the val images' tokens, of their captions' words behind the image, and of "
+    "the same words in a prompt of text alone."
 )
 CONVERGED = (
-    "From which layer on the fvu of image and of text differ by at most this part of the larger one, "
-    "there and at every later layer. That they meet in middle to late layers is Venhoff et al. 2025; "
-    "the rule is ours."
+    "From which layer on the fvu of image and of text differ by at most this part of the larger "
+    "one, there and at every later layer. That they meet in middle to late layers is Venhoff et "
+    "al. 2025; the rule is ours."
 )
 MSE = "Mean over tokens of the squared error, summed over the width; 0 is perfect."
 NO_SIDES = (
-    "This bundle was made before captions were read (contract 1.3). To compare pictures with words, "
-    "run the pipeline again: python -m pipeline run CONFIG"
+    "This bundle was made before captions were read (contract 1.3). To compare pictures with "
+    "words, run the pipeline again: python -m pipeline run CONFIG"
 )
 NO_WORDS = (
-    "No caption was read in this run. Give captions: a caption column of your CSV or data set, or a "
-    "text beside each image; then run python -m pipeline run CONFIG, with captions not switched off "
-    "under [captions]."
+    "No caption was read in this run. Give captions: a caption column of your CSV or data set, or "
+    "a text beside each image; then run python -m pipeline run CONFIG, with captions not switched "
+    "off under [captions]."
 )

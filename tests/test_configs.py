@@ -25,7 +25,7 @@ from transformers import (
     SiglipImageProcessor,
 )
 
-from pipeline import config, models
+from pipeline import config, models, plan
 
 FOLDER = Path(config.__file__).parent / "configs"
 RUNS = sorted(p for p in FOLDER.glob("*.toml") if "projector" not in p.name)
@@ -55,6 +55,11 @@ def clip(folder: Path, *, vision: dict[str, int] = VIT_L) -> None:
         folder
     )
     crop(vision["image_size"]).save_pretrained(folder)
+    tf.tokenizer(image_token=None).save_pretrained(folder)
+
+
+def clip_224(folder: Path) -> None:
+    clip(folder, vision={**VIT_L, "image_size": 224})
 
 
 def clip_b32(folder: Path) -> None:
@@ -115,6 +120,7 @@ def paligemma(folder: Path) -> None:
 
 FORMS: dict[str, Callable[[Path], None]] = {
     "openai/clip-vit-large-patch14-336": clip,
+    "openai/clip-vit-large-patch14": clip_224,
     "openai/clip-vit-base-patch32": clip_b32,
     "google/siglip-so400m-patch14-384": siglip,
     "llava-hf/llava-1.5-7b-hf": llava,
@@ -125,9 +131,12 @@ FORMS: dict[str, Callable[[Path], None]] = {
 SHAPES = {
     ("clip-l14-336", "vision.11.resid_post"): (577, 1024),
     ("clip-l14-336", "vision.projection"): (1, 768),
+    ("clip-l14-captions", "vision.22.resid_post"): (257, 1024),
+    ("clip-l14-captions", "vision.projection"): (1, 768),
     ("siglip-so400m", "vision.25.resid_post"): (729, 1152),
     ("siglip-so400m", "vision.projection"): (1, 1152),
     ("llava-1.5-7b", "vision.22.resid_post"): (577, 1024),
+    ("llava-1.5-7b", "language.15.resid_post"): (None, 4096),
     ("llava-next-mistral-7b", "language.31.resid_post"): (None, 4096),
     ("gemma-2-paligemma-2", "language.20.resid_post"): (None, 2304),
     ("clip-gemma", "language.25.resid_post"): (None, 2304),
@@ -147,7 +156,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_a_runs_hook_points_are_there(path: Path, forms: dict[str, Path], tmp_path: Path) -> None:
     run = config.load(path)
-    for settings in run.models.values():
+    for called, settings in run.models.items():
         local = {
             field: str(forms[name])
             for field in ("id", "vision")
@@ -159,6 +168,26 @@ def test_a_runs_hook_points_are_there(path: Path, forms: dict[str, Path], tmp_pa
             point = adapter.resolve(hook)
             wanted = SHAPES.get((run.name, point.name))
             assert wanted in (None, (point.tokens, point.d_in))
+        for place in plan.places(run, model=called):
+            if "captions" in getattr(run.dictionaries[place.dictionary], "learnt", ()):
+                assert adapter.takes_words(adapter.resolve(place.hook))
+
+
+@pytest.mark.parametrize(
+    ("name", "reach"),
+    [("clip-l14-captions", "vision.projection"), ("llava-1.5-7b", "language.15.resid_post"),
+     ("llava-next-mistral-7b", "language.15.resid_post"), ("clip-gemma", "language.12.resid_post")],
+)  # fmt: skip
+def test_pictures_and_captions_meet_in_the_configs_of_real_models(name: str, reach: str) -> None:
+    """Captions are given, reach a dictionary alone, and stand behind the image of causal models."""
+    run = config.load(FOLDER / f"{name}.toml")
+    assert run.examples.source.captions is not None and run.captions.per_image > 0
+    assert any(place.hook == reach for place in plan.places(run))
+    (settings,) = run.models.values()
+    if "clip-l14" not in name:
+        before, _, _ = settings.prompt.partition("{caption}")
+        assert "{caption}" in settings.prompt
+        assert "<image>" in before or name == "clip-gemma"  # which puts the image first itself
 
 
 def test_every_shape_is_of_a_config_that_there_is() -> None:

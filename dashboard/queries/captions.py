@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dashboard.modality import Reading, TopCaption
 from dashboard.queries.rows import MOST_ROWS, Connection, has, records
@@ -13,7 +14,8 @@ _TOP = """WITH top AS MATERIALIZED (
 SELECT feature_id, "rank", caption_id, example_id, text, activation, token, tokens, token_acts,
     pieces, cut
 FROM top JOIN (
-    SELECT * FROM read_captions WHERE model = (SELECT model FROM dictionaries WHERE dictionary_id = ?)
+    SELECT * FROM read_captions
+    WHERE model = (SELECT model FROM dictionaries WHERE dictionary_id = ?)
     AND caption_id IN (SELECT caption_id FROM top)) USING (caption_id)
 ORDER BY feature_id, "rank"
 """
@@ -24,17 +26,14 @@ def top_captions(
 ) -> dict[int, list[TopCaption]]:
     """The first `count` top captions of each of these features, by rank; features that no caption
     activates are left out, and so are those beyond MOST_ROWS; nothing before contract 1.3."""
-    if (
-        not (has(connection, "read_captions") and has(connection, "top_captions"))
-        or not feature_ids
-    ):
+    if not all(has(connection, name) for name in ("read_captions", "top_captions")):
         return {}
     wanted = [int(i) for i in feature_ids][:MOST_ROWS]
     values = [dictionary_id, wanted, count, dictionary_id]
     found: dict[int, list[TopCaption]] = {}
-    for *row, pieces, cut in connection.cursor().execute(_TOP, values).fetchall():
-        one = TopCaption(*row, pieces=json.loads(pieces), cut=cut)
-        found.setdefault(one.feature_id, []).append(one)
+    for one in records(connection, TopCaption, _TOP, values):
+        pieces = replace(one, pieces=json.loads(str(one.pieces)))
+        found.setdefault(one.feature_id, []).append(pieces)
     return found
 
 

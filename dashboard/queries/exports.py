@@ -59,8 +59,8 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
     sides = _of_each(connection, keys, "modality", _SIDES, Modality)
     said = _captions(connection, keys)
     top = {t.example_id for one in found.values() for t in one.top}
-    more = [one.example_id for some in (*samples.values(), *said.values()) for one in some]
-    ids = sorted(top.union(more))
+    drawn_too = {one.example_id for some in samples.values() for one in some}
+    ids = sorted(top | drawn_too | {one.example_id for some in said.values() for one in some})
     known: dict[int, Example] = {}
     sums: dict[int, str] = {}
     for start in range(0, len(ids), AT_ONCE):
@@ -74,7 +74,8 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
             continue
         one, drawn = found[key], samples.get(key, [])
         mine = {t.example_id for t in one.top}
-        held = mine.union(s.example_id for s in (*drawn, *said.get(key, [])))
+        held = mine | {s.example_id for s in drawn}
+        held |= {c.example_id for c in said.get(key, [])}
         made.append(
             Profile(
                 every[key[0]], one, scores.get(key, []), next(iter(artefacts.get(key, [])), None),

@@ -36,14 +36,12 @@ def sides(connection: Connection, dictionary_id: str) -> Sides:
         .fetchnumpy()
     )
     order = np.argsort(found["feature_id"])  # quicker than an ORDER BY
-    ids, *active = (
-        np.asarray(found.pop(name)[order], kind)
-        for name, kind in (
-            ("feature_id", np.int32), ("image_active", np.int64), ("text_active", np.int64)
-        )
-    )  # fmt: skip
+    ids = found.pop("feature_id")[order].astype(np.int32)
+    image, text = (
+        found.pop(f"{side}_active")[order].astype(np.int64) for side in ("image", "text")
+    )
     rest = (np.ma.filled(a.astype(np.float32), np.nan)[order] for a in found.values())
-    return Sides(ids, *active, *rest)
+    return Sides(ids, image, text, *rest)
 
 
 def modality_of(

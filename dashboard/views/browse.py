@@ -26,13 +26,13 @@ COLUMNS = [
         ("id", "feature", "link", "feature_id", words.FEATURE),
         ("label", "label", "text", "label", words.LABEL),
         ("ms", "MS", "meter", "ms", words.MS),
+        ("sides", "modality", "balance", "modality_score", words.MODALITY_SCORE),
+        ("pairs", "pairs", "number", "pair_correlation", words.PAIR_CORRELATION),
         ("density", "density", "number", "density", words.DENSITY),
         ("active", "active on", "number", "n_active", words.ACTIVE),
         ("max", "max", "number", "max", words.MAX),
         ("mean", "mean", "number", "mean", words.MEAN),
         ("score", "label score", "number", "label_score", words.LABEL),
-        ("sides", "modality", "balance", "modality_score", words.MODALITY_SCORE),
-        ("pairs", "pairs", "number", "pair_correlation", words.PAIR_CORRELATION),
         ("note", "", "number", "", ""),
     )
 ]

@@ -65,7 +65,7 @@ def show_top(
     said = queries.top_captions(run.connection, dictionary.dictionary_id, [at]).get(at, [])
     ids = [top.example_id for top in one.top]
     known = queries.examples(run.connection, ids)
-    room, beside = st.columns([3, 2], gap="large") if said and ids else (st.container(),) * 2
+    room, beside = st.columns(2, gap="large") if said and ids else (st.container(),) * 2
     with room:
         if ids:
             topimages(
@@ -73,7 +73,7 @@ def show_top(
                     one.top, known, queries.pictures(run.connection, ids),
                     whole=dictionary.grid_fit == "whole",
                 ),
-                grid=dictionary.grid, key="top",
+                grid=dictionary.grid, key="top", beside=bool(said),
                 note=words.READ_AT_CLS if dictionary.tokens == "cls" else "",
                 unmapped=words.NO_PATCH if dictionary.grid else words.ONE_VECTOR,
             )  # fmt: skip

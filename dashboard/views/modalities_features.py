@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard import captions, queries, records, scatter, state, widgets, words
+from dashboard import captions, connection, queries, records, scatter, state, widgets, words
+from dashboard.components.both import both
+from dashboard.components.chips import chips
 from dashboard.components.map import map_view
-from dashboard.components.sides import sides
 from dashboard.connection import Run
 from dashboard.modality import Modality
 from dashboard.sides import Sides
 
 TILES, TILE, PER_PAGE, CAPTIONS = (4, 2), 96, 12, 4
-ALONE, PAIR = 560, 470
+ALONE, PAIR = 520, 440
 """Height of the scatter, beside its cards and above them."""
 DENSITIES = [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
 NONE = "none"
@@ -37,10 +38,10 @@ def show(run: Run, every: Dictionaries) -> None:
                 key="colour", bind="query-params", required=True, help="What colours the points.",
             )  # fmt: skip
         ms = st.slider("MS from", 0.0, 1.0, 0.0, 0.05, key="ms", bind="query-params",
-                       help=words.LEAST_MS, width=150)  # fmt: skip
+                       help=words.LEAST_MS, width=105)  # fmt: skip
         density = st.select_slider(
             "Fires on at least", DENSITIES, 0.0, format_func=widgets.percent, key="fires",
-            bind="query-params", help=words.FIRES, width=150,
+            bind="query-params", help=words.FIRES, width=130,
         )  # fmt: skip
     shown = [scatter.passing(one, ms=ms, density=density) for one in found]
     plot, room = st.container(), st.container()
@@ -54,13 +55,15 @@ def show(run: Run, every: Dictionaries) -> None:
             describe=lambda of, feature: describe(run, chosen, found, of, feature),
             found=asked, tiles=TILES, height=ALONE if len(chosen) == 1 else PAIR, key="scatter",
         )  # fmt: skip
-        st.caption(words.SCATTER)
+        st.caption(f"{words.SCATTER} {left_out(every, offered)}")
     with room:
         if answer.selected is not None:
             at = answer.selected.panel
             rows = {at: answer.selected.rows}
-            cards(run, chosen, found, rows, "{:,} features selected, the most correlated first")
+            cards(run, chosen, found, rows, "{:,} features selected, most correlated first")
         elif asked is not None:
+            back = state.without("features", "page", "of")
+            chips([("show the most correlated", back, "")], name="Chosen", key="back")
             cards(run, chosen, found, dict(enumerate(asked)), "{:,} chosen")
         else:
             first(run, chosen, found, shown)
@@ -68,7 +71,7 @@ def show(run: Run, every: Dictionaries) -> None:
 
 def two_sided(run: Run, every: Dictionaries) -> list[records.Dictionary]:
     """The dictionaries that words reach; says why there are none, or which are not offered."""
-    reached = set(queries.two_sided(run.connection))
+    reached = set(connection.two_sided(run.connection, run.key))
     offered = [d for d in every if d.dictionary_id in reached]
     if not offered:
         without = queries.captioned(run.connection) is None
@@ -96,11 +99,11 @@ def choose(offered: Dictionaries) -> list[records.Dictionary]:
     best = max(offered, key=lambda d: (d.dictionary_id in asked, d.ms or -1.0))
     one = st.selectbox(
         "Dictionary", list(by_name), list(by_name).index(best.short), key="left",
-        bind="query-params", help=words.DICTIONARY, width=230,
+        bind="query-params", help=words.DICTIONARY, width=205,
     )  # fmt: skip
     other = st.selectbox(
         "Beside it", [NONE, *by_name], key="right", bind="query-params", help=words.BESIDE,
-        width=230,
+        width=205,
     )  # fmt: skip
     return [by_name[name] for name in (one, other) if name in by_name]
 
@@ -145,12 +148,12 @@ def first(
     """Before anything is chosen: the features that say the most of both sides."""
     rows = {i: scatter.meeting(*each) for i, each in enumerate(zip(found, shown, strict=True))}
     said = (
-        f"{{:,}} features fire on {scatter.ENOUGH} images and the captions of {scatter.ENOUGH}, "
-        "the most correlated first"
+        f"{{:,}} features fire on pictures and on words ({scatter.ENOUGH} images or more each), "
+        "most correlated first"
     )
     if not any(len(each) for each in rows.values()):
         rows = {i: np.flatnonzero(each) for i, each in enumerate(shown)}
-        said = "{:,} features, the most correlated first"
+        said = "{:,} features, most correlated first"
     cards(run, chosen, found, rows, said)
 
 
@@ -183,33 +186,20 @@ def cards(
     by_id = {d.dictionary_id: d for d in chosen}
     made = []
     for one, sheet in zip(known, sheets, strict=True):
-        card = widgets.card(one, by_id[one.dictionary_id], sheet)
-        texts = captions.rows(top[one.dictionary_id].get(one.feature_id, ()))
-        made.append(card | {"captions": texts} | both(one, two[one.dictionary_id][one.feature_id]))
-    sides(
-        made, tiles=TILES, said=said.format(len(every)), page=page, pages=pages, of=of, key="sides"
-    )
+        d, number = by_id[one.dictionary_id], one.feature_id
+        texts = captions.rows(top[d.dictionary_id].get(number, ()))
+        card = widgets.card(one, d, sheet) | halves(two[d.dictionary_id][number], d)
+        made.append(card | {"captions": texts})
+    both(made, tiles=TILES, said=said.format(len(every)), page=page, pages=pages, of=of, key="both")
 
 
-def both(card: records.Card, one: Modality) -> dict[str, Any]:
-    """The figures of a feature's two sides, as the component `sides` takes them."""
-    number, percent = widgets.number, widgets.percent
-    shuffled = "" if one.correlation is None else f" (shuffled {number(one.correlation_shuffled)})"
-    facts: list[tuple[str, str, str, str | None]] = [
-        ("correlation", number(one.correlation) + shuffled, words.PAIR_CORRELATION, None),
-        ("bridge", number(one.bridge), words.BRIDGE, None),
-    ]
-    if one.bridge_feature is not None:
-        partner = f"#{one.bridge_feature} {number(one.bridge_best)}"
-        href = state.to_feature(card.dictionary_id, one.bridge_feature)
-        facts.append(("best partner", partner, words.BRIDGE, href))
-    facts.append(("overlap of the top", percent(one.top_overlap), words.TOP_OVERLAP, None))
+def halves(one: Modality, dictionary: records.Dictionary) -> dict[str, Any]:
+    """A feature's two sides, as the component `both` takes them."""
+    percent = widgets.percent
     return {
         "image": {"density": percent(one.image_density), "fires": one.image_active > 0,
-                  "about": f"{one.image_active:,}", "help": words.IMAGE_DENSITY},
+                  "about": f"{one.image_active:,} images", "help": words.IMAGE_DENSITY},
         "text": {"density": percent(one.text_density), "fires": one.text_active > 0,
                  "about": f"of {one.text_active:,} images", "help": words.TEXT_DENSITY},
-        "score": {"value": one.modality_score, "text": number(one.modality_score),
-                  "help": words.MODALITY_SCORE},
-        "facts": [{"name": n, "text": t, "help": h, "href": to} for n, t, h, to in facts],
+        "numbers": captions.facts(one, dictionary)[2:],
     }  # fmt: skip

@@ -10,7 +10,7 @@ from dashboard.sides import Correlations, Overlap
 from dashboard.views.modalities_features import left_out, two_sided
 from pipeline.metrics.modality import THRESHOLD
 
-HIGH = 250
+HIGH = 225
 Dictionaries = Sequence[records.Dictionary]
 
 
@@ -30,9 +30,10 @@ def show(run: Run, every: Dictionaries) -> None:
         )  # fmt: skip
     said = widgets.percent(threshold)
     st.caption(
-        f"A feature fires on pictures if it does on more than {said} of the val images, and on words "
-        f"if a caption of more than {said} of them activates it."
+        f"A feature fires on pictures if it does on more than {said} of the val images, and on "
+        f"words if a caption of more than {said} of them activates it."
     )
+    widgets.line_legend(curves.LEGEND)
     for name in dict.fromkeys(d.name for d in layers):
         line(run, [d for d in layers if d.name == name], known, threshold, place)
     if out := left_out(every, offered):

@@ -11,7 +11,7 @@ from pipeline.metrics.convergence import converged
 METRICS = {"fvu": words.FVU, "cosine": words.COSINE, "l0": words.L0, "mse": words.MSE}
 IMAGE, TEXTS = ("patch", "image"), ("caption", "caption_alone", "text")
 TOLERANCES = [0.02, 0.05, 0.1, 0.2, 0.5]
-HIGH, ACROSS = 300, 2
+HIGH, ACROSS = 360, 2
 Dictionaries = Sequence[records.Dictionary]
 Measured = dict[tuple[str, str], records.Reconstruction]
 """By dictionary and kind of token."""
@@ -25,8 +25,8 @@ def show(run: Run, every: Dictionaries) -> None:
     offered = sorted((d for d in every if d.dictionary_id in measured), key=lambda d: d.depth)
     if not offered:
         widgets.empty(
-            "No SAE of this bundle reads image patches or words. Train one at a hook point that has "
-            "them, then run python -m pipeline run CONFIG."
+            "No SAE of this bundle reads image patches or words. Train one at a hook point that "
+            "has them, then run python -m pipeline run CONFIG."
         )
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -108,7 +108,7 @@ def in_words(met: dict[str, tuple[str | None, int]], tolerance: float) -> str:
     for kind, (place, layers) in met.items():
         name = words.TOKEN_NAMES[kind]
         if place is None:
-            parts.append(f"image and {name} are apart at the last of {layers} layers")
+            parts.append(f"image and {name} do not come together ({layers} layers)")
         else:
             parts.append(f"image and {name} are alike from {place} on")
     said = "; ".join(parts)

@@ -11,8 +11,9 @@ from pipeline.models.adapter import Adapter, HookPoint
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import ModelError
+from pipeline.models.words import Words
 
-__all__ = ["Adapter", "HookPoint", "Inputs", "Layout", "ModelError", "load"]
+__all__ = ["Adapter", "HookPoint", "Inputs", "Layout", "ModelError", "Words", "load"]
 
 # Family -> module and class; what Hugging Face calls the model type, where that tells it.
 _FAMILIES = {

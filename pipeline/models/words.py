@@ -86,7 +86,9 @@ class Reader:
         return without(self._special, text)
 
     def read(self, texts: Sequence[str], *, longest: int) -> Words:
-        limit = max(1, min(longest, self.most) - len(self.first))
+        # The tokens around a text are read however short it may be.
+        around = self.tokenizer.num_special_tokens_to_add()
+        limit = max(around, min(longest, self.most) - len(self.first))
         rows = [self._row(self.plain(text), limit) for text in texts]
         return Words(
             self.padded([[*self.first, *row.ids] for row in rows]),

@@ -20,7 +20,11 @@ function cell(column, row) {
     node.append(go);
   } else if (column.kind === "meter") node.append(meter(value.value, value.text, column.help));
   else if (column.kind === "balance") node.append(value ? balance(value) : "");
-  else node.append(el("span", "num", value));
+  else {
+    const text = el("span", "num", value);
+    if (column.kind === "text") text.title = value;
+    node.append(text);
+  }
   return node;
 }
 

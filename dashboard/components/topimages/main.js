@@ -79,7 +79,7 @@ export default function ({ data, parentElement }) {
   const mapped = data.grid && data.images.some((image) => image.patches.length);
   if (mapped) head.append(controls(root, data, top));
   head.append(el("span", "muted", mapped ? data.note : data.unmapped));
-  const tiles = el("div", "tiles");
+  const tiles = el("div", data.beside ? "tiles beside" : "tiles");
   tiles.append(...data.images.map((image) => tile(image, data, top)));
   root.replaceChildren(head, tiles);
 }

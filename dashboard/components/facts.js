@@ -1,3 +1,4 @@
+// One number with its name: `text`, a `balance` (see shared.js), what stands `beside` it, a `link`.
 function fact(one) {
   const node = el("div", "fact");
   node.title = one.help;
@@ -12,13 +13,4 @@ function fact(one) {
   }
   node.append(el("dt", "muted", one.name), told);
   return node;
-}
-
-export default function ({ data, parentElement }) {
-  const root = parentElement.querySelector(".root");
-  const title = el("h2", "", data.title);
-  title.title = data.help;
-  const list = el("dl");
-  list.append(...data.facts.map(fact));
-  root.replaceChildren(title, list);
 }
