@@ -23,10 +23,10 @@ TOKENS = {
 """Kinds of token that are compared, with colour and dashes."""
 DASHES = [5, 3]
 LEGEND = [
-    *((name, colour, False) for name, colour in KINDS.values()),
-    (SHUFFLED, palette.BOTH, True),
+    *((name, colour, "solid") for name, colour in KINDS.values()),
+    (SHUFFLED, palette.BOTH, "dashed"),
 ]
-"""Of the shares: name, colour, and whether dashed; they stand once above several charts."""
+"""Of the shares, once for several charts (see `widgets.line_legend`)."""
 
 
 def shares_by_layer(

@@ -10,6 +10,7 @@ from dashboard.components.arrange import arrange
 from dashboard.components.grid import grid
 from dashboard.components.table import table
 from dashboard.connection import Run
+from dashboard.numbers import number, unlabelled
 from dashboard.records import Card, Dictionary, Key, Said
 from pipeline.annotations import FeatureKey
 
@@ -122,8 +123,8 @@ def _spoken(said: Sequence[Said]) -> list[str]:
 
 def _about(card: Card) -> str:
     pairs = card.pair_correlation
-    said = "" if pairs is None else f", pair correlation {widgets.number(pairs)}"
-    return f"{card.label or widgets.unlabelled(card)}{said}"
+    said = "" if pairs is None else f", pair correlation {number(pairs)}"
+    return f"{card.label or unlabelled(card)}{said}"
 
 
 def _sides(card: Card) -> dict[str, Any] | None:

@@ -2,10 +2,20 @@
 
 import math
 
+from dashboard.records import Card
+
 
 def number(value: float | None, digits: int = 2) -> str:
     """`value` with so many decimals; a dash for what is not known."""
     return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def unlabelled(card: Card) -> str:
+    """What stands in place of a label: of the features that no image activates, some fire on
+    words."""
+    if card.n_active:
+        return "no label"
+    return "dead" if card.modality_score is None else "words only"
 
 
 def percent(share: float | None) -> str:

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import palette, state, words
-from dashboard.numbers import number, percent
+from dashboard.numbers import number, percent, unlabelled
 from dashboard.records import (
     Artefacts,
     AutoLabel,
@@ -45,13 +45,6 @@ def sides(score: float | None) -> dict[str, Any]:
         "value": score, "text": number(score), "help": words.MODALITY_SCORE,
         "colours": [palette.IMAGE, palette.TEXT],
     }  # fmt: skip
-
-
-def unlabelled(one: Card) -> str:
-    """What stands in place of a label: some features that no image activates fire on words."""
-    if one.n_active:
-        return "no label"
-    return "dead" if one.modality_score is None else "words only"
 
 
 def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
@@ -259,11 +252,11 @@ def figures(facts: Sequence[tuple[str, str, str]]) -> None:
     st.html(f'<dl class="figures">{items}</dl>')
 
 
-def line_legend(lines: Sequence[tuple[str, str, bool]]) -> None:
-    """What the lines of the charts below mean: (name, colour, whether dashed)."""
+def line_legend(lines: Sequence[tuple[str, str, str]]) -> None:
+    """What the lines of the charts below mean: (name, colour, `solid` or `dashed`)."""
     items = "".join(
-        f'<span style="--line: {"dashed" if dashed else "solid"} {colour}">{html.escape(name)}</span>'
-        for name, colour, dashed in lines
+        f'<span style="--line: {style} {colour}">{html.escape(name)}</span>'
+        for name, colour, style in lines
     )
     st.html(f'<div class="line-legend">{items}</div>')
 

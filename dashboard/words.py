@@ -159,7 +159,11 @@ CONTROLS = (
 )
 ARCHITECTURE = "The kind of SAE: how it decides which features are active."
 SHAPE = "Width of the activations, and number of features."
-READS = "Which tokens it reads, and how an image's positions become one activation."
+READS = (
+    "Which tokens it reads, and how an image's positions become one activation. With captions: they "
+    "went through it too, so that its features can be compared on pictures and words."
+)
+LEARNT_FROM = "The tokens that its training read; with captions, also those read without an image."
 SEEN = "Activation vectors that it was trained on, counted with repetition."
 TOKEN_KINDS = "Reconstruction is measured for each kind of token by itself."
 COSINE = "Mean cosine of activation and reconstruction; 1 is best."
@@ -176,6 +180,7 @@ GUIDE_ON = "Each page has its address: send the link, and others see what you se
 GUIDE_WAYS = (
     ("Browse", "browse", "all features, by words, image, score"),
     ("Map", "map", "those that are alike lie together"),
+    ("Modalities", "modalities", "pictures against words"),
     ("Compare", "compare", "layers, SAEs and neurons side by side"),
     ("Image", "image", "what fires on one image, and where"),
     ("Lists", "lists", "what you and others starred and noted"),

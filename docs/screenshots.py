@@ -19,6 +19,7 @@ PAGES = {
     "table": "browse?view=table&hook=vision.2&hook=vision.3",
     "search": "browse?q=striped+blue+heart&hook=vision.2&hook=vision.3&hook=vision.projection",
     "map": "map",
+    "modalities": "modalities",
     "compare": "compare",
     "side-by-side": SEVERAL,
     "feature": FEATURE,

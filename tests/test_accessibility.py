@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from synthetic import make_bundle
@@ -18,6 +18,10 @@ ROOMS = {
     "browse": "browse",
     "table": "browse?view=table",
     "map": "map",
+    "modalities": "modalities",
+    "modalities, two": f"modalities?{urlencode({'right': 'vision.1 / batchtopk'})}",
+    "modalities, layers": "modalities?look=Layers",
+    "modalities, reconstruction": "modalities?look=Reconstruction",
     "compare": "compare",
     "features side by side": f"compare?features={quote(SAE + ':1,2')}",
     "feature": f"feature?dictionary={quote(SAE)}&feature=1",

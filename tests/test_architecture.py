@@ -64,6 +64,7 @@ WITHOUT = {
     "pipeline.study": {"torch"},
     "dashboard.queries": {"streamlit", "torch"},
     "dashboard.charts": {"streamlit", "torch"},
+    "dashboard.curves": {"streamlit", "torch"},
     "dashboard.exports": {"streamlit", "torch"},
     "dashboard.views": {"duckdb", "os", "pandas", "pathlib", "torch"},
 }

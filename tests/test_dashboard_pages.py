@@ -43,6 +43,18 @@ def test_overview(opened: Opened) -> None:
     assert MARKUP in "".join(text.value for text in at.text), "shown as text, not as Markdown"
 
 
+def test_overview_tells_of_captions(opened: Opened, tmp_path: Path) -> None:
+    at = opened()
+    tables = [each for each in at.get("bidi_component") if "table" in each.proto.component_name]
+    made = json.loads(tables[1].proto.json)["rows"][0]
+    assert (made["reads"], made["learnt"]) == ("patches + captions, max", "patches + captions")
+    assert "of 54 val images have some. clip-demo read 86." in said(at)
+    folder = make_bundle(tmp_path / "cut")
+    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+        db.execute("UPDATE caption_tokens SET cut = 3 WHERE rowid < 5")
+    assert "clip-demo read 86, 5 not to their end." in said(opened(path=folder))
+
+
 def test_browse_opens_on_the_sae_of_the_highest_ms(opened: Opened) -> None:
     at = opened("browse")
     shown = data(at, "grid")
@@ -88,6 +100,37 @@ def test_browse_filters_and_says_when_nothing_passes(opened: Opened) -> None:
     at.slider(key="ms").set_value((0.99, 1.0)).run()
     assert "No feature passes these filters" in said(at)
     assert not shows(at, "grid")
+
+
+def test_browse_filters_by_modality(opened: Opened) -> None:
+    address: dict[str, str | list[str]] = {"hook": "vision.0", "name": "matryoshka"}
+    at = opened("browse", **address, least="0 images", modality=["0.2", "0.9"])
+    scores = [card["sides"]["value"] for card in data(at, "grid")["cards"]]
+    assert scores and all(0.2 <= score <= 0.9 for score in scores)
+    at = opened("browse", **address, least="0 images", pairs=["0.3", "1"], view="table")
+    pairs = [float(row["pairs"]) for row in data(at, "table")["rows"]]
+    assert pairs and min(pairs) >= 0.3 - 0.005
+    at = opened("browse", **address, fires="words alone")
+    cards = data(at, "grid")["cards"]
+    assert {card["sides"]["value"] for card in cards} == {0.0}
+    assert {card["label"] or card["unlabelled"] for card in cards} >= {"words only"}
+
+
+def test_browse_sorts_by_modality(opened: Opened) -> None:
+    address = {"hook": "vision.0", "name": "matryoshka", "view": "table"}
+    at = opened("browse", **address, sort="modality score", order="low first")
+    shown = data(at, "table")
+    values = [row["sides"]["value"] for row in shown["rows"] if row["sides"]]
+    assert values == sorted(values) and len(set(values)) > 2
+    assert shown["order"] == {"by": "modality score", "descending": False}
+    assert {c["key"] for c in shown["columns"] if c["sort"]} >= {"sides", "pairs"}
+
+
+def test_browse_of_what_no_caption_reaches_has_no_modality(opened: Opened) -> None:
+    at = opened("browse", hook="vision.0", name="neurons", view="table", sort="modality score")
+    assert not [s for s in at.slider if s.key in ("modality", "pairs")]
+    assert not {"sides", "pairs"} & {c["key"] for c in data(at, "table")["columns"]}
+    assert all(row["sides"] is None and row["pairs"] == "" for row in data(at, "table")["rows"])
 
 
 def test_browse_shows_dead_features_on_request(opened: Opened) -> None:
@@ -197,6 +240,66 @@ def test_feature_without_a_grid_or_of_neurons(opened: Opened) -> None:
     at = opened("feature", dictionary="clip-demo/vision.projection/neurons", feature="0")
     assert data(at, "topimages")["grid"] is None
     assert len(data(at, "topimages")["images"]) == 16
+
+
+def test_feature_shows_captions_beside_images(opened: Opened) -> None:
+    at = opened("feature", dictionary=SAE, feature="2")
+    shown = data(at, "captions")
+    assert shown["title"] == "Top 16 captions"
+    assert all(row["src"].startswith("data:image/webp") for row in shown["rows"])
+    assert all(row["href"].startswith("image?") for row in shown["rows"])
+    assert sum(part[-1] is True for part in shown["rows"][0]["shown"]) == 1
+    facts = {one["name"]: one for one in data(at, "twosided")["facts"]}
+    assert list(facts) == [
+        "image density", "text density", "modality score", "pair correlation", "bridge score",
+        "top overlap",
+    ]  # fmt: skip
+    assert 0 < facts["modality score"]["balance"]["value"] < 1
+    assert facts["pair correlation"]["beside"].startswith("shuffled ")
+    assert "feature=3" in facts["bridge score"]["link"]["href"]
+    charts = [each.proto.spec for each in at.get("vega_lite_chart")]
+    assert len(charts) == 2, "one of images, one of captions"
+
+
+def test_feature_of_one_vector_a_caption(opened: Opened) -> None:
+    at = opened("feature", dictionary="clip-demo/vision.projection/matryoshka", feature="2")
+    shown = data(at, "captions")
+    assert all(row["whole"] for row in shown["rows"])
+    assert "one vector" in shown["note"]
+
+
+def test_feature_says_why_it_has_no_captions(opened: Opened, tmp_path: Path) -> None:
+    neurons = SAE.replace("matryoshka", "neurons")
+    assert "not for raw neurons" in said(opened("feature", dictionary=neurons, feature="1"))
+    folder = make_bundle(tmp_path / "lacking")
+    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+        for name in ("overlap", "modality", "top_captions"):
+            db.execute(f"DELETE FROM {name} WHERE dictionary_id = ?", [SAE])
+        at_one = ["clip-demo/vision.1.resid_post/matryoshka"]
+        db.execute("DELETE FROM top_captions WHERE dictionary_id = ? AND feature_id = 2", at_one)
+    at = opened("feature", path=folder, dictionary=SAE, feature="1")
+    assert "Words do not reach this place" in said(at)
+    assert not shows(at, "captions")
+    at = opened("feature", path=folder, dictionary=at_one[0], feature="2")
+    assert "No caption activates this feature" in said(at)
+    assert shows(at, "topimages") and shows(at, "twosided") and not shows(at, "captions")
+    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+        db.execute("DELETE FROM overlap")
+        db.execute("DELETE FROM captions")
+    at = opened("feature", path=folder, dictionary=SAE, feature="1")
+    assert "No caption was read in this run" in said(at)
+
+
+def test_feature_of_words_alone(opened: Opened, run: Path) -> None:
+    with duckdb.connect(str(store.open_bundle(run).database), read_only=True) as db:
+        (number,) = db.execute(
+            """SELECT feature_id FROM features WHERE dictionary_id = ? AND n_active = 0
+            AND modality_score = 0 LIMIT 1""",
+            [SAE],
+        ).fetchone()
+    at = opened("feature", dictionary=SAE, feature=str(number))
+    assert "it fires on words alone" in said(at)
+    assert shows(at, "captions") and not shows(at, "topimages")
 
 
 def test_feature_that_is_dead_or_fires_once(opened: Opened) -> None:
@@ -363,7 +466,8 @@ def test_browse_leaves_artefacts_out(opened: Opened) -> None:
 
 LATER = (
     "labels", "example_features", "best_matches", "artefacts", "neighbors", "matches", "maps",
-    "sample_examples",
+    "sample_examples", "captions", "caption_tokens", "top_captions", "read_captions", "modality",
+    "overlap",
 )  # fmt: skip
 """Tables that bundles of contract 1.0 do not have."""
 
@@ -394,7 +498,11 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
         db.execute("ALTER TABLE cards DROP COLUMN examples")
         for name in ("judges", "text"):
             db.execute(f"ALTER TABLE encoders DROP COLUMN {name}")
-        db.execute("ALTER TABLE dictionaries DROP COLUMN grid_fit")
+        for name in ("grid_fit", "learnt_from"):
+            db.execute(f"ALTER TABLE dictionaries DROP COLUMN {name}")
+        for table in ("features", "cards"):
+            for name in ("modality_score", "pair_correlation"):
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
     return folder
 
 
@@ -408,6 +516,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("browse", {"q": "red", "by": "in labels"}, "grid"),
         ("browse", {"ms": ["0.9", "0.1"]}, "grid"),
         ("feature", {"dictionary": SAE, "feature": "1"}, "topimages"),
+        ("browse", {"sort": "modality score", "modality": ["0.1", "0.5"]}, "grid"),
         ("map", {}, None),
         ("compare", {}, None),
         ("compare", {"features": f"{SAE}:1,2"}, "chosen"),

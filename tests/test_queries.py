@@ -88,6 +88,19 @@ def test_pages_hold_every_feature_once_in_order(
         (Filter(labels=("red", "blue")), lambda c: c.label in ("red", "blue")),
         (Filter(), lambda c: True),
         (Filter(n_active=10), lambda c: c.n_active >= 10),
+        (
+            Filter(modality_score=(0.2, 0.9)),
+            lambda c: c.modality_score is not None and 0.2 <= c.modality_score <= 0.9,
+        ),
+        (
+            Filter(pair_correlation=(0.3, None)),
+            lambda c: c.pair_correlation is not None and c.pair_correlation >= 0.3,
+        ),
+        (Filter(fires_on=("pictures",)), lambda c: c.modality_score == 1),
+        (
+            Filter(fires_on=("both",)),
+            lambda c: c.modality_score is not None and 0 < c.modality_score < 1,
+        ),
     ],
 )
 def test_filters(
@@ -100,6 +113,20 @@ def test_filters(
     passed, total = queries.ms_histogram(db, [SAE], chosen)
     assert sum(passed) == sum(c.ms is not None for c in found)
     assert total == len(wanted) > 0
+
+
+def test_features_of_words_alone_need_no_images(db: duckdb.DuckDBPyConnection) -> None:
+    every = queries.page(db, [SAE], EVERY, sort="feature_id", limit=200)
+    words = {c.feature_id for c in every if c.modality_score == 0}
+    assert any(c.n_active == 0 for c in every if c.feature_id in words), "some fire on no image"
+    found = queries.page(db, [SAE], Filter(fires_on=("words",), n_active=8), limit=200)
+    assert {c.feature_id for c in found} == words
+    both = queries.page(db, [SAE], Filter(fires_on=("words", "both"), n_active=8), limit=200)
+    assert {c.feature_id for c in both} == words | {
+        c.feature_id
+        for c in every
+        if c.n_active >= 8 and c.modality_score is not None and c.modality_score < 1
+    }
 
 
 def test_what_is_asked_for_is_data_and_not_sql(db: duckdb.DuckDBPyConnection) -> None:
@@ -290,3 +317,81 @@ def test_artefacts_are_left_out(db: duckdb.DuckDBPyConnection) -> None:
     assert queries.ms_histogram(db, [SAE], chosen)[1] == len(rest)
     unknown = Filter(n_active=0, without=("label",))
     assert queries.ms_histogram(db, [SAE], unknown)[1] == len(every), "that is no flag"
+
+
+def test_top_captions_stand_by_rank_with_their_tokens(
+    db: duckdb.DuckDBPyConnection, bundle: store.Bundle
+) -> None:
+    found = queries.top_captions(db, SAE, [SINGLE, DEAD, 7, 9999])
+    assert list(found) == [SINGLE, 7], "by feature; of those that no caption activates none"
+    said = dict(db.execute("SELECT caption_id, text FROM captions").fetchall())
+    of = dict(db.execute("SELECT caption_id, example_id FROM captions").fetchall())
+    for feature_id, top in found.items():
+        assert [one.rank for one in top] == list(range(1, contract.TOP_K + 1))
+        acts = [one.activation for one in top]
+        assert acts == sorted(acts, reverse=True)
+        for one in top:
+            assert (one.feature_id, one.text) == (feature_id, said[one.caption_id])
+            assert one.example_id == of[one.caption_id]
+            assert "".join(one.pieces) == one.text
+            assert one.token in one.tokens and max(one.token_acts) == one.activation
+    few = queries.top_captions(db, SAE, [7, SINGLE], count=3)
+    assert few == {number: top[:3] for number, top in found.items()}
+
+
+def test_top_captions_of_one_vector_have_no_token(db: duckdb.DuckDBPyConnection) -> None:
+    (top,) = queries.top_captions(db, "clip-demo/vision.projection/matryoshka", [1]).values()
+    assert all(one.token is None and one.tokens == one.token_acts == [] for one in top)
+
+
+def test_top_captions_are_read_as_the_dictionarys_own_model_reads_them(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "two", models=2)
+    database = str(store.open_bundle(folder).database)
+    with duckdb.connect(database) as writer:
+        writer.execute("""UPDATE read_captions SET pieces = '["other"]' WHERE model = 'other-1'""")
+    with duckdb.connect(database, read_only=True) as db:
+        ((one,),) = queries.top_captions(db, SAE, [1], count=1).values()
+        ((other,),) = queries.top_captions(
+            db, SAE.replace("clip-demo", "other-1"), [1], count=1
+        ).values()
+    assert "".join(one.pieces) == one.text
+    assert other.pieces == ["other"]
+
+
+def test_captions_are_counted(tmp_path: Path) -> None:
+    database = str(store.open_bundle(make_bundle(tmp_path / "counted")).database)
+    with duckdb.connect(database) as db:
+        db.execute("UPDATE caption_tokens SET cut = 3 WHERE rowid < 5")
+        assert queries.captioned(db) == len(
+            {i for (i,) in db.execute("SELECT example_id FROM captions").fetchall()}
+        )
+        (one,) = queries.readings(db)
+        total = db.execute("SELECT count(*) FROM captions").fetchone()
+    assert (one.model, (one.captions,), one.cut) == ("clip-demo", total, 5)
+
+
+def test_text_histogram_counts_the_images(db: duckdb.DuckDBPyConnection) -> None:
+    for number in range(12):
+        edges, counts = queries.text_histogram(db, SAE, number)
+        active = queries.modality_of(db, SAE, [number])[number].text_active
+        assert sum(counts) == active
+        assert len(edges) == (len(counts) + 1 if counts else 0)
+
+
+def test_bundles_before_captions_answer_without(tmp_path: Path) -> None:
+    database = str(store.open_bundle(make_bundle(tmp_path / "older")).database)
+    with duckdb.connect(database) as writer:
+        for name in ("read_captions", "captions", "caption_tokens", "top_captions", "modality"):
+            writer.execute(f"DROP TABLE {name}")
+        for table in ("features", "cards"):
+            for column in queries.SIDES:
+                writer.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    with duckdb.connect(database, read_only=True) as db:
+        assert queries.top_captions(db, SAE, [1]) == {}
+        assert (queries.captioned(db), queries.readings(db)) == (None, [])
+        found = queries.feature(db, SAE, 1)
+        (card,) = queries.cards_at(db, [(SAE, 1)], examples=2)
+        (profile,) = queries.profiles(db, [(SAE, 1)])
+    assert found and found.card.modality_score is None and found.top
+    assert (card.pair_correlation, len(card.examples)) == (None, 2)
+    assert (profile.modality, profile.captions) == (None, [])

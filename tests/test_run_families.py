@@ -239,7 +239,11 @@ def test_kinds_of_token_are_told_apart(tables: duckdb.DuckDBPyConnection) -> Non
     ).fetchall()
     assert dict(kinds) == {
         "llava/language.1.resid_post/trained": [
-            "caption", "caption_alone", "patch", "special", "text",
+            "caption",
+            "caption_alone",
+            "patch",
+            "special",
+            "text",
         ],
         "llava/language.1.resid_post/theirs": ["caption", "caption_alone", "patch", "text"],
     }

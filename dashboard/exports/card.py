@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from dashboard import palette
 from dashboard.exports.fonts import clipped, draw_text, width_of
 from dashboard.exports.pictures import opened
-from dashboard.numbers import number, percent
+from dashboard.numbers import number, percent, unlabelled
 from dashboard.records import Profile
 
 SCALE = 2
@@ -51,10 +51,9 @@ def _head(pen: ImageDraw.ImageDraw, profile: Profile) -> None:
         pen, (EDGE + at + 6 * SCALE, 28 * SCALE), f"#{card.feature_id}", size=LARGE, fill=TEXT,
         width=taken, bold=True,
     )  # fmt: skip
-    unlabelled = "dead" if card.n_active == 0 else "no label"
     score = "" if card.label is None else number(card.label_score)
     draw_text(
-        pen, (EDGE, 50 * SCALE), card.label or unlabelled, size=MIDDLE,
+        pen, (EDGE, 50 * SCALE), card.label or unlabelled(card), size=MIDDLE,
         fill=TEXT if card.label else MUTED, width=room - 40 * SCALE, bold=card.label is not None,
     )  # fmt: skip
     _right(pen, 50 * SCALE, score)

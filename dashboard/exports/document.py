@@ -30,7 +30,7 @@ def document(
     del card["examples"]
     dictionary = asdict(profile.dictionary)
     del dictionary["models"]
-    place = profile.place
+    place, sides = profile.place, profile.modality
     return {
         "format": FORM,
         "run": {name: manifest.get(name) for name in ("key", "name", "title", "contract", "made")},
@@ -48,6 +48,8 @@ def document(
         "sample_examples": [
             asdict(sample) | image(profile, sample.example_id) for sample in profile.samples
         ],
+        "modality": sides and asdict(sides),
+        "top_captions": [asdict(one) | image(profile, one.example_id) for one in profile.captions],
         "map": place and {"x": place[0], "y": place[1]},
         "annotations": [asdict(each) for each in said],
     }

@@ -12,9 +12,11 @@ import math
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from dashboard.exports.document import image, json_bytes
+from dashboard.modality import TopCaption
 from dashboard.records import AutoLabel, Key, Profile, Said, Top
 
 BATCH = 1024
@@ -113,6 +115,7 @@ def neuron(profile: Profile) -> dict[str, Any]:
         "loupe": {
             "dictionary_id": card.dictionary_id, "n_active": card.n_active, "mean": card.mean,
             "ms": card.ms, "ms_percentile": card.ms_percentile,
+            "modality": profile.modality and asdict(profile.modality),
             "token_density": profile.artefacts and profile.artefacts.token_density,
             "matches": [
                 {"dictionary_id": m.card.dictionary_id, "index": str(m.card.feature_id),
@@ -123,8 +126,9 @@ def neuron(profile: Profile) -> dict[str, Any]:
 
 
 def activations(profile: Profile) -> list[dict[str, Any]]:
-    """The rows of `activations`: one a top image, the strongest first."""
-    return [_activation(profile, top) for top in profile.feature.top]
+    """The rows of `activations`: one a top image and one a top caption, the strongest first."""
+    images = [_activation(profile, top) for top in profile.feature.top]
+    return images + [_spoken(profile, one) for one in profile.captions]
 
 
 def explanations(profile: Profile, said: Sequence[Said] = ()) -> list[dict[str, Any]]:
@@ -169,8 +173,31 @@ def _activation(profile: Profile, top: Top) -> dict[str, Any]:
         "maxValue": values[most], "maxValueTokenIndex": most, "minValue": min(values),
         "dataIndex": known["uri"], "dataSource": None,
         "loupe": {
-            "rank": top.rank, "activation": top.activation, "example_id": top.example_id,
+            "modality": "image", "rank": top.rank, "activation": top.activation,
+            "example_id": top.example_id,
             "grid": profile.dictionary.grid if len(values) > 1 else None, "image": known,
+        },
+    }  # fmt: skip
+
+
+def _spoken(profile: Profile, one: TopCaption) -> dict[str, Any]:
+    """A caption as its tokens with their activations; one token where the model makes one vector
+    of it."""
+    tokens, values = list(one.pieces), [0.0] * len(one.pieces)
+    for token, act in zip(one.tokens, one.token_acts, strict=True):
+        values[token] = act
+    if one.token is None or not tokens:
+        tokens, values = [one.text], [one.activation]
+    most = max(range(len(values)), key=values.__getitem__)
+    known = image(profile, one.example_id)
+    return _identity(profile) | {
+        "tokens": tokens, "values": values,
+        "maxValue": values[most], "maxValueTokenIndex": most, "minValue": min(values),
+        "dataIndex": known["uri"], "dataSource": None,
+        "loupe": {
+            "modality": "text", "rank": one.rank, "activation": one.activation,
+            "example_id": one.example_id, "caption_id": one.caption_id, "grid": None,
+            "image": known,
         },
     }  # fmt: skip
 

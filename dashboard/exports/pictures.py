@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from dashboard import palette
@@ -24,15 +25,21 @@ def heat_map(
     where, values = np.asarray(patches, np.int64), np.asarray(acts, np.float64)
     inside = where < rows * columns
     share = np.clip(values[inside] / top, 0, 1) if top > 0 else np.zeros(int(inside.sum()))
-    stops = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in palette.VIRIDIS])
-    at = share * (len(stops) - 1)
-    for channel in range(3):
-        scale = np.interp(at, np.arange(len(stops)), stops[:, channel])
-        pixels[where[inside], channel] = np.rint(scale)
+    pixels[where[inside], :3] = scaled(share)
     pixels[where[inside], 3] = 120 + np.rint(110 * share)
     buffer = io.BytesIO()
     Image.fromarray(pixels.reshape(rows, columns, 4)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def scaled(shares: Sequence[float] | NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The colours of activations as red, green and blue [n, 3]; `shares` of the largest one, 0 to
+    1."""
+    stops = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in palette.VIRIDIS])
+    at = np.asarray(shares, np.float64) * (len(stops) - 1)
+    places = np.arange(len(stops))
+    channels = [np.rint(np.interp(at, places, stops[:, channel])) for channel in range(3)]
+    return np.stack(channels, axis=-1).astype(np.uint8)
 
 
 def opened(webp: bytes | None) -> Image.Image | None:

@@ -26,7 +26,10 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 TERMS = {
     "feature": words.FEATURE, "MS": words.MS, "controls": words.CONTROLS,
     "density": words.DENSITY, "label": words.LABEL, "names found for it": words.NAMES,
-    "percentile": words.PERCENTILE,
+    "percentile": words.PERCENTILE, "image density": words.IMAGE_DENSITY,
+    "text density": words.TEXT_DENSITY, "modality score": words.MODALITY_SCORE,
+    "pair correlation": words.PAIR_CORRELATION, "bridge score": words.BRIDGE,
+    "top overlap": words.TOP_OVERLAP, "top captions": words.CAPTIONS,
     "nearest directions": words.NEAREST, "fires together with": words.TOGETHER,
     "most correlated": words.ALIKE, "best match elsewhere": words.PATH,
 }  # fmt: skip

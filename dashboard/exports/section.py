@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from dashboard import words
 from dashboard.exports.pictures import heat_map, opened
-from dashboard.numbers import number, percent
+from dashboard.exports.spoken import captions, sides
+from dashboard.numbers import number, percent, unlabelled
 from dashboard.records import AutoLabel, Profile, Related, Said, Score, Top
 from dashboard.sheets import data_uri
 
@@ -34,6 +35,7 @@ def feature_section(profile: Profile, said: Sequence[Said] = ()) -> str:
         f"{_facts(profile)}{_flags(profile)}"
         + "".join(_remark(one) for one in said)
         + _tiles(profile)
+        + captions(profile.captions)
         + f'<div class="parts">{"".join(parts)}</div></section>'
     )
 
@@ -44,9 +46,8 @@ def _facts(profile: Profile) -> str:
     score = "" if card.label is None else f' <span class="muted">{number(card.label_score)}</span>'
     meter = f'<span class="meter"><i style="width:{share:.0%}"></i></span>'
     rank = "" if card.ms_percentile is None else f", percentile {card.ms_percentile * 100:.0f}"
-    unlabelled = "dead" if card.n_active == 0 else "no label"
     label = (
-        f'<span class="muted">{unlabelled}</span>'
+        f'<span class="muted">{unlabelled(card)}</span>'
         if card.label is None
         else f"<b>{html.escape(card.label)}</b>"
     )
@@ -60,6 +61,7 @@ def _facts(profile: Profile) -> str:
     ]
     if card.group is not None:
         facts.append(("level", str(card.group + 1)))
+    facts += sides(profile.modality)
     return "<dl>" + "".join(f"<div><dt>{n}</dt><dd>{t}</dd></div>" for n, t in facts) + "</dl>"
 
 

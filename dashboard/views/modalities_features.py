@@ -53,7 +53,8 @@ def show(run: Run, every: Dictionaries) -> None:
         answer = map_view(
             scatter.panels(run, chosen, found), scatter.coloured(found, by, shown),
             describe=lambda of, feature: describe(run, chosen, found, of, feature),
-            found=asked, tiles=TILES, height=ALONE if len(chosen) == 1 else PAIR, key="scatter",
+            found=asked, standing="chosen", tiles=TILES, key="scatter",
+            height=ALONE if len(chosen) == 1 else PAIR,
         )  # fmt: skip
         st.caption(f"{words.SCATTER} {left_out(every, offered)}")
     with room:
@@ -63,7 +64,7 @@ def show(run: Run, every: Dictionaries) -> None:
             cards(run, chosen, found, rows, "{:,} features selected, most correlated first")
         elif asked is not None:
             back = state.without("features", "page", "of")
-            chips([("show the most correlated", back, "")], name="Chosen", key="back")
+            chips([("show the most correlated", back, "")], name="Or", key="back")
             cards(run, chosen, found, dict(enumerate(asked)), "{:,} chosen")
         else:
             first(run, chosen, found, shown)
@@ -147,10 +148,8 @@ def first(
 ) -> None:
     """Before anything is chosen: the features that say the most of both sides."""
     rows = {i: scatter.meeting(*each) for i, each in enumerate(zip(found, shown, strict=True))}
-    said = (
-        f"{{:,}} features fire on pictures and on words ({scatter.ENOUGH} images or more each), "
-        "most correlated first"
-    )
+    enough = f"{scatter.ENOUGH} images or more each"
+    said = f"{{:,}} features with both sides ({enough}), most correlated first"
     if not any(len(each) for each in rows.values()):
         rows = {i: np.flatnonzero(each) for i, each in enumerate(shown)}
         said = "{:,} features, most correlated first"
@@ -198,8 +197,8 @@ def halves(one: Modality, dictionary: records.Dictionary) -> dict[str, Any]:
     percent = widgets.percent
     return {
         "image": {"density": percent(one.image_density), "fires": one.image_active > 0,
-                  "about": f"{one.image_active:,} images", "help": words.IMAGE_DENSITY},
+                  "about": widgets.images(one.image_active), "help": words.IMAGE_DENSITY},
         "text": {"density": percent(one.text_density), "fires": one.text_active > 0,
-                 "about": f"of {one.text_active:,} images", "help": words.TEXT_DENSITY},
+                 "about": f"of {widgets.images(one.text_active)}", "help": words.TEXT_DENSITY},
         "numbers": captions.facts(one, dictionary)[2:],
     }  # fmt: skip

@@ -22,6 +22,7 @@ MADE = [
     {"key": "architecture", "title": "architecture", "kind": "text", "help": words.ARCHITECTURE},
     {"key": "shape", "title": "d_in → d_sae", "kind": "number", "help": words.SHAPE},
     {"key": "reads", "title": "reads", "kind": "text", "help": words.READS},
+    {"key": "learnt", "title": "learnt from", "kind": "text", "help": words.LEARNT_FROM},
     {"key": "seen", "title": "trained on", "kind": "number", "help": words.SEEN},
     {"key": "kind", "title": "tokens", "kind": "text", "help": words.TOKEN_KINDS},
     {"key": "measured", "title": "measured on", "kind": "number", "help": "Tokens of val images."},
@@ -63,12 +64,15 @@ def rows(
 def made(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
     """How each SAE was made and how well it reconstructs, a row for each kind of token."""
     found = queries.reconstruction(run.connection)
+    spoken = connection.two_sided(run.connection, run.key)
     lines: list[dict[str, object]] = []
     for d in (d for d in dictionaries if d.basis == "sae"):
         for at, one in enumerate(r for r in found if r.dictionary_id == d.dictionary_id):
+            words_too = " + captions" if d.dictionary_id in spoken else ""
             said = {
                 "short": d.short, "architecture": d.architecture,
-                "shape": f"{d.d_in:,} → {d.d_sae:,}", "reads": f"{d.tokens}, {d.pooling}",
+                "shape": f"{d.d_in:,} → {d.d_sae:,}", "reads": f"{d.tokens}{words_too}, {d.pooling}",
+                "learnt": d.learnt_from or "",
                 "seen": f"{d.tokens_seen:,}" if d.tokens_seen else "", "source": d.source,
             }  # fmt: skip
             first = said if at == 0 else dict.fromkeys(said, "")
@@ -80,6 +84,21 @@ def made(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
                 }
             )  # fmt: skip
     return lines
+
+
+def said_of_captions() -> str:
+    """How many val images have captions, and how far each model read those."""
+    count = queries.captioned(run.connection)
+    if count is None:
+        return words.NO_SIDES
+    if not count:
+        return words.NO_WORDS
+    models = [
+        f"{one.model} read {one.captions:,}"
+        + (f", {one.cut:,} not to their end" if one.cut else "")
+        for one in queries.readings(run.connection)
+    ]
+    return f"Captions: {count:,} of {held.val:,} val images have some. {'; '.join(models)}."
 
 
 def steps(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
@@ -155,6 +174,7 @@ downloads.table_downloads(lambda: dictionaries, name=f"{run.name}-dictionaries",
 if any(d.basis == "sae" for d in dictionaries):
     with st.expander("How the SAEs were made, and how well they reconstruct"):
         table(MADE, made(dictionaries), key="made")
+        st.caption(widgets.plain(said_of_captions()))
 if held.skipped:
     with st.expander(f"{held.skipped:,} inputs skipped, and why"):
         for uri, reason in queries.skipped(run.connection):

@@ -176,6 +176,7 @@ def map_view(
     *,
     describe: Describe,
     found: Sequence[NDArray[Any]] | None = None,
+    standing: str = "found",
     tiles: tuple[int, int] = (4, 2),
     height: int | None = None,
     key: str,
@@ -183,8 +184,9 @@ def map_view(
     """Show `panels` side by side, each point in its colour.
 
     `describe` is asked for the feature below the pointer; `tiles` is a contact sheet's columns and
-    rows. `found`, rows of each panel, stand out as long as the person has selected none; where they
-    are others than in the run before, they take a selection's place. `height` is that of a panel in
+    rows. `found`, rows of each panel, stand out as long as the person has selected none, counted as
+    `standing` says; where they are others than in the run before, they take a selection's place.
+    `height` is that of a panel in
     pixels.
 
     Raises:
@@ -192,7 +194,7 @@ def map_view(
     """
     plane, digest = pack_panels(panels, key=key, height=height)
     hits = None if found is None else [_text(rows) for rows in found]
-    bar = {"map": key, "part": "bar", "tiles": tiles, "found": hits}
+    bar = {"map": key, "part": "bar", "tiles": tiles, "found": hits, "word": standing}
     with st.container(key=f"{key}-map", gap="xsmall"):
         mount(key=f"{key}-bar", data=bar)
         _hover(describe, key)

@@ -40,6 +40,7 @@ function showLegend(map, root, head) {
 
 function showBar(map, root, data) {
   map.tiles = data.tiles;
+  map.word = data.word;
   map.found = data.found?.map(rowsOf) ?? null;
   obey(map);
   if (root.firstChild) return;
@@ -74,7 +75,7 @@ function showBar(map, root, data) {
 
 // How the points that stand out in a panel came to: by hand, as matches of those, or by a search.
 const wordFor = (map, panel) =>
-  map.selection?.found ? "found" : map.panels[map.selection?.panel] === panel ? "selected" : "match";
+  map.selection?.found ? map.word : map.panels[map.selection?.panel] === panel ? "selected" : "match";
 
 function tell(map) {
   const said = (panel) => {
