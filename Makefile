@@ -51,8 +51,9 @@ help: ## list the targets
 demo: demo-data ## set up, run the pipeline on the demo, open the dashboard
 	@$(serve) data/runs/demo
 
-demo-data: $(STAMP) ## set up and run the pipeline on the demo
+demo-data: $(STAMP) ## set up and run the pipeline on the demo's CLIP and on its LLaVA
 	$(PY) -m pipeline run pipeline/configs/demo.toml
+	$(PY) -m pipeline run pipeline/configs/demo-llava.toml
 
 dashboard: $(STAMP) ## open the dashboard on another run: make dashboard RUN=data/runs/mine
 	@$(serve) "$$RUN"

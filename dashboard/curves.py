@@ -132,10 +132,10 @@ def by_token(
 
 def _shares(one: Overlap) -> list[dict[str, Any]]:
     own = [
-        {"kind": name, "dashed": "no", "share": getattr(one, field), "live": one.live}
+        {"kind": name, "share": getattr(one, field), "live": one.live}
         for field, (name, _) in KINDS.items()
     ]
-    baseline = {"kind": SHUFFLED, "dashed": "yes", "share": one.shared_shuffled, "live": one.live}
+    baseline = {"kind": SHUFFLED, "share": one.shared_shuffled, "live": one.live}
     return [*own, baseline]
 
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:  # torch takes seconds to import: only for those who ask for a
     from pipeline.models.encoder import ImageEncoder
     from pipeline.saes.sae import SAE
 
-CAPTION = "a picture"
-"""Stands where a model's prompt wants a caption and the picture has none."""
 
 Vectors = NDArray[np.float32]
 Say = Callable[[str], None]
@@ -159,7 +157,7 @@ def fired(run: connection.Run, dictionary: Dictionary, picture: Picture) -> Fire
             hooks = [*at.adapter.settings.hooks, dictionary.hook]
             names = sorted({at.adapter.resolve(hook).name for hook in hooks})
             key = (at.key, picture.key, *names)
-            acts, layouts = shared().acts.get(key, lambda: _record(at.adapter, picture, names))
+            acts, layouts = shared().acts.get(key, lambda: _record(run, at.adapter, picture, names))
             sae = None if dictionary.basis == "neurons" else sae_of(run, dictionary, at.adapter)
             here = acts[dictionary.hook].to(at.adapter.device)
             made = codes.of_image(here, layouts[dictionary.hook], sae, dictionary)
@@ -227,11 +225,13 @@ def original(run: connection.Run, example: Example, sha256: str) -> Picture:
     return Picture(image, example.uri, tuple(example.captions))
 
 
-def _record(adapter: "Adapter", picture: Picture, names: list[str]) -> tuple[Any, Any]:
+def _record(
+    run: connection.Run, adapter: "Adapter", picture: Picture, names: list[str]
+) -> tuple[Any, Any]:
     """Activations of one image at the hook points, on the CPU, and their layouts."""
-    captions = picture.captions or (CAPTION,)
-    seen = examples.Example(0, picture.uri, "val", captions)
-    inputs = adapter.inputs([(seen, picture.image)])
+    seen = examples.Example(0, picture.uri, "val", picture.captions)
+    how = config.Captions.model_validate(run.bundle.manifest.get("config", {}).get("captions", {}))
+    inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
     (part, acts), *_ = adapter.recorded(inputs, names)
     layouts = {name: adapter.layout(part, name) for name in names}
     return {name: kept.cpu() for name, kept in acts.items()}, layouts

@@ -200,7 +200,8 @@ def _collect(
         "weights": {m: weights[m] for m, _, _ in wanted},
         "reads": reads,
         "tokens": run.examples.training_tokens,
-        **({"words": words, "captions": _captions(run)} if words else {}),
+        "words": words,
+        "captions": _captions(run),
     }
     val_facts = {
         "encoders": dict(judges),

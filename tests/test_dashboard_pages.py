@@ -283,20 +283,19 @@ def test_feature_says_why_it_has_no_captions(opened: Opened, tmp_path: Path) -> 
     at = opened("feature", path=folder, dictionary=at_one[0], feature="2")
     assert "No caption activates this feature" in said(at)
     assert shows(at, "topimages") and shows(at, "twosided") and not shows(at, "captions")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
-        db.execute("DELETE FROM overlap")
-        db.execute("DELETE FROM captions")
-    at = opened("feature", path=folder, dictionary=SAE, feature="1")
+    mute = make_bundle(tmp_path / "mute")
+    with duckdb.connect(str(store.open_bundle(mute).database)) as db:
+        for name in ("captions", "read_captions", "overlap", "modality", "top_captions"):
+            db.execute(f"DELETE FROM {name}")
+    at = opened("feature", path=mute, dictionary=SAE, feature="1")
     assert "No caption was read in this run" in said(at)
 
 
-def test_feature_of_words_alone(opened: Opened, run: Path) -> None:
-    with duckdb.connect(str(store.open_bundle(run).database), read_only=True) as db:
-        (number,) = db.execute(
-            """SELECT feature_id FROM features WHERE dictionary_id = ? AND n_active = 0
-            AND modality_score = 0 LIMIT 1""",
-            [SAE],
-        ).fetchone()
+def test_feature_of_words_alone(opened: Opened) -> None:
+    at = opened("browse", hook="vision.0", name="matryoshka", fires="words alone")
+    number = next(
+        card["id"] for card in data(at, "grid")["cards"] if card["unlabelled"] == "words only"
+    )
     at = opened("feature", dictionary=SAE, feature=str(number))
     assert "it fires on words alone" in said(at)
     assert shows(at, "captions") and not shows(at, "topimages")
@@ -533,3 +532,12 @@ def test_older_bundles_open_in_every_room(
         assert "Run the pipeline again" in text
     else:
         assert shows(at, shown), text
+
+
+def test_an_older_bundle_says_what_would_show_captions(opened: Opened, older: Path) -> None:
+    at = opened("feature", path=older, dictionary=SAE, feature="1")
+    assert "before captions were read (contract 1.3)" in said(at)
+    assert "before captions were read (contract 1.3)" in said(opened(path=older))
+    at = opened("browse", path=older)
+    assert not [s for s in at.slider if s.key in ("modality", "pairs")]
+    assert all(card["sides"] is None for card in data(at, "grid")["cards"])

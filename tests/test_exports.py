@@ -71,6 +71,10 @@ def profiles(connection: queries.Connection) -> dict[tuple[str, int], Profile]:
 # --- what files are made from ---------------------------------------------------------------------
 
 
+def one_id(profile: Profile) -> tuple[str, list[int]]:
+    return profile.key[0], [profile.key[1]]
+
+
 def test_profiles_hold_what_the_pages_show(connection: queries.Connection) -> None:
     keys = [(SAE, HOSTILE), (FLAT, SINGLE), (SAE, DEAD), ("none/of/these", 0), (SAE, 4096)]
     found = queries.profiles(connection, keys)
@@ -85,8 +89,11 @@ def test_profiles_hold_what_the_pages_show(connection: queries.Connection) -> No
         ):
             assert mine == theirs and mine
         ids = [t.example_id for t in p.feature.top]
-        assert p.examples == queries.examples(connection, ids)
         assert p.pictures == queries.pictures(connection, ids)
+        assert p.captions == queries.top_captions(connection, *one_id(p)).get(p.key[1], [])
+        assert p.modality == queries.modality_of(connection, *one_id(p))[p.key[1]]
+        ids += [one.example_id for one in p.captions]
+        assert p.examples == queries.examples(connection, ids)
         assert p.sha256 == {i: f"{i:064x}" for i in ids}
     assert (found[0].name, found[0].place is None) == ("vision.0 / matryoshka #7", False)
 
@@ -237,6 +244,17 @@ def test_feature_json_is_what_is_stored(profiles: dict[tuple[str, int], Profile]
     assert "secret" not in json.dumps(made)
 
 
+def test_feature_json_holds_captions(profiles: dict[tuple[str, int], Profile]) -> None:
+    one = profiles[SAE, HOSTILE]
+    made = strict(feature_json(one, manifest=MANIFEST))
+    assert made["modality"] == asdict(one.modality)
+    assert made["feature"]["modality_score"] == one.feature.card.modality_score
+    for each, top in zip(made["top_captions"], one.captions, strict=True):
+        assert each.items() >= asdict(top).items()
+        assert each["sha256"] == f"{top.example_id:064x}"
+    assert strict(feature_json(profiles[SAE, DEAD], manifest=MANIFEST))["top_captions"] == []
+
+
 def test_json_writes_null_for_what_is_no_number(profiles: dict[tuple[str, int], Profile]) -> None:
     one = profiles[SAE, HOSTILE]
     odd = replace(one.feature.card, ms=float("nan"), max=float("inf"))
@@ -291,14 +309,23 @@ def test_neuronpedia_has_the_shape(profiles: dict[tuple[str, int], Profile]) -> 
     assert len(heights) == len(values) == 32 and sum(heights) == one.feature.card.n_active
     assert values[0] == pytest.approx((one.feature.edges[0] + one.feature.edges[1]) / 2)
     assert len(made["correlated_features_indices"]) == len(made["correlated_features_pearson"]) == 3
-    assert len(activations) == len(one.feature.top)
-    for each, top in zip(activations, one.feature.top, strict=True):
+    images = [each for each in activations if each["loupe"]["modality"] == "image"]
+    for each, top in zip(images, one.feature.top, strict=True):
         check(each, ACTIVATION)
         assert each["tokens"] == [f"Image_patch_{i}" for i in range(1, 65)]
         assert [i for i, v in enumerate(each["values"]) if v] == top.patches
         assert each["values"][each["maxValueTokenIndex"]] == each["maxValue"] == max(top.patch_acts)
         assert each["dataIndex"] == one.examples[top.example_id].uri
         assert each["loupe"]["image"]["sha256"] == f"{top.example_id:064x}"
+    spoken = activations[len(images) :]
+    for each, said_of in zip(spoken, one.captions, strict=True):
+        check(each, ACTIVATION)
+        assert each["tokens"] == said_of.pieces
+        assert [i for i, v in enumerate(each["values"]) if v] == said_of.tokens
+        assert each["maxValueTokenIndex"] == said_of.token
+        assert each["maxValue"] == said_of.activation
+        assert each["loupe"]["modality"] == "text"
+        assert each["dataIndex"] == one.examples[said_of.example_id].uri
     for each in explanations:
         check(each, EXPLANATION)
     assert [(e["description"], e["typeName"]) for e in explanations] == [
@@ -393,7 +420,7 @@ def test_neuronpedia_of_what_has_no_patches(profiles: dict[tuple[str, int], Prof
     tops = profiles[FLAT, HOSTILE].feature.top
     assert [(a["tokens"], a["values"]) for a in flat["activations"]] == [
         (["Image"], [top.activation]) for top in tops
-    ]
+    ] + [([one.text], [one.activation]) for one in profiles[FLAT, HOSTILE].captions]
     dead = strict(neuronpedia_json(profiles[SAE, DEAD]))
     assert dead["activations"] == dead["freq_hist_data_bar_values"] == []
 
@@ -401,9 +428,8 @@ def test_neuronpedia_of_what_has_no_patches(profiles: dict[tuple[str, int], Prof
 def test_neuronpedia_puts_cls_before_the_patches(profiles: dict[tuple[str, int], Profile]) -> None:
     one = profiles[SAE, 0]
     cls = replace(one, dictionary=replace(one.dictionary, tokens="cls"))
-    for each, top in zip(
-        strict(neuronpedia_json(cls))["activations"], one.feature.top, strict=True
-    ):
+    made = strict(neuronpedia_json(cls))["activations"][: len(one.feature.top)]
+    for each, top in zip(made, one.feature.top, strict=True):
         assert each["tokens"][:2] == ["CLS", "Image_patch_1"]
         assert each["values"][0] == top.activation
         assert [i - 1 for i, v in enumerate(each["values"][1:], 1) if v] == top.patches
@@ -429,7 +455,7 @@ def test_neuronpedia_zip_has_the_folders(profiles: dict[tuple[str, int], Profile
         if "/features/" in name:
             assert [row["index"] for row in rows] == [str(p.key[1]) for p in members]
         if "/activations/" in name:
-            assert len(rows) == sum(len(p.feature.top) for p in members)
+            assert len(rows) == sum(len(p.feature.top) + len(p.captions) for p in members)
     mine = files["clip-demo/0-vision-resid_post-matryoshka/explanations/batch-0.jsonl.gz"]
     assert [r["description"] for r in mine if r["index"] == str(DEAD)] == [
         *(name.label for name in profiles[SAE, DEAD].names), "dead one",
@@ -609,12 +635,35 @@ def test_report_has_its_numbers(
     assert part.locator(".histogram rect").count() == sum(n > 0 for n in one.feature.counts)
     assert part.locator(".score").count() == 2 and part.locator("u.neuron").count() == 2
     assert part.locator("h3").all_inner_texts() == [
-        "Activations", "MS by encoder", "Names found for it", "Most correlated",
+        "Top captions", "Activations", "MS by encoder", "Names found for it", "Most correlated",
         "Best match elsewhere",
     ]  # fmt: skip
     report_page.get_by_text("Versions and settings").click()
     settings = report_page.locator("header").inner_text()
     assert "0123" in settings and "02 January 2026" in settings and "secret" not in settings
+
+
+@pytest.mark.browser
+def test_report_marks_tokens_of_captions(
+    report_page: "Page", profiles: dict[tuple[str, int], Profile]
+) -> None:
+    of = list(profiles)
+    parts = report_page.locator(".feature")
+    tokens, dead = parts.nth(of.index((SAE, HOSTILE))), parts.nth(of.index((SAE, DEAD)))
+    assert dead.locator(".captions").count() == 0
+    one = profiles[SAE, HOSTILE]
+    lines = tokens.locator(".captions li")
+    assert lines.count() == 16
+    for line, top in zip(lines.all(), one.captions, strict=True):
+        assert top.text in line.inner_text().replace("\n", " ")
+        assert top.token is not None
+        assert line.locator("mark.strongest").inner_text() == top.pieces[top.token].strip()
+        assert f"{top.activation:.2f}" in line.inner_text()
+    assert "modality score" in tokens.locator("dl").inner_text()
+    flat = parts.nth(of.index((FLAT, HOSTILE)))
+    wide = flat.locator(".whole i").evaluate_all("all => all.map((i) => i.offsetWidth)")
+    assert len(wide) == 16 and wide == sorted(wide, reverse=True) and wide[0] > wide[-1]
+    assert flat.locator("mark").count() == 0
 
 
 @pytest.mark.browser

@@ -170,6 +170,8 @@ def test_orphans_are_named_and_never_shown_as_another_feature(
     arranged = data(at, "arrange")["rows"]
     assert [row["href"] is None for row in arranged] == [True, False, True, True]
     assert [row["sheet"] is None for row in arranged] == [True, False, True, True]
+    assert [row["sides"] is None for row in arranged] == [True, False, True, True]
+    assert ", pair correlation " in arranged[1]["about"]
     store.remove(uuid, [here[0][0]])
     assert not shows(opened(list=uuid), "grid")
 

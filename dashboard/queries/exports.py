@@ -10,7 +10,6 @@ from dashboard.queries.bundle import dictionaries, examples, pictures
 from dashboard.queries.captions import top_captions
 from dashboard.queries.modalities import MODALITY
 from dashboard.queries.rows import (
-    CARD,
     MOST_ROWS,
     MOST_TABLED,
     Connection,
@@ -100,19 +99,18 @@ def table(connection: Connection, keys: Sequence[Key]) -> pa.Table:
     return connection.cursor().sql(WANTED + sql, params=values).to_arrow_table()
 
 
-_OTHER = f"JOIN (SELECT {CARD} FROM features) f"
 _SCORES = """encoder, ms, control_neuron, control_direction, e.is_default
     FROM wanted JOIN monosemanticity USING (dictionary_id, feature_id)
     JOIN encoders e USING (encoder) ORDER BY e.is_default DESC, encoder"""
 _ARTEFACTS = """dead, dense, on_cls, on_high_norm, duplicate, token_density, cls_share, norm_ratio,
     twin FROM wanted JOIN artefacts USING (dictionary_id, feature_id)"""
-_NEIGHBORS = f"""kind, score, NULL, f.*
+_NEIGHBORS = """kind, score, NULL, f.*
     FROM wanted JOIN neighbors n USING (dictionary_id, feature_id)
-    {_OTHER} ON f.dictionary_id = n.dictionary_id AND f.feature_id = n.neighbor
+    JOIN others f ON f.dictionary_id = n.dictionary_id AND f.feature_id = n.neighbor
     ORDER BY kind, rank"""
-_MATCHES = f"""other_id, correlation, jaccard, f.*
+_MATCHES = """other_id, correlation, jaccard, f.*
     FROM wanted JOIN matches m USING (dictionary_id, feature_id)
-    {_OTHER} ON f.dictionary_id = m.other_id AND f.feature_id = m.match
+    JOIN others f ON f.dictionary_id = m.other_id AND f.feature_id = m.match
     WHERE rank = 1 ORDER BY other_id"""
 _NAMES = """kind, rank, label, value, tells
     FROM wanted JOIN labels USING (dictionary_id, feature_id) ORDER BY kind, rank"""
@@ -146,7 +144,8 @@ def _of_each(
     if not has(connection, name):
         return {}
     made: dict[Key, list[T]] = {}
-    select = f"{WANTED} SELECT wanted.dictionary_id, wanted.feature_id, {sql}"
+    others = f"others AS (SELECT {card_fields(connection)} FROM features)"
+    select = f"{WANTED}, {others} SELECT wanted.dictionary_id, wanted.feature_id, {sql}"
     for row in connection.cursor().execute(select, _values(keys)).fetchall():
         made.setdefault((row[0], row[1]), []).append(kind(*row[2:]))
     return made

@@ -59,7 +59,10 @@ class Worker:
         batches = examples.read(
             self.reader,
             wanted,
-            lambda pictures: {m: self.models[m].inputs(pictures) for m, _, _ in reads},
+            lambda pictures: {
+                m: self.models[m].inputs(pictures, longest=self.run.captions.longest)
+                for m, _, _ in reads
+            },
             batch=self.run.machine.batch_size,
             skipped=skipped,
             workers=self.run.machine.workers,

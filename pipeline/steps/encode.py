@@ -19,6 +19,7 @@ which SAEs read a hook point `HOOK-TOKENS-POOLING.safetensors` with the pooled `
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Worker:
         batches = examples.read(
             self.reader,
             unit.spec["examples"],
-            model.inputs,
+            partial(model.inputs, longest=self.run.captions.longest),
             batch=self.run.machine.batch_size,
             skipped=skipped,
             workers=self.run.machine.workers,

@@ -90,7 +90,7 @@ function drawMargins(pen, panel, style) {
   pen.textBaseline = "top";
   for (const [at, text] of ticksOf(panel, "x")) {
     const [px] = toScreen(panel, at, 0);
-    if (px > LEFT + 4 && px < wide - 12) pen.fillText(text, px, floor + 6);
+    if (px > LEFT + 4 && px < wide) pen.fillText(text, Math.min(px, wide - 20), floor + 6);
   }
   pen.textAlign = "right";
   pen.textBaseline = "middle";
