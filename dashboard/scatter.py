@@ -82,7 +82,7 @@ def coloured(every: Sequence[Sides], by: str, shown: Sequence[NDArray[np.bool_]]
 
 
 def passing(one: Sides, *, ms: float, density: float) -> NDArray[np.bool_]:
-    """Which live features have at least this MS, and at least this density on images or captions."""
+    """Which live features have at least this MS, and this density on images or on captions."""
     either = np.fmax(one.image_density, one.text_density)
     passed = (either > 0) & (either >= density)
     return passed & (one.ms >= ms) if ms > 0 else passed

@@ -65,9 +65,12 @@ def show_top(
     said = queries.top_captions(run.connection, dictionary.dictionary_id, [at]).get(at, [])
     ids = [top.example_id for top in one.top]
     known = queries.examples(run.connection, ids)
-    room, beside = st.columns(2, gap="large") if said and ids else (st.container(),) * 2
-    with room:
-        if ids:
+    room = beside = st.container()
+    if said and ids:
+        with st.container(key="beside"):
+            room, beside = st.columns(2, gap="large")
+    if ids:
+        with room:
             topimages(
                 widgets.top_images(
                     one.top, known, queries.pictures(run.connection, ids),
@@ -77,8 +80,8 @@ def show_top(
                 note=words.READ_AT_CLS if dictionary.tokens == "cls" else "",
                 unmapped=words.NO_PATCH if dictionary.grid else words.ONE_VECTOR,
             )  # fmt: skip
-    with beside:
-        if said:
+    if said:
+        with beside:
             captions.show(run, said)
     found = captions.two_sides(run, dictionary, at)
     if found:

@@ -1,4 +1,4 @@
-"""Whether a feature stands for an attribute: does it fire where the attribute is, and only there?"""
+"""Whether a feature stands for an attribute: does it fire where that is, and only there?"""
 
 from typing import Any, NamedTuple
 
@@ -72,8 +72,8 @@ def f1_of(
     columns, has = _columns(acts_ns, has_nt), np.asarray(has_nt, bool)
     if threshold_st.shape != (columns.shape[1], has.shape[1]):
         raise ValueError(
-            f"thresholds of {threshold_st.shape[0]} features and {threshold_st.shape[1]} attributes, "
-            f"not of {columns.shape[1]} and {has.shape[1]}"
+            f"thresholds of {threshold_st.shape}, activations and attributes of "
+            f"{(columns.shape[1], has.shape[1])} (features, attributes)"
         )
     positives = has.sum(0)
     f1 = np.zeros(threshold_st.shape)
