@@ -5,7 +5,7 @@
 
 From the published tables alone. A feature says that an attribute is there where its activation is
 above a threshold. Thresholds, and which feature for which value, are chosen on half of the val
-images (drawn by SEED), and F1 is measured on the other half. "In both" is the smaller of a feature's
+images (drawn by SEED), F1 is measured on the other half. "In both" is the smaller of a feature's
 two F1, each side with its own threshold. Controls: each image's tags given to another image
 ("shuffled"), and each feature's words taken from another feature. Of neurons only the 1,024 images
 that activate them most are published, and nothing of captions.

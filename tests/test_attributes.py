@@ -1,4 +1,4 @@
-"""Whether features stand for attributes: F1 and thresholds against every threshold tried in turn."""
+"""Whether features stand for attributes: F1 and thresholds against every threshold in turn."""
 
 import numpy as np
 import pytest

@@ -358,3 +358,31 @@ def test_missing_bundle_names_the_remedy(
 ) -> None:
     page.goto(dashboard_server(tmp_path / "gone"))
     page.get_by_text("no such folder; name a run").wait_for()
+
+
+def test_captions_lead_to_their_images_and_to_the_bridge(page: "Page", url: str) -> None:
+    page.goto(url + feature(2))
+    shows_feature(page, 2)
+    page.locator("mark.strongest").nth(15).wait_for()
+    page.get_by_role("link", name="#3", exact=True).click()
+    page.wait_for_url(re.compile(r"feature=3"))
+    page.go_back()
+    shows_feature(page, 2)
+    page.get_by_role("link", name="the image of caption 1", exact=True).click()
+    page.wait_for_url(re.compile(r"/image\?.*example="))
+    still(page)
+    page.locator(".patches, .stage, img").first.wait_for()
+
+
+def test_modality_filters_stay_in_the_address(page: "Page", url: str) -> None:
+    page.goto(f"{url}/browse?hook=vision.0&name=matryoshka&modality=0.2&modality=0.8")
+    page.locator(".card").first.wait_for()
+    still(page)
+    few = page.locator(".said").first.inner_text()
+    low = page.get_by_role("slider", name="Modality score").first
+    low.focus()
+    low.press("ArrowRight")
+    page.wait_for_url(re.compile(r"modality=0.21"))
+    still(page)
+    assert int(few.split()[0]) < 120
+    assert page.locator(".card .balance .fill").count() > 0

@@ -85,10 +85,15 @@ def test_sides_are_the_columns_of_the_table(bundle: store.Bundle, db: Database) 
     assert len(queries.sides(db, NEURONS).feature_id) == 0
 
 
-def test_only_dictionaries_that_read_captions_have_two_sides(db: Database) -> None:
+def test_only_dictionaries_that_read_captions_have_two_sides(
+    bundle: store.Bundle, db: Database
+) -> None:
     found = queries.two_sided(db)
-    assert found == sorted(d for d, basis in db.execute(
-        "SELECT dictionary_id, basis FROM dictionaries").fetchall() if basis == "sae")  # fmt: skip
+    every = db.execute("SELECT dictionary_id, basis FROM dictionaries").fetchall()
+    assert sorted(found) == sorted(name for name, basis in every if basis == "sae")
+    tables = [rows(bundle, "modality", name) for name in found]
+    means = [np.nan_to_num(column(table, "correlation")).mean() for table in tables]
+    assert means == sorted(means, reverse=True), "those that go together most come first"
 
 
 def test_the_sides_of_some_features(bundle: store.Bundle, db: Database) -> None:

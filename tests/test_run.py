@@ -145,8 +145,8 @@ def test_the_bundle_is_sound(whole: Path) -> None:
     assert counts["examples"] == COUNT
     assert counts["skipped"] == 0
     assert counts["dictionaries"] == 7
-    # No encoder here embeds words, scenes have no class, and the tiny CLIP's files hold no tokenizer:
-    # test_labels and test_modality_run have them all.
+    # No encoder here embeds words, scenes have no class, and the tiny CLIP's files hold no
+    # tokenizer: test_labels and test_captions_run have them.
     empty = {name for name, count in counts.items() if count == 0}
     read = {"caption_tokens", "top_captions", "modality", "overlap"}
     assert empty == {"skipped", "labels"} | read

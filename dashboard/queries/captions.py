@@ -14,9 +14,8 @@ _TOP = """WITH top AS MATERIALIZED (
 SELECT feature_id, "rank", caption_id, example_id, text, activation, token, tokens, token_acts,
     pieces, cut
 FROM top JOIN (
-    SELECT * FROM read_captions
-    WHERE model = (SELECT model FROM dictionaries WHERE dictionary_id = ?)
-    AND caption_id IN (SELECT caption_id FROM top)) USING (caption_id)
+    SELECT * FROM read_captions WHERE model = ? AND caption_id IN (SELECT caption_id FROM top)
+) USING (caption_id)
 ORDER BY feature_id, "rank"
 """
 
@@ -29,7 +28,10 @@ def top_captions(
     if not all(has(connection, name) for name in ("read_captions", "top_captions")):
         return {}
     wanted = [int(i) for i in feature_ids][:MOST_ROWS]
-    values = [dictionary_id, wanted, count, dictionary_id]
+    # As a value: a model that the query had to find first would not bound what it scans.
+    sql = "SELECT model FROM dictionaries WHERE dictionary_id = ? LIMIT 1"
+    model = connection.cursor().execute(sql, [dictionary_id]).fetchone()
+    values = [dictionary_id, wanted, count, *(model or [None])]
     found: dict[int, list[TopCaption]] = {}
     for one in records(connection, TopCaption, _TOP, values):
         pieces = replace(one, pieces=json.loads(str(one.pieces)))

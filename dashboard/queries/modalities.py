@@ -15,10 +15,12 @@ MODALITY = """image_active, text_active, image_density, text_density, image_mean
 
 
 def two_sided(connection: Connection) -> list[str]:
-    """The dictionaries that captions went through; none in bundles before contract 1.3."""
+    """The dictionaries that captions went through, that of the highest mean pair correlation first;
+    none in bundles before contract 1.3."""
     if not (has(connection, "overlap") and has(connection, "modality")):
         return []
-    sql = "SELECT DISTINCT dictionary_id FROM overlap ORDER BY 1 LIMIT 1000"
+    sql = """SELECT dictionary_id FROM modality GROUP BY 1
+        ORDER BY avg(coalesce(correlation, 0)) DESC, 1 LIMIT 1000"""
     return [name for (name,) in connection.cursor().execute(sql).fetchall()]
 
 

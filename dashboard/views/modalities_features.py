@@ -29,7 +29,7 @@ def show(run: Run, every: Dictionaries) -> None:
     if not offered:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        chosen = choose(offered)
+        chosen = choose(run, offered)
         found = [scatter.sides(run, d) for d in chosen]
         names = scatter.colourings(found)
         by = "modality_score"
@@ -73,7 +73,7 @@ def show(run: Run, every: Dictionaries) -> None:
 
 def two_sided(run: Run, every: Dictionaries) -> list[records.Dictionary]:
     """The dictionaries that words reach; says why there are none, or which are not offered."""
-    reached = set(connection.two_sided(run.connection, run.key))
+    reached = connection.two_sided(run.connection, run.key)
     offered = [d for d in every if d.dictionary_id in reached]
     if not offered:
         without = queries.captioned(run.connection) is None
@@ -93,12 +93,13 @@ def left_out(every: Dictionaries, offered: Dictionaries) -> str:
     return f"Not offered: {'; '.join(parts)}." if parts else ""
 
 
-def choose(offered: Dictionaries) -> list[records.Dictionary]:
-    """One dictionary, or two side by side; at first that of the features in the address, or that
-    of the highest mean MS."""
+def choose(run: Run, offered: Dictionaries) -> list[records.Dictionary]:
+    """One dictionary, or two side by side; at first that of the features in the address, or that in
+    which pictures and words go together most."""
     by_name = {d.short: d for d in offered}
     asked = {of for of, _ in state.asked_features()[0]}
-    best = max(offered, key=lambda d: (d.dictionary_id in asked, d.ms or -1.0))
+    first = connection.two_sided(run.connection, run.key)[0]
+    best = max(offered, key=lambda d: (d.dictionary_id in asked, d.dictionary_id == first))
     one = st.selectbox(
         "Dictionary", list(by_name), list(by_name).index(best.short), key="left",
         bind="query-params", help=words.DICTIONARY, width=205,
