@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,17 @@ class Dictionary:
     @cached_property
     def shuffled(self) -> "Measured":
         return self._measured(self.truth.shuffled)
+
+    @cached_property
+    def of_two(self) -> NDArray[np.bool_]:
+        """[s], which features tell "one of these two" of the main attribute's values in both."""
+        pairs = list(combinations(np.flatnonzero(self.truth.of(MAIN)), 2))
+        if not pairs:
+            return np.zeros(self.size, bool)
+        either = np.stack([self.truth.has[:, pair].any(1) for pair in pairs], 1)
+        every = np.ones(len(pairs), bool)
+        found: NDArray[np.bool_] = self._measured(either).of_features("both", every)[1] >= GOOD
+        return found
 
     def _measured(self, has: NDArray[np.bool_]) -> "Measured":
         first, second = self.truth.halves
@@ -271,7 +283,9 @@ def predictions(d: Dictionary) -> dict[str, str]:
     row[f"pair correlation, without {MAIN}s"] = auroc(correlation[rest], is_one[rest])
     row["bridge given correlation"] = f"{partial(bridge, f1, correlation):+.2f}"
     high = correlation > 0.9
-    row["of correlation > 0.9"] = f"{int((is_one & high).sum())} of {int(high.sum())}"
+    of_two = d.of_two[d.live] & ~is_one
+    counts = (int((which & high).sum()) for which in (is_one, of_two))
+    row[f"one value, two {MAIN}s of > 0.9"] = " + ".join(map(str, counts)) + f" of {high.sum()}"
     row["bridge's partner"] = partners(d)
     return row
 

@@ -160,8 +160,8 @@ CONTROLS = (
 ARCHITECTURE = "The kind of SAE: how it decides which features are active."
 SHAPE = "Width of the activations, and number of features."
 READS = (
-    "Which tokens it reads, and how an image's positions become one activation. With captions: they "
-    "went through it too, so that its features can be compared on pictures and words."
+    "Which tokens it reads, and how an image's positions become one activation. With captions: "
+    "they went through it too, so that its features can be compared on pictures and words."
 )
 LEARNT_FROM = "The tokens that its training read; with captions, also those read without an image."
 SEEN = "Activation vectors that it was trained on, counted with repetition."

@@ -13,13 +13,18 @@ from playwright.sync_api import Page, sync_playwright
 FOLDER = Path(__file__).parent / "screenshots"
 FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=29"
 SEVERAL = "compare?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69"
+LLAVA = "demo-llava"
+CAPTIONED = "demo-llava/language.2.resid_post/joint&feature=12"
 PAGES = {
     "overview": "",
     "browse": "browse",
     "table": "browse?view=table&hook=vision.2&hook=vision.3",
     "search": "browse?q=striped+blue+heart&hook=vision.2&hook=vision.3&hook=vision.projection",
     "map": "map",
-    "modalities": "modalities",
+    "modalities": f"modalities?run={LLAVA}",
+    "modality-layers": f"modalities?run={LLAVA}&look=Layers",
+    "reconstruction": f"modalities?run={LLAVA}&look=Reconstruction",
+    "captions": f"feature?run={LLAVA}&dictionary={CAPTIONED}",
     "compare": "compare",
     "side-by-side": SEVERAL,
     "feature": FEATURE,

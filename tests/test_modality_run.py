@@ -16,6 +16,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 from safetensors.torch import load_file
+from scipy import sparse
 from test_run import done
 from torch import Tensor
 from transformers import (
@@ -29,6 +30,7 @@ from transformers import (
 from pipeline import contract, store
 from pipeline.demo import CLIP_FOLDER, LLAVA_FOLDER
 from pipeline.demo.scenes import render, sample
+from pipeline.steps.modality import _largest
 from pipeline.verify import faults
 
 CONFIG = """
@@ -264,6 +266,12 @@ def test_reconstruction_of_captions_alone(name: str, found: dict[str, Read]) -> 
         assert row["mse"] == pytest.approx((error / len(x)).item(), rel=5e-3)
         assert row["fvu"] == pytest.approx((error / spread).item(), rel=5e-3)
         assert row["l0"] == pytest.approx((codes > 0).double().sum(1).mean().item(), rel=5e-3)
+
+
+def test_of_several_captions_the_largest_counts() -> None:
+    acts = sparse.csr_matrix([[1.0, 0, 2], [3, 0, 0], [2, 0, 5], [0, 4, 0]])
+    made = _largest(acts, np.array([2, 0, 2, 2]), rows=3)  # image 1 has none
+    assert made.toarray().tolist() == [[3, 0, 0], [0, 0, 0], [2, 4, 5]]
 
 
 def test_the_tables_of_the_findings_are_printed(run: Path) -> None:

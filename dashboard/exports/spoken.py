@@ -66,7 +66,8 @@ def _line(one: TopCaption, most: float) -> str:
         share = one.activation / most if most > 0 else 0.0
         bar = f'<span class="whole"><i style="width:{share:.0%};{_colour(share)}"></i></span>'
     return (
-        f'<li><span class="num muted">{one.rank}</span><span dir="auto">{dots[0]}{text}{dots[1]}{bar}</span>'
+        f'<li><span class="num muted">{one.rank}</span>'
+        f'<span dir="auto">{dots[0]}{text}{dots[1]}{bar}</span>'
         f'<span class="num">{number(one.activation)}</span></li>'
     )
 

@@ -68,10 +68,10 @@ def made(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
     lines: list[dict[str, object]] = []
     for d in (d for d in dictionaries if d.basis == "sae"):
         for at, one in enumerate(r for r in found if r.dictionary_id == d.dictionary_id):
-            words_too = " + captions" if d.dictionary_id in spoken else ""
+            too = " + captions" if d.dictionary_id in spoken else ""
             said = {
                 "short": d.short, "architecture": d.architecture,
-                "shape": f"{d.d_in:,} → {d.d_sae:,}", "reads": f"{d.tokens}{words_too}, {d.pooling}",
+                "shape": f"{d.d_in:,} → {d.d_sae:,}", "reads": f"{d.tokens}{too}, {d.pooling}",
                 "learnt": d.learnt_from or "",
                 "seen": f"{d.tokens_seen:,}" if d.tokens_seen else "", "source": d.source,
             }  # fmt: skip
