@@ -152,7 +152,8 @@ class Dictionary:
         columns = table(
             self.bundle,
             "modality",
-            'SELECT correlation AS "pair correlation", bridge, top_overlap AS "top overlap", '
+            'SELECT correlation AS "pair correlation", correlation_shuffled, bridge, '
+            'top_overlap AS "top overlap", '
             "1 - abs(2 * modality_score - 1) AS evenness, modality_score, bridge_feature "
             "FROM {} WHERE dictionary_id = ? ORDER BY feature_id",
             self.id,
@@ -332,7 +333,8 @@ def sharing(d: Dictionary) -> dict[str, str]:
         row[f"fire on > {threshold:.1%}"] = f"{shared:.2f} / {shuffled:.2f}"
     ms = d.scores["modality_score"][d.live]
     row["MS below 0.05 or above 0.95"] = f"{(np.minimum(ms, 1 - ms) < 0.05).mean():.2f}"
-    row["median pair correlation"] = f"{np.nanmedian(d.scores['pair correlation']):.2f}"
+    pair = (np.nanmedian(d.scores[name]) for name in ("pair correlation", "correlation_shuffled"))
+    row["median pair correlation"] = " / ".join(f"{median:.2f}" for median in pair)
     return row
 
 
