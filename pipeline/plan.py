@@ -16,7 +16,7 @@ from pipeline.examples import Example
 from pipeline.store import content_key, fingerprint_files
 
 VERSIONS = {
-    "collect": 2, "train": 1, "encode": 3, "score": 1, "relate": 1, "label": 1, "modality": 1,
+    "collect": 2, "train": 2, "encode": 3, "score": 1, "relate": 1, "label": 1, "modality": 1,
     "publish": 3,
 }  # fmt: skip
 PLANE = "plane"

@@ -1,6 +1,7 @@
 """The SAE that runs: literal, equal to sae-lens's own, and better for training."""
 
 import json
+import math
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from pipeline import config
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.saes.sae import SAE, SAEError
-from pipeline.saes.train import ActsFiles, level_sizes, train
+from pipeline.saes.train import ActsFiles, between, level_sizes, train
 
 D, S, K = 12, 30, 4
 KINDS = pytest.mark.parametrize("activation", ["relu", "topk", "jumprelu"])
@@ -267,7 +268,7 @@ def numbered(n: int) -> Tensor:
 
 @pytest.mark.parametrize(("files", "size"), [(1, 10), (4, 10), (4, 50), (7, 13)])
 def test_batches_hold_every_vector_about_once_a_pass(files: int, size: int, tmp_path: Path) -> None:
-    acts = ActsFiles(written(tmp_path, numbered(100), files=files), "acts", seed=0)
+    acts = ActsFiles(written(tmp_path, numbered(100), files=files), ["acts"], seed=0)
     assert acts.d_in == 3
     batches = list(islice(acts.batches(size), 5 * 100 // size))
     assert {tuple(batch.shape) for batch in batches} == {(size, 3)}
@@ -279,7 +280,7 @@ def test_batches_hold_every_vector_about_once_a_pass(files: int, size: int, tmp_
 
 
 def test_fewer_vectors_than_a_batch_are_repeated(tmp_path: Path) -> None:
-    acts = ActsFiles(written(tmp_path, numbered(10), files=3), "acts", seed=0)
+    acts = ActsFiles(written(tmp_path, numbered(10), files=3), ["acts"], seed=0)
     batches = list(islice(acts.batches(64), 10))
     seen = torch.cat(batches)[:, 0].long().bincount(minlength=10)
     assert all(len(batch) == 64 for batch in batches)
@@ -291,7 +292,7 @@ def test_no_more_than_the_buffer_is_held(monkeypatch: pytest.MonkeyPatch, tmp_pa
     from pipeline.saes import train as module
 
     monkeypatch.setattr(module, "_BUFFER", 30)
-    acts = ActsFiles(written(tmp_path, numbered(200), files=20), "acts", seed=0)
+    acts = ActsFiles(written(tmp_path, numbered(200), files=20), ["acts"], seed=0)
     largest = 0
     drain = acts._drain
 
@@ -311,7 +312,7 @@ def test_no_more_than_the_buffer_is_held(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_the_same_seed_gives_the_same_batches(tmp_path: Path) -> None:
     files = written(tmp_path, numbered(100), files=4)
     one, two, other = (
-        torch.cat(list(islice(ActsFiles(files, "acts", seed=seed).batches(10), 30)))
+        torch.cat(list(islice(ActsFiles(files, ["acts"], seed=seed).batches(10), 30)))
         for seed in (0, 0, 1)
     )
     assert torch.equal(one, two)
@@ -319,7 +320,7 @@ def test_the_same_seed_gives_the_same_batches(tmp_path: Path) -> None:
 
 
 def test_a_sample_is_the_first_vectors(tmp_path: Path) -> None:
-    acts = ActsFiles(written(tmp_path, numbered(20), files=4), "acts", seed=0)
+    acts = ActsFiles(written(tmp_path, numbered(20), files=4), ["acts"], seed=0)
     assert acts.sample(7)[:, 0].tolist() == list(range(7))
     assert acts.sample(999)[:, 0].tolist() == list(range(20))
 
@@ -328,7 +329,7 @@ def test_files_without_vectors_are_passed_over(tmp_path: Path) -> None:
     """All images of a shard may have been unreadable; it then holds no tensor at all."""
     files = written(tmp_path, numbered(20), files=2)
     save_file({}, tmp_path / "none.safetensors")
-    acts = ActsFiles([tmp_path / "none.safetensors", *files], "acts", seed=0)
+    acts = ActsFiles([tmp_path / "none.safetensors", *files], ["acts"], seed=0)
     assert acts.d_in == 3
     assert len(acts.sample(99)) == 20
     seen = torch.cat(list(islice(acts.batches(5), 8)))[:, 0].long().bincount(minlength=20)
@@ -338,7 +339,7 @@ def test_files_without_vectors_are_passed_over(tmp_path: Path) -> None:
 def test_no_vectors_at_all_are_refused(tmp_path: Path) -> None:
     save_file({}, tmp_path / "none.safetensors")
     with pytest.raises(SAEError, match="no activations"):
-        ActsFiles([tmp_path / "none.safetensors"], "acts", seed=0)
+        ActsFiles([tmp_path / "none.safetensors"], ["acts"], seed=0)
 
 
 def test_level_sizes() -> None:
@@ -379,7 +380,7 @@ def acts_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_training_learns(kind: str, acts_files: list[Path]) -> None:
     def trained(samples: int) -> tuple[SAE, list[dict[str, float]], int]:
         told: list[int] = []
-        acts = ActsFiles(acts_files, "acts", seed=0)
+        acts = ActsFiles(acts_files, ["acts"], seed=0)
         sae, curve = train(settings(kind, samples=samples), acts, device="cpu", advance=told.append)
         return sae, curve, sum(told)
 
@@ -400,7 +401,7 @@ def test_training_learns(kind: str, acts_files: list[Path]) -> None:
 
 def test_the_inner_levels_come_first(acts_files: list[Path]) -> None:
     """The first level alone must reconstruct better than as many of the last level's features."""
-    acts = ActsFiles(acts_files, "acts", seed=0)
+    acts = ActsFiles(acts_files, ["acts"], seed=0)
     how = settings("matryoshka", samples=40_000, levels=(0.5, 0.5))
     sae, _ = train(how, acts, device="cpu")
     assert sae.group_sizes == (24, 24)
@@ -418,7 +419,7 @@ def test_the_inner_levels_come_first(acts_files: list[Path]) -> None:
 def test_the_same_seed_gives_the_same_weights(acts_files: list[Path]) -> None:
     def trained(seed: int) -> SAE:
         torch.rand(3)  # the state of torch's own generator must not matter
-        acts = ActsFiles(acts_files, "acts", seed=seed)
+        acts = ActsFiles(acts_files, ["acts"], seed=seed)
         return train(settings("batchtopk", samples=3000, seed=seed), acts, device="cpu")[0]
 
     state = torch.get_rng_state()
@@ -437,13 +438,13 @@ def _after(state: Tensor) -> Tensor:
 def test_more_active_features_than_there_are_is_refused(acts_files: list[Path]) -> None:
     how = config.TrainedSAE(kind="batchtopk", k=64, expansion=2)
     with pytest.raises(SAEError, match=r"k = 64.*24 features"):
-        train(how, ActsFiles(acts_files, "acts", seed=0), device="cpu")
+        train(how, ActsFiles(acts_files, ["acts"], seed=0), device="cpu")
 
 
 def test_constant_activations_do_not_break_training(tmp_path: Path) -> None:
     files = written(tmp_path, torch.zeros(300, D), files=1)
     sae, _ = train(
-        settings("batchtopk", samples=600), ActsFiles(files, "acts", seed=0), device="cpu"
+        settings("batchtopk", samples=600), ActsFiles(files, ["acts"], seed=0), device="cpu"
     )
     assert all(tensor.isfinite().all() for tensor in sae.tensors().values())
 
@@ -452,4 +453,37 @@ def test_a_training_that_diverges_is_refused_in_one_line(acts_files: list[Path])
     training = config.Training(samples=2048, batch=256, lr=1e30)
     how = config.TrainedSAE(kind="batchtopk", k=4, training=training)
     with pytest.raises(SAEError, match=r"diverged; lower dictionaries\.\*\.training\.lr"):
-        train(how, ActsFiles(acts_files, "acts", seed=0), device="cpu")
+        train(how, ActsFiles(acts_files, ["acts"], seed=0), device="cpu")
+
+
+def test_several_kinds_of_activations_are_read_together(tmp_path: Path) -> None:
+    """Tokens of images and of captions; a file without captions holds only the former."""
+    rows = numbered(30).contiguous()
+    save_file({"all": rows[:10], "captions": rows[10:15]}, tmp_path / "a.safetensors")
+    save_file({"all": rows[15:30]}, tmp_path / "b.safetensors")
+    files = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    seen = torch.cat(list(islice(ActsFiles(files, ["all", "captions"], seed=0).batches(10), 3)))
+    assert sorted(seen[:, 0].long().tolist()) == list(range(30))
+    of_images = torch.cat(list(islice(ActsFiles(files, ["all"], seed=0).batches(5), 5)))
+    assert sorted(of_images[:, 0].long().tolist()) == [*range(10), *range(15, 30)]
+
+
+def test_the_threshold_lies_between_activations() -> None:
+    """Captions begin alike: the same activation comes back with other last digits."""
+    generator = torch.Generator().manual_seed(0)
+    distinct = torch.rand(400, generator=generator) * 10 + 1
+    again = distinct.repeat(50)
+    values = again * (1 + 1e-6 * torch.randn(len(again), generator=generator))
+    for kept in (8_000, 10_000, 15_025, 19_990, 20_000, 30_000):
+        threshold = between(values, kept=kept)
+        near = (values - threshold).abs().min() / threshold
+        assert near > 1e-4, "far from every activation, and so from what rounding makes of it"
+        fires = int((values > threshold).sum())
+        assert abs(fires - min(kept, len(values))) <= 0.01 * kept
+
+
+@pytest.mark.parametrize("values", [[], [2.0], [2.0, 2.0, 2.0]])
+def test_the_threshold_of_few_activations(values: list[float]) -> None:
+    threshold = float(between(torch.tensor(values), kept=5))
+    assert 0 <= threshold < 2
+    assert math.isfinite(threshold)

@@ -212,8 +212,7 @@ def _as_run(
         group_sizes=groups,
     )
     pooled = torch.cat([sae.encode_sparse(part).value for part in sample.split(4096)])
-    kept = min(len(pooled), settings.k * len(sample))
-    threshold = pooled.kthvalue(len(pooled) - kept + 1).values if kept else pooled.new_zeros(())
+    threshold = between(pooled, kept=settings.k * len(sample))
     return SAE(
         **{name: getattr(sae, name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
         activation="jumprelu",
@@ -221,6 +220,23 @@ def _as_run(
         architecture=settings.kind,
         group_sizes=groups,
     )
+
+
+def between(values: Float[Tensor, " n"], *, kept: int) -> Float[Tensor, ""]:
+    """A threshold that about the `kept` largest of these values above 0 exceed: the middle of the
+    widest gap within one percent of that rank.
+
+    Never a value itself: tokens that begin alike have the same activations up to rounding, and a
+    threshold at one of them would leave it to the batch size whether the others fire.
+    """
+    near = max(1, kept // 100)
+    falling = values.topk(min(len(values), kept + near)).values
+    falling = torch.cat([falling, falling.new_zeros(1)]) if len(values) <= kept + near else falling
+    around = falling[max(0, min(kept, len(values)) - near) :]
+    if len(around) < 2:
+        return values.new_zeros(())
+    at = int((around[:-1] - around[1:]).argmax())
+    return (around[at] + around[at + 1]) / 2
 
 
 def _point(samples: int, output: object) -> dict[str, float]:
