@@ -93,7 +93,9 @@ def edit(model: Hooked, hook: str, change: Edit, *, where: Where | None = None) 
         first = 0 if cache is None else int(cache.get_seq_length())
 
     def after(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        before = _tensor(output)
+        given = _tensor(output)
+        # One vector a row, as behind a contrastive model's projection, is a row of one token.
+        before = given if given.ndim == 3 else given[:, None]
         mask = None if where is None else where(first, *before.shape[:2])
         if mask is not None and not mask.any():
             return None
@@ -104,6 +106,7 @@ def edit(model: Hooked, hook: str, change: Edit, *, where: Where | None = None) 
         changed = changed.to(device=before.device, dtype=before.dtype)
         if mask is not None:
             changed = torch.where(mask[..., None].to(before.device), changed, before)
+        changed = changed.reshape(given.shape)
         return changed if isinstance(output, Tensor) else (changed, *output[1:])
 
     with contextlib.ExitStack() as stack:

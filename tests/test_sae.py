@@ -122,7 +122,7 @@ def test_sparse_encoding_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch) 
 
     sae, x = made("topk"), vectors()
     whole = dense(sae, x)
-    monkeypatch.setattr(module, "_DENSE_LIMIT", 7 * S)
+    monkeypatch.setattr(module, "DENSE_LIMIT", 7 * S)
     torch.testing.assert_close(dense(sae, x), whole)
 
 

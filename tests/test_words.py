@@ -1,5 +1,6 @@
 """Texts read without an image: which letters each token is, and what the models make of them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,10 +28,13 @@ from transformers import (
 )
 
 from pipeline import config, models
+from pipeline.demo import LLAVA_FOLDER
 from pipeline.demo.scenes import caption, render, sample
+from pipeline.examples import Example
+from pipeline.models.adapter import Inputs
 from pipeline.models.layout import Layout, code
 from pipeline.models.memory import Halving
-from pipeline.models.words import Reader, any_of, marked, sliced, without
+from pipeline.models.words import Reader, any_of, sliced, without
 
 DEMO_CLIP = Path(__file__).parents[1] / "data" / "demo" / "clip"
 DEMO_LLAVA = DEMO_CLIP.with_name("llava")
@@ -539,7 +543,7 @@ def test_the_caption_is_found_whatever_the_tokens(tokenizer: str) -> None:
         around = ["a red dog on ", " a red dog"]
         letters = made(said.join(around), add_special_tokens=False, return_offsets_mapping=True)
         ids = torch.tensor([image, image, *pad, *letters["input_ids"], *pad, image])
-        at = marked(ids, around, said, tokenizer=made).nonzero()[:, 0].tolist()
+        at = Reader(made, most=LONGEST).marked(ids, around, said).nonzero()[:, 0].tolist()
         assert at == list(range(at[0], at[-1] + 1))
         start, end = (
             letters["offset_mapping"][at[0] - 5][0],
@@ -615,3 +619,24 @@ def test_a_real_clip_reads_captions(clip_dir: Path) -> None:
         theirs = theirs if isinstance(theirs, Tensor) else theirs.pooler_output
         found = acts["vision.projection"][row]
         torch.testing.assert_close(found, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_batches_that_are_prepared_at_once_do_not_disturb_each_other() -> None:
+    """Images are prepared in threads: a tokenizer keeps how it was last told to cut and to pad."""
+    prompt = "USER: <image>\nDescribe the image. ASSISTANT: {caption}"
+    settings = config.Model(id=str(LLAVA_FOLDER), prompt=prompt, hooks=("language.1.resid_post",))
+    llava = models.load(settings, device="cpu")
+    picture = Image.new("RGB", (64, 64))
+
+    def prepared(number: int) -> Inputs:
+        captions = ["a small red solid circle " * (1 + (number + i) % 5) for i in range(4)]
+        of = [Example(i, "", "val", (caption,)) for i, caption in enumerate(captions)]
+        return llava.inputs([(each, picture) for each in of], longest=5 + number % 3)
+
+    alone = [prepared(number) for number in range(15)]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda k: prepared(k % 15), range(600)))
+    for number, made in enumerate(together):
+        wanted = alone[number % 15]
+        assert torch.equal(made.tensors["input_ids"], wanted.tensors["input_ids"])
+        assert torch.equal(made.caption, wanted.caption)

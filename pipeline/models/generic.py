@@ -16,7 +16,7 @@ from pipeline.models.adapter import CAPTION, Adapter, HookPoint, Region, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
-from pipeline.models.words import Reader, marked, word_kinds
+from pipeline.models.words import Reader, word_kinds
 
 CLS, ROW_END = -2, -3
 """Image tokens that are no patch, where `image_cells` has the others' cells."""
@@ -166,7 +166,7 @@ class GenericAdapter(Adapter):
         around = self.templated(asked).split(CAPTION)
         ids = made.tensors["input_ids"]
         rows = [
-            marked(row, around, caption, tokenizer=self.processor.tokenizer)
+            self.reader.marked(row, around, caption)
             for row, caption in zip(ids, captions, strict=True)
         ]
         return replace(made, caption=torch.stack(rows))

@@ -1,9 +1,11 @@
 """Texts as models read them alone, without an image: their tokens, and which letters each is."""
 
+import copy
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -75,7 +77,9 @@ class Reader:
         first: Sequence[int] = (),
         extra: Sequence[str] = (),
     ) -> None:
-        self.tokenizer = tokenizer
+        # Of its own: batches are prepared in threads, and a processor's calls pad where these cut.
+        self.tokenizer = copy.deepcopy(tokenizer)
+        self._turn = Lock()
         self.most = min(most, tokenizer.model_max_length)
         self.full = full
         self.first = tuple(first)
@@ -98,7 +102,7 @@ class Reader:
 
     def knows(self, text: str) -> bool:
         unknown = self.tokenizer.unk_token_id
-        return unknown not in self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return unknown not in self._made(text, add_special_tokens=False)["input_ids"]
 
     def short(self, text: str, *, longest: int) -> str:
         """The beginning of the text: what at most `longest` tokens hold, special ones aside."""
@@ -123,6 +127,40 @@ class Reader:
         given = {"input_ids", *self.tokenizer.model_input_names}
         return Inputs({name: tensor for name, tensor in tensors.items() if name in given})
 
+    def marked(
+        self, ids: Int[Tensor, " t"], around: Sequence[str], caption: str
+    ) -> Bool[Tensor, " t"]:
+        """Which tokens of a prompt are the caption's.
+
+        Args:
+            ids: the prompt's tokens, as the model's processor makes them: with padding, and as many
+                tokens in the image's place as the image takes.
+            around: what of the prompt is before the caption, between its occurrences, and behind
+                it.
+        """
+        found = torch.zeros(len(ids), dtype=torch.bool)
+        # Only the tokenizers of the tokenizers library tell which letters a token is.
+        if not caption or not self.tokenizer.is_fast:
+            return found
+        made = self._made(
+            caption.join(around), add_special_tokens=False, return_offsets_mapping=True
+        )
+        known, letters = torch.tensor(made["input_ids"]), made["offset_mapping"]
+        first = 0
+        for before in around[:-1]:
+            start, end = first + len(before), first + len(before) + len(caption)
+            at = [i for i, (low, high) in enumerate(letters) if max(low, start) < min(high, end)]
+            if at:
+                place = _aligned(ids, known, at[0], at[-1] + 1)
+                found[place : place + at[-1] + 1 - at[0]] = True
+            first = end
+        return found
+
+    def _made(self, text: str, **options: Any) -> Any:
+        """What the tokenizer makes of a text. One at a time: it keeps how to cut and to pad."""
+        with self._turn:
+            return self.tokenizer(text, **options)
+
     @cached_property
     def _wordless(self) -> frozenset[int]:
         return special_ids(self.tokenizer)
@@ -134,7 +172,7 @@ class Reader:
     def _row(self, text: str, limit: int) -> Row:
         if not self.tokenizer.is_fast:
             return self._row_shown(text, limit)
-        made = self.tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True)
+        made = self._made(text, truncation=True, max_length=limit, return_offsets_mapping=True)
         pieces, at = [], 0
         for token, (_, end) in zip(made["input_ids"], made["offset_mapping"], strict=True):
             if token not in self._wordless:
@@ -145,8 +183,8 @@ class Reader:
 
     def _row_shown(self, text: str, limit: int) -> Row:
         """The same by a tokenizer that does not tell which letters a token is."""
-        ids = self.tokenizer(text)["input_ids"]
-        kept = self.tokenizer(text, truncation=True, max_length=limit)["input_ids"]
+        ids = self._made(text)["input_ids"]
+        kept = self._made(text, truncation=True, max_length=limit)["input_ids"]
         words = [token for token in kept if token not in self._wordless]
         pieces = sliced(text, [self.tokenizer.decode([token]) for token in words])
         beyond = len(text) - sum(map(len, pieces))
@@ -183,33 +221,6 @@ def sliced(text: str, shown: Sequence[str]) -> tuple[str, ...]:
         pieces.append(text[at:end])
         at = end
     return tuple(pieces)
-
-
-def marked(
-    ids: Int[Tensor, " t"], around: Sequence[str], caption: str, *, tokenizer: Any
-) -> Bool[Tensor, " t"]:
-    """Which tokens of a prompt are the caption's.
-
-    Args:
-        ids: the prompt's tokens, as the model's processor makes them: with padding, and as many
-            tokens in the image's place as the image takes.
-        around: what of the prompt is before the caption, between its occurrences, and behind it.
-    """
-    found = torch.zeros(len(ids), dtype=torch.bool)
-    # Only the tokenizers of the tokenizers library tell which letters a token is.
-    if not caption or not tokenizer.is_fast:
-        return found
-    made = tokenizer(caption.join(around), add_special_tokens=False, return_offsets_mapping=True)
-    known, letters = torch.tensor(made["input_ids"]), made["offset_mapping"]
-    first = 0
-    for before in around[:-1]:
-        start, end = first + len(before), first + len(before) + len(caption)
-        at = [i for i, (low, high) in enumerate(letters) if max(low, start) < min(high, end)]
-        if at:
-            place = _aligned(ids, known, at[0], at[-1] + 1)
-            found[place : place + at[-1] + 1 - at[0]] = True
-        first = end
-    return found
 
 
 def _aligned(ids: Tensor, known: Tensor, start: int, end: int) -> int:

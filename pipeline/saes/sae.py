@@ -14,8 +14,8 @@ from torch import Tensor
 from pipeline.saes import sae_lens
 from pipeline.saes.weights import SAEError as SAEError
 
-_DENSE_LIMIT = 2**25
-"""Dense codes made at once while encoding sparsely: 2**25 float32 are 128 MiB."""
+DENSE_LIMIT = 2**25
+"""The most codes that are held densely at once: 2**25 float32 are 128 MiB."""
 
 Activation = Literal["relu", "topk", "jumprelu"]
 _LENS_NAME = {activation: name for name, activation in sae_lens.ACTIVATIONS.items()}
@@ -82,7 +82,7 @@ class SAE:
 
     def encode_sparse(self, acts: Float[Tensor, "n d"]) -> SparseCodes:
         """The same codes without holding them densely: at most 128 MiB at once."""
-        step = max(1, _DENSE_LIMIT // self.d_sae)
+        step = max(1, DENSE_LIMIT // self.d_sae)
         rows, features, values = [], [], []
         for start in range(0, len(acts), step):
             before = self._before(acts[start : start + step])
