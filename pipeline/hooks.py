@@ -97,6 +97,8 @@ def edit(model: Hooked, hook: str, change: Edit, *, where: Where | None = None) 
         # One vector a row, as behind a contrastive model's projection, is a row of one token.
         before = given if given.ndim == 3 else given[:, None]
         mask = None if where is None else where(first, *before.shape[:2])
+        if mask is not None and mask.all():
+            mask = None
         if mask is not None and not mask.any():
             return None
         # A change that works in place must not reach the tokens that are not meant.

@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"config", "hooks"},
     "saes": {"config", "hooks", "metrics"},
     "study": {"annotations", "store", "metrics", "contract", "config"},
-    "interventions": {"saes", "config"},
+    # Hooks take its edits; models' layouts say which tokens a scope means.
+    "interventions": {"config", "hooks", "models", "saes"},
     "readings": {"contract", "config", "examples", "metrics", "models", "plan", "saes"},
     "plan": {"contract", "config", "examples", "store"},
     "encoded": {"contract", "metrics", "store"},

@@ -56,6 +56,16 @@ def test_strength_0_keeps_every_bit() -> None:
         assert torch.equal(edit(acts).view(torch.int16), acts.view(torch.int16))
 
 
+def test_edits_compute_in_float32() -> None:
+    half = ACTS.bfloat16()
+    for edit in (
+        interventions.add_direction(A, 2.0),
+        interventions.move(A, B),
+        interventions.project_out(A.bfloat16()),
+    ):
+        assert torch.equal(edit(half), edit(half.float()))
+
+
 def test_lengths_that_float32_cannot_square_are_none_the_less_directions() -> None:
     for scale in (1e-30, 1e30):
         torch.testing.assert_close(
@@ -138,6 +148,9 @@ def test_a_vector_comes_back_from_safetensors(dtype: torch.dtype, tmp_path: Path
     assert torch.equal(found, A.to(dtype).float())
 
 
+HEADER = np.lib.format.magic(1, 0) + b"\xff\0"
+
+
 def _npy(array: object) -> Callable[[Path], None]:
     return lambda path: np.save(path, np.array(array), allow_pickle=True)
 
@@ -174,6 +187,8 @@ def _zip(path: Path) -> None:
         ("v.npy", _npy(["a"] * D), "not readable .it holds no real numbers"),
         ("v.npy", _npy([1j] * D), "not readable .it holds no real numbers"),
         ("v.npy", _promising, "not readable"),
+        ("v.npy", _bytes(HEADER + b"{'descr': '<f4', 'shape': (12".ljust(255)), "not readable"),
+        ("v.npy", _bytes(HEADER + b"(" * 255), "not readable"),
         ("v.npy", _zip, "not readable .it is no .npy file"),
         ("v.npy", _npy(np.ones((3, D))), r"holds numbers of shape \(3, 12\), not one vector of 12"),
         ("v.npy", _npy(np.ones(D + 1)), r"holds numbers of shape \(13,\), not one vector of 12"),
@@ -185,14 +200,16 @@ def _zip(path: Path) -> None:
         ("v.safetensors", _bytes(b"\xff" * 40), "not readable"),
         ("v.safetensors", _tensors(a=A, b=B), "it holds 2 tensors"),
         ("v.safetensors", _tensors(), "it holds 0 tensors"),
-        ("v.safetensors", _tensors(a=torch.ones(D, dtype=torch.complex64)), "it holds no real numbers"),
+        (
+            "v.safetensors",
+            _tensors(a=torch.ones(D, dtype=torch.complex64)),
+            "it holds no real numbers",
+        ),
         ("v.safetensors", _tensors(a=torch.ones(3)), r"of shape \(3,\), not one vector of 12"),
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_other_files_are_one_line(
-    name: str, write: Callable, message: str, tmp_path: Path
-) -> None:
+def test_other_files_are_one_line(name: str, write: Callable, message: str, tmp_path: Path) -> None:
     path = tmp_path / name
     write(path)
     with pytest.raises(InterventionError, match=message) as raised:

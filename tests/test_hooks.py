@@ -247,6 +247,24 @@ def test_outputs_that_are_tuples_are_read_and_edited() -> None:
     assert torch.equal(made, torch.full((1, 2, 3), 3.0))
 
 
+@torch.no_grad()
+def test_one_vector_a_row_is_edited_as_a_row_of_one_token(
+    model: CLIPVisionModelWithProjection, pixels: Tensor
+) -> None:
+    before, seen = out(model, pixels), []
+
+    def change(acts: Tensor) -> Tensor:
+        seen.append(acts.shape)
+        return acts * 3
+
+    second = torch.tensor([[False], [True], [False]])
+    with hooks.edit(named(model), "projection", change):
+        assert torch.equal(out(model, pixels), before * 3)
+    with hooks.edit(named(model), "projection", change, where=lambda *_: second):
+        assert torch.equal(out(model, pixels), torch.where(second, before * 3, before))
+    assert seen == [(3, 1, before.shape[-1])] * 2
+
+
 def test_an_output_that_is_no_tensor_is_refused(
     model: CLIPVisionModelWithProjection, pixels: Tensor
 ) -> None:

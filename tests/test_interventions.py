@@ -1,7 +1,6 @@
 """Steering: literal in every mode, silent where nothing is asked, and there on every token."""
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
@@ -108,7 +107,9 @@ def test_every_mode_is_what_it_says(activation: str, name: str, centred: bool) -
 @kinds
 def test_without_edits_replace_is_the_reconstruction(activation: str) -> None:
     sae, acts = made(activation), vectors(2, 9)
-    assert torch.equal(replace(sae, [])(acts), sae.decode(sae.encode(acts.flatten(0, 1))).view_as(acts))
+    assert torch.equal(
+        replace(sae, [])(acts), sae.decode(sae.encode(acts.flatten(0, 1))).view_as(acts)
+    )
 
 
 def as_bits(acts: Tensor) -> Tensor:
@@ -148,38 +149,49 @@ def test_a_delta_keeps_every_bit_of_tokens_that_it_does_not_change(
     assert torch.equal(same, silent)
 
 
-@pytest.mark.parametrize("activation", ["relu", "jumprelu"])
-def test_a_delta_reads_the_edited_features_alone(activation: str) -> None:
-    """What it costs must not grow with the dictionary."""
-    sae, acts = made(activation), vectors(2, 9)
-    wanted = delta(sae, EDITS["several"])(acts)
-    others = torch.ones(S, dtype=torch.bool)
-    others[[edit.feature for edit in EDITS["several"]]] = False
-    poisoned = dataclasses.replace(
-        sae,
-        W_enc=sae.W_enc.masked_fill(others, torch.nan),
-        W_dec=sae.W_dec.masked_fill(others[:, None], torch.nan),
-        b_enc=sae.b_enc.masked_fill(others, torch.nan),
-    )
-    assert torch.equal(delta(poisoned, EDITS["several"])(acts), wanted)
-
-
-@kinds
-def test_codes_are_held_in_pieces(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 2,880 image tokens in beams, a wide dictionary's codes would fill the memory."""
-    sae, acts, held = made(activation), vectors(2, 40), []
-    whole = [work(sae, EDITS["several"])(acts) for work in (delta, replace)]
-    monkeypatch.setattr(interventions.base, "DENSE_LIMIT", 7 * S)
-    fires = SAE._fires
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
+    """The shapes of the codes that SAEs make."""
+    shapes, fires = [], SAE._fires
 
     def watched(self: SAE, before: Tensor) -> Tensor:
-        held.append(before.numel())
+        shapes.append(before.shape)
         return fires(self, before)
 
     monkeypatch.setattr(SAE, "_fires", watched)
+    return shapes
+
+
+@kinds
+def test_a_delta_computes_the_edited_features_alone_where_it_can(
+    activation: str, held: list[torch.Size]
+) -> None:
+    """What it costs must not grow with the dictionary."""
+    delta(made(activation), EDITS["several"])(vectors(2, 9))
+    assert held == [(2, 9, S if activation == "topk" else 4)]
+
+
+@kinds
+def test_codes_are_held_in_pieces(
+    activation: str, held: list[torch.Size], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 2,880 image tokens in beams, a wide dictionary's codes would fill the memory."""
+    sae, acts = made(activation), vectors(2, 40)
+    whole = [work(sae, EDITS["several"])(acts) for work in (delta, replace)]
+    monkeypatch.setattr(interventions.base, "DENSE_LIMIT", 7 * S)
+    held.clear()
     pieces = [work(sae, EDITS["several"])(acts) for work in (delta, replace)]
     torch.testing.assert_close(pieces, whole)
-    assert max(held) <= 7 * S
+    assert max(shape.numel() for shape in held) <= 7 * S
+
+
+@kinds
+def test_edits_compute_in_float32(activation: str) -> None:
+    """Half precision flips which features fire."""
+    acts = vectors(2, 40).bfloat16()
+    for work in (delta, replace):
+        found = work(made(activation), EDITS["several"])(acts)
+        assert torch.equal(found, work(made(activation), EDITS["several"])(acts.float()))
 
 
 def test_edits_leave_what_they_are_given_alone() -> None:

@@ -28,7 +28,7 @@ def finite(strength: float, name: str) -> float:
 def edit_of(
     change: Callable[[Tensor], Tensor], *, like: Float[Tensor, " d"], codes: int = 1
 ) -> Edit:
-    """A change of float32 vectors [n d] as an edit of activations [b t d].
+    """A change of float32 vectors [*b d] as an edit of activations [b t d].
 
     Args:
         change: gets vectors on the device of `like` and gives as many; not in place.
@@ -46,8 +46,11 @@ def edit_of(
                 f"an edit {len(like)} wide at a hook point {acts.shape[-1]} wide; use an SAE or a "
                 "direction of this hook point"
             )
-        vectors = acts.to(like.device, torch.float32).flatten(0, -2)
-        return torch.cat([change(part) for part in vectors.split(step)]).view(acts.shape)
+        acts = acts.to(like.device, torch.float32)
+        if acts.numel() <= step * len(like):
+            return change(acts)
+        parts = acts.flatten(0, -2).split(step)
+        return torch.cat([change(part) for part in parts]).view(acts.shape)
 
     return edit
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from pipeline.hooks import Edit
@@ -25,7 +25,7 @@ def add_direction(direction_d: Float[Tensor, " d"], strength: float) -> Edit:
         InterventionError: a direction that is none, or a strength that is not finite.
     """
     step_d = finite(strength, "the strength of the direction") * _direction(direction_d)
-    return edit_of(lambda acts_nd: acts_nd + step_d, like=step_d) if strength else unchanged
+    return edit_of(lambda acts: acts + step_d, like=step_d) if strength else unchanged
 
 
 def move(from_d: Float[Tensor, " d"], to_d: Float[Tensor, " d"], *, strength: float = 1.0) -> Edit:
@@ -47,7 +47,7 @@ def move(from_d: Float[Tensor, " d"], to_d: Float[Tensor, " d"], *, strength: fl
     step_d = finite(strength, "the strength of the move") * (to_d.to(from_d.device) - from_d)
     if not strength:
         return unchanged
-    return edit_of(lambda acts_nd: acts_nd + torch.outer(acts_nd @ from_d, step_d), like=step_d)
+    return edit_of(lambda acts: acts + (acts @ from_d)[..., None] * step_d, like=step_d)
 
 
 def project_out(direction_d: Float[Tensor, " d"]) -> Edit:
@@ -57,7 +57,7 @@ def project_out(direction_d: Float[Tensor, " d"]) -> Edit:
         InterventionError: a direction that is none.
     """
     unit_d = _unit(direction_d)
-    return edit_of(lambda acts_nd: acts_nd - torch.outer(acts_nd @ unit_d, unit_d), like=unit_d)
+    return edit_of(lambda acts: acts - (acts @ unit_d)[..., None] * unit_d, like=unit_d)
 
 
 def difference_of_means(
@@ -86,11 +86,12 @@ def load_direction(path: Path, *, d_in: int) -> Float[Tensor, " d"]:
     Raises:
         InterventionError: no such file, damaged, not one finite vector of that width, or all zero.
     """
+    read = _FORMATS.get(path.suffix.lower())
+    if read is None:
+        raise InterventionError(f"{path}: save the direction as .npy or .safetensors")
     try:
-        found = _FORMATS[path.suffix.lower()](path)
-    except KeyError:
-        raise InterventionError(f"{path}: save the direction as .npy or .safetensors") from None
-    except (OSError, ValueError, SafetensorError) as error:
+        found = read(path)
+    except Exception as error:  # of a damaged header numpy raises whatever Python's parser does
         raise InterventionError(
             f"{path}: not readable ({one_line(error)}); save one vector as .npy or .safetensors"
         ) from None

@@ -80,11 +80,11 @@ def delta(sae: SAE, edits: Sequence[FeatureEdit]) -> Edit:
     rows_kd = sae.W_dec[features]
     encode, codes = _encoder(sae, features)
 
-    def change(acts_nd: Tensor) -> Tensor:
-        before = encode(acts_nd)
+    def change(acts: Tensor) -> Tensor:
+        before = encode(acts)
         step = after(before) - before
-        moved = (step != 0).any(-1, keepdim=True)
-        return torch.where(moved, acts_nd + step @ rows_kd, acts_nd)
+        # Adding 0 is not enough: it makes 0 of -0.
+        return torch.where(step.any(-1, keepdim=True), acts + step @ rows_kd, acts)
 
     return edit_of(change, like=sae.b_dec, codes=codes)
 
@@ -97,9 +97,9 @@ def replace(sae: SAE, edits: Sequence[FeatureEdit]) -> Edit:
     """
     features, after = _changes(sae, edits)
 
-    def change(acts_nd: Tensor) -> Tensor:
-        codes = sae.encode(acts_nd)
-        codes[:, features] = after(codes[:, features])
+    def change(acts: Tensor) -> Tensor:
+        codes = sae.encode(acts)
+        codes[..., features] = after(codes[..., features])
         return sae.decode(codes)
 
     return edit_of(change, like=sae.b_dec, codes=sae.d_sae)
@@ -108,7 +108,7 @@ def replace(sae: SAE, edits: Sequence[FeatureEdit]) -> Edit:
 def _changes(
     sae: SAE, edits: Sequence[FeatureEdit]
 ) -> tuple[Int[Tensor, " k"], Callable[[Tensor], Tensor]]:
-    """The edited features, and f -> f' of their activations [n k]."""
+    """The edited features, and f -> f' of their activations [*b k]."""
     numbers = [edit.feature for edit in edits]
     for number, times in Counter(numbers).items():
         if not 0 <= number < sae.d_sae:
@@ -120,15 +120,21 @@ def _changes(
     device = sae.W_dec.device
     lines = torch.tensor([edit.line for edit in edits], dtype=torch.float32, device=device)
     gain, offset, least = lines.reshape(len(edits), 3).T
+    bounded = any(edit.mode == "add" for edit in edits)
     features = torch.tensor(numbers, dtype=torch.long, device=device)
-    return features, lambda before: torch.maximum(gain * before + offset, least)
+
+    def after(before: Tensor) -> Tensor:
+        line = torch.addcmul(offset, gain, before)
+        return torch.maximum(line, least) if bounded else line
+
+    return features, after
 
 
 def _encoder(sae: SAE, features: Int[Tensor, " k"]) -> tuple[Callable[[Tensor], Tensor], int]:
-    """What makes these features' activations [n k] of acts [n d], and how many codes it holds
+    """What makes these features' activations [*b k] of acts [*b d], and how many codes it holds
     of each vector for that."""
     if sae.k is not None:
-        return lambda acts_nd: sae.encode(acts_nd)[..., features], sae.d_sae
+        return lambda acts: sae.encode(acts)[..., features], sae.d_sae
     part = dataclasses.replace(
         sae,
         W_enc=sae.W_enc[:, features],

@@ -106,6 +106,8 @@ class Layout:
         prompt, generated = self._any(_SCOPES[scope]), scope in ("generated", "all")
 
         def mask(first: int, rows: int, tokens: int) -> Tensor:
+            if first >= prompt.shape[1]:  # as in every call but the first, with a cache
+                return torch.full((rows, tokens), generated)
             known = prompt[:, first : first + tokens]
             new = torch.full((len(prompt), tokens - known.shape[1]), generated)
             return torch.cat([known, new], 1).repeat_interleave(rows // len(prompt), 0)
