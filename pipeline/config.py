@@ -76,7 +76,7 @@ class Captions(_Frozen):
 
     per_image: int = Field(5, ge=0)
     """At most so many captions of an image; 0 reads none."""
-    longest: int = Field(128, ge=1)
+    longest: int = Field(128, ge=1, le=65_536)
     """Tokens of a caption that are read, where the model reads no fewer."""
     seed: int = 0
     """Of the shuffled pairs of image and caption."""

@@ -47,7 +47,8 @@ class Strongest:
         feature, rank, value: which, from 1, and how much, [m].
         id: the example or the caption, [m].
         token: its strongest position; -1 where there are none, [m].
-        places: [m] pairs: its positions that are not 0, and their activations.
+        ends: [m], where each one's positions end in `places` and `acts`.
+        places, acts: [q], the positions that are not 0, and their activations.
     """
 
     feature: NDArray[np.int64]
@@ -55,27 +56,45 @@ class Strongest:
     value: NDArray[np.float32]
     id: NDArray[np.int64]
     token: NDArray[np.int64]
-    places: list[tuple[NDArray[Any], NDArray[Any]]]
+    ends: NDArray[np.int64]
+    places: NDArray[Any]
+    acts: NDArray[np.float32]
 
 
 def strongest(parts: Iterable[Arrays]) -> Strongest:
-    """The strongest over all of encode's parts; of equal ones the lower id comes first."""
-    fields: dict[str, list[NDArray[Any]]] = {n: [] for n in ("feature", "value", "token", "id")}
-    places: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    """The strongest over all of encode's parts; of equal ones the lower id comes first. No more
+    than these and one part's are held."""
+    best: Strongest | None = None
     for a in parts:
-        fields["feature"].append(a["top_feature"])
-        fields["value"].append(a["top_value"])
-        fields["token"].append(a["top_token"])
-        fields["id"].append(a["ids"][a["top_row"]])
-        cuts = a["top_ends"][:-1]
-        split = zip(np.split(a["top_patch"], cuts), np.split(a["top_act"], cuts), strict=True)
-        places += list(split) if len(a["top_ends"]) else []
-    made = {name: np.concatenate(found) for name, found in fields.items()}
+        new = {
+            "feature": a["top_feature"], "value": a["top_value"], "token": a["top_token"],
+            "id": a["ids"][a["top_row"]], "ends": a["top_ends"], "places": a["top_patch"],
+            "acts": a["top_act"],
+        }  # fmt: skip
+        if best is not None:
+            old = {name: getattr(best, name) for name in new}
+            new["ends"] = new["ends"] + len(best.places)
+            new = {name: np.concatenate([old[name], new[name]]) for name in new}
+        best = _kept(new)
+    if best is None:
+        raise ValueError("encode left no parts; there is nothing to rank")
+    return best
+
+
+def _kept(made: Arrays) -> Strongest:
+    """Of all these the strongest of each feature, with their positions alone."""
     kept, rank = ranking.strongest(
         made["feature"], made["value"], tie=made["id"], count=contract.TOP_K
     )
-    of_kept = {name: values[kept] for name, values in made.items()}
-    return Strongest(**of_kept, rank=rank, places=[places[at] for at in kept])
+    length = np.diff(made["ends"], prepend=0)[kept]
+    ends = length.cumsum()
+    # Where each of the kept positions was: its own one's beginning, and how far it is behind that.
+    begin = made["ends"][kept] - length
+    at = np.repeat(begin - (ends - length), length) + np.arange(length.sum())
+    of_kept = {name: made[name][kept] for name in ("feature", "value", "id", "token")}
+    return Strongest(
+        **of_kept, rank=rank, ends=ends, places=made["places"][at], acts=made["acts"][at]
+    )
 
 
 @dataclass
@@ -161,24 +180,23 @@ class Encoded:
         dictionary, or there are none."""
         if not self._path("encode", self._encoded[0], name).is_file():
             return None
-        arrays = [a for a in self.beside(name) if len(a["ids"])]
-        if not arrays:
-            return None
-        order = np.argsort(ids := np.concatenate([a["ids"] for a in arrays]))
-        sums = ReconstructionSums()
+        ids: list[NDArray[np.int64]] = []
+        codes: list[sparse.csr_matrix] = []
+        total, tokens, sums = np.zeros(self.size), 0, ReconstructionSums()
         for key in self._encoded:
+            a = self._load("encode", key, name)
+            ids.append(a["ids"])
+            codes.append(self._codes(a))
+            total += a["fired_total"]
+            tokens += int(a["tokens"][0])
             told = self._workspace.facts("encode", key)["readings"][name]["reconstruction"]
             if "text" in told:
-                mean = self._load("encode", key, name)["sum_x_text"]
-                sums.merge(ReconstructionSums(**told["text"], sum_x=mean))
-        return Spoken(
-            ids[order],
-            sparse.vstack([self._codes(a) for a in arrays])[order],
-            strongest(arrays),
-            np.sum([a["fired_total"] for a in arrays], axis=0),
-            int(sum(a["tokens"][0] for a in arrays)),
-            sums,
-        )
+                sums.merge(ReconstructionSums(**told["text"], sum_x=a["sum_x_text"]))
+        if not sum(map(len, ids)):
+            return None
+        order = np.argsort(every := np.concatenate(ids))
+        best = strongest(self._load("encode", key, name) for key in self._encoded)
+        return Spoken(every[order], sparse.vstack(codes)[order], best, total, tokens, sums)
 
     @cached_property
     def image_tokens(self) -> tuple[NDArray[np.float64], int]:

@@ -201,7 +201,8 @@ def _collect(
         "reads": reads,
         "tokens": run.examples.training_tokens,
         "words": words,
-        "captions": _captions(run),
+        "captions": _captions(run) if words else (),
+        "longest": run.captions.longest if any(map(_asks_captions, run.models.values())) else None,
     }
     val_facts = {
         "encoders": dict(judges),
@@ -431,6 +432,13 @@ def _val(collect: Plan) -> list[Unit]:
 def _trained(run: config.RunConfig, place: Place) -> config.TrainedSAE | None:
     settings = run.dictionaries[place.dictionary]
     return settings if isinstance(settings, config.TrainedSAE) else None
+
+
+def _asks_captions(model: config.Model) -> bool:
+    """Whether the prompt may hold the caption; a model of words alone has that for its own."""
+    if model.prompt is not None:
+        return "{caption}" in model.prompt
+    return any(hook.startswith("language") for hook in model.hooks)
 
 
 def _captions(run: config.RunConfig) -> tuple[int, int]:

@@ -264,15 +264,21 @@ def nullable(values: NDArray[np.float64]) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def lists(rows: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
-    """Arrays of any lengths as a column of lists of `kind`."""
-    ends = np.cumsum([0, *(len(row) for row in rows)])
-    values = np.concatenate(rows) if rows else np.zeros(0)
+def ragged(values: NDArray[Any], ends: NDArray[np.int64], kind: pa.DataType) -> pa.Array:
+    """A column of lists of `kind`; row i holds the values from the end of the one before to
+    `ends[i]`."""
+    offsets = np.concatenate([[0], ends])
     return pa.ListArray.from_arrays(
-        pa.array(ends, pa.int32()),
+        pa.array(offsets, pa.int32()),
         pa.array(values).cast(kind),
         type=pa.list_(pa.field("element", kind, nullable=False)),
     )
+
+
+def lists(rows: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
+    """Arrays of any lengths as a column of lists of `kind`."""
+    ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
+    return ragged(np.concatenate(rows) if rows else np.zeros(0), ends, kind)
 
 
 def _nulls(column: pa.ChunkedArray, field: pa.Field) -> int:

@@ -10,8 +10,9 @@ import pytest
 import tiny
 from test_run import assert_one_line, command, done
 
-from pipeline import contract
+from pipeline import config, contract, plan
 from pipeline.demo import CLIP_FOLDER, LLAVA_FOLDER
+from pipeline.examples import listing, reader
 from pipeline.verify import faults
 
 ODD = {
@@ -65,6 +66,12 @@ training = {{ samples = 2000, batch = 64 }}
 kind = "batchtopk"
 models = ["llava"]
 learns = ["captions"]
+k = 4
+training = {{ samples = 2000, batch = 64 }}
+[dictionaries.told]
+kind = "batchtopk"
+models = ["llava"]
+tokens = "text"
 k = 4
 training = {{ samples = 2000, batch = 64 }}
 [dictionaries.neurons]
@@ -143,7 +150,7 @@ def test_tokens_are_pieces_of_the_text(odd: Path) -> None:
         assert len(row["tokens"]) <= 40
         text, seen = texts[row["caption_id"]], "".join(row["tokens"])
         if "<s>" in text:
-# Each tokenizer has its own: `<image>` is the LLaVA's alone.
+            # Each tokenizer has its own: `<image>` is the LLaVA's alone.
             words = ["a", "red", "star"]
             assert seen.split() == (["<image>", *words] if row["model"] == "clip" else words)
         elif row["cut"]:
@@ -176,6 +183,39 @@ def test_densities_are_of_the_images_that_have_captions(odd: Path) -> None:
     assert any(row["text_active"] for row in compared)
 
 
+def test_what_reads_words_beside_the_image_is_not_compared(odd: Path) -> None:
+    """Its activation on an image is also the caption's, which the prompt holds."""
+    for table in (contract.MODALITY, contract.OVERLAP):
+        names = {row["dictionary_id"] for row in read(odd, table).to_pylist()}
+        assert "llava/language.1.resid_post/told" not in names
+    top = read(odd, contract.TOP_CAPTIONS)["dictionary_id"].to_pylist()
+    assert "llava/language.1.resid_post/told" in top
+
+
+def test_the_overlap_is_of_images(odd: Path) -> None:
+    """Of the 16 images that activate a feature most and the 16 whose captions do."""
+    acts = read(odd, contract.ACTIVATIONS).to_pylist()
+    best: dict[tuple[str, str, int], list[tuple[float, int]]] = {}
+    for row in acts:
+        key = (row["dictionary_id"], row["modality"], row["feature_id"])
+        best.setdefault(key, []).append((-row["activation"], row["example_id"]))
+    some = 0
+    for row in read(odd, contract.MODALITY).to_pylist():
+        one, two = (
+            {
+                image
+                for _, image in sorted(best.get((row["dictionary_id"], m, row["feature_id"]), []))[
+                    :16
+                ]
+            }
+            for m in ("image", "text")
+        )
+        expected = len(one & two) / len(one | two) if one | two else None
+        assert row["top_overlap"] == (expected if expected is None else pytest.approx(expected))
+        some += expected is not None
+    assert some
+
+
 def test_lists_carry_the_scores(odd: Path) -> None:
     compared = {
         (row["dictionary_id"], row["feature_id"]): row
@@ -191,7 +231,8 @@ def test_what_an_sae_learnt_from_is_kept(odd: Path) -> None:
     rows = read(odd, contract.DICTIONARIES).to_pylist()
     learnt = {row["name"]: row["learnt_from"] for row in rows}
     assert learnt == {
-        "joint": "all + captions", "seen": "patches", "words": "captions", "neurons": None,
+        "joint": "all + captions", "seen": "patches", "words": "captions", "told": "text",
+        "neurons": None,
     }  # fmt: skip
 
 
@@ -223,6 +264,29 @@ def test_the_batch_size_does_not_matter(odd: Path, tiny_encoder: Path, tmp_path:
         np.testing.assert_allclose(
             its[name].to_numpy(), mine[name].to_numpy(), rtol=1e-4, atol=1e-5
         )
+
+
+def keys(file: Path, **changed: int) -> dict[str, set[str]]:
+    """The keys of each step's units under another `[captions]`."""
+    run = config.load(file)
+    captions = run.captions.model_copy(update=changed)
+    run = run.model_copy(update={"captions": captions})
+    found = listing(run.examples, source=reader(run.examples.source))
+    return {
+        name: {unit.key for unit in step.units} for name, step in plan.plans(run, found).items()
+    }
+
+
+def test_what_is_asked_of_captions_is_made_again_and_nothing_else(odd: Path) -> None:
+    file = odd / "odd.toml"
+    before = keys(file)
+    of_seed = keys(file, seed=5)
+    assert {name for name in before if before[name] != of_seed[name]} == {"modality", "publish"}
+    assert keys(file, longest=39)["train"].isdisjoint(before["train"]), "SAEs learn from captions"
+    demo = Path(__file__).parents[1] / "pipeline/configs/demo-patches.toml"
+    one, other = keys(demo), keys(demo, longest=39)
+    assert one["train"] == other["train"], "none of these SAEs, and no prompt, reads a caption"
+    assert one["encode"].isdisjoint(other["encode"])
 
 
 def test_none_are_read_where_the_config_says_so(

@@ -214,7 +214,7 @@ RECONSTRUCTION = Table(
             field("token_type", TEXT, "`patch` (in a language model its image token), `cls`, `text`, `caption` (the words of the caption behind an image), `special`, `image` (one vector an image), or `caption_alone` (the caption's words without an image; of a contrastive model its one vector)"),
             field("tokens", I64, "tokens measured", "tokens"),
             field("mse", F64, "mean over tokens of the squared error's sum over the width", "activation squared"),
-            field("fvu", F64, "sum of squared errors over the sum of squares about the mean", "0 is best"),
+            field("fvu", F64, "sum of squared errors over the sum of squares about the mean; null where all of them are one vector", "0 is best", null=True),
             field("cosine", F64, "mean cosine of activation and reconstruction", "-1 to 1"),
             field("l0", F64, "mean number of active features a token", "features"),
         ]

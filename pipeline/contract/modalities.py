@@ -39,7 +39,8 @@ TOP_CAPTIONS = Table(
 
 MODALITY = Table(
     "modality",
-    "Whether an SAE feature fires on pictures, on words, or on both, over the val images and their captions.",
+    "Whether an SAE feature fires on pictures, on words, or on both, over the val images and their captions. Of "
+    "SAEs that read image tokens alone: where one reads words beside the image, its activations on images are not the picture's.",
     pa.schema(
         [
             DICTIONARY_ID,
@@ -56,7 +57,7 @@ MODALITY = Table(
             field("bridge", F32, "bridge score with itself: mean over pairs of image and caption of the product of its two activations", "activation squared"),
             field("bridge_best", F32, "the largest bridge score of its image activations with another feature's text activations: mean product times the cosine of their decoder directions; null where that is 0 of all", "activation squared", null=True),
             field("bridge_feature", I32, "that other feature", null=True),
-            field("top_overlap", F32, "Jaccard of its top images and the images of its top captions; null where both are empty", "0 to 1", null=True),
+            field("top_overlap", F32, "Jaccard of its 16 top images and the 16 images whose captions activate it most; null where both are empty", "0 to 1", null=True),
         ]
     ),
     key=("dictionary_id", "feature_id"),

@@ -221,9 +221,12 @@ class Adapter(ABC):
     def record_words(self, words: Words, names: Sequence[str]) -> tuple[dict[str, Tensor], Layout]:
         """A batch of texts at the hook points `names`, as in `recorded_words`."""
         found = self.layout(words.inputs, names[0])
-        text = found.kind == code("text")
+        # What fills a text of no token is no word, whatever the tokenizer calls it.
+        silent = torch.tensor([not pieces for pieces in words.pieces])[:, None]
+        text = (found.kind == code("text")) & ~silent
+        kind = torch.where(text | (found.kind == code("pad")), found.kind, code("special"))
         numbered = torch.where(text, text.cumsum(1) - 1, -1)
-        return self.record(words.inputs, names), Layout(found.kind, found.example, numbered)
+        return self.record(words.inputs, names), Layout(kind, found.example, numbered)
 
     def region(self, size: tuple[int, int]) -> Region:
         """Left, top, right, bottom of what the model sees of a picture of this width and height, in

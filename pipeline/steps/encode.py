@@ -101,9 +101,7 @@ class Worker:
         }
         readings: dict[str, SparseReading] = {}
         for place, point in found.items():
-            how = self.run.dictionaries[place.dictionary].model_copy(
-                update={"tokens": "text", "pooling": "max"}
-            )
+            how = self.run.dictionaries[place.dictionary].model_copy(update={"tokens": "text"})
             name = plan.captions_name(self.run, place)
             readings[name] = SparseReading(point, how, self._sae(saes[place]))
         rows: list[dict[str, Any]] = []

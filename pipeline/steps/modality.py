@@ -39,15 +39,17 @@ class Worker:
         encoded = Encoded(self.workspace, unit.spec)
         spoken = encoded.spoken(unit.spec["captions"]) if encoded.is_sae else None
         made: dict[str, dict[str, Any]] = {}
+        place = unit.spec["place"]
         if spoken is not None:
-            trained = SAE.load(self.workspace.part("train", unit.spec["trained"]))
             pairs = Pairs(encoded, spoken, self._image_of(unit, spoken))
             made = {
                 contract.TOP_CAPTIONS.name: _top_captions(spoken),
                 contract.RECONSTRUCTION.name: _reconstruction(spoken),
-                **pairs.tables(trained.W_dec.numpy(), seed=self.run.captions.seed),
+                **pairs.of_text(),
             }
-        place = unit.spec["place"]
+            if sees(encoded.facts["tower"], self.run.dictionaries[place.dictionary].tokens):
+                trained = SAE.load(self.workspace.part("train", unit.spec["trained"]))
+                made |= pairs.compared(trained.W_dec.numpy(), seed=self.run.captions.seed)
         name = contract.dictionary_id(place.model, encoded.facts["hook"], place.dictionary)
         for table in TABLES:
             columns = made.get(table.name)
@@ -69,6 +71,12 @@ class Worker:
         return found
 
 
+def sees(tower: str, tokens: str) -> bool:
+    """Whether a dictionary's activation on an image is the picture's alone. In a language model
+    the tokens `text` and `all` are also the prompt's, which may hold the very caption."""
+    return tower == "vision" or tokens in ("patches", "cls")
+
+
 class Pairs:
     """The images that have captions, each with what is said of it.
 
@@ -86,13 +94,18 @@ class Pairs:
             spoken.acts, np.searchsorted(self.examples, image_of), rows=len(self.examples)
         )
 
-    def tables(self, W_dec_sd: NDArray[np.float32], *, seed: int) -> dict[str, dict[str, Any]]:
-        """The columns of the tables that compare the two, but for the dictionary's."""
-        compared = self._modality(W_dec_sd, seed)
-        densities = compared["image_density"], compared["text_density"]
+    def of_text(self) -> dict[str, dict[str, Any]]:
+        """The columns of the tables that have rows of text, but for the dictionary's."""
         return {
             contract.HISTOGRAMS.name: self._histograms(),
             contract.ACTIVATIONS.name: self._activations(),
+        }
+
+    def compared(self, W_dec_sd: NDArray[np.float32], *, seed: int) -> dict[str, dict[str, Any]]:
+        """The same of the tables that compare the two."""
+        compared = self._modality(W_dec_sd, seed)
+        densities = compared["image_density"], compared["text_density"]
+        return {
             contract.MODALITY.name: compared,
             contract.OVERLAP.name: modality.overlap_curve(*densities),
         }
@@ -125,11 +138,12 @@ class Pairs:
         }
 
     def _top_images(self) -> NDArray[np.int64]:
-        """[s, 16], as `Encoded.top`, the images of each feature's top captions."""
-        top = self.spoken.strongest
-        images = self.image_of[np.searchsorted(self.spoken.ids, top.id)]
+        """[s, 16], as `Encoded.top`, the images whose captions activate each feature most."""
+        coo = self.text.tocoo()
+        images = self.examples[coo.row]
+        kept, rank = ranking.strongest(coo.col, coo.data, tie=images, count=TOP_K)
         found = np.full((self.encoded.size, TOP_K), -1, np.int64)
-        found[top.feature, top.rank - 1] = np.searchsorted(self.encoded.ids, images)
+        found[coo.col[kept], rank - 1] = np.searchsorted(self.encoded.ids, images[kept])
         return found
 
     def _histograms(self) -> dict[str, Any]:
@@ -175,13 +189,16 @@ def _top_captions(spoken: Spoken) -> dict[str, Any]:
         "caption_id": top.id,
         "activation": top.value,
         "token": pa.array(top.token, mask=top.token < 0),
-        "tokens": store.lists([at.astype(np.uint16) for at, _ in top.places], pa.uint16()),
-        "token_acts": store.lists([acts for _, acts in top.places], pa.float32()),
+        "tokens": store.ragged(top.places, top.ends, pa.uint16()),
+        "token_acts": store.ragged(top.acts, top.ends, pa.float32()),
     }
 
 
 def _reconstruction(spoken: Spoken) -> dict[str, Any]:
-    figures = {name: [value] for name, value in spoken.reconstruction.figures().items()}
+    figures = {
+        name: store.nullable(np.array([value], np.float64))
+        for name, value in spoken.reconstruction.figures().items()
+    }
     return {"token_type": ["caption_alone"], "tokens": [spoken.reconstruction.tokens], **figures}
 
 

@@ -216,8 +216,8 @@ class Dictionary:
             "example_id": top.id,
             "activation": top.value,
             "token": token,
-            "patches": store.lists([p.astype(np.uint16) for p, _ in top.places], pa.uint16()),
-            "patch_acts": store.lists([acts for _, acts in top.places], pa.float32()),
+            "patches": store.ragged(top.places, top.ends, pa.uint16()),
+            "patch_acts": store.ragged(top.acts, top.ends, pa.float32()),
         }
 
     def _histograms(self, totals: Totals) -> dict[str, Any]:
@@ -281,7 +281,7 @@ class Dictionary:
                 [self.encoded.reconstruction[kind].tokens for kind in kinds], pa.int64()
             ),
             **{
-                name: pa.array([f[name] for f in figures], pa.float64())
+                name: store.nullable(np.array([f[name] for f in figures], np.float64))
                 for name in ("mse", "fvu", "cosine", "l0")
             },
         }
