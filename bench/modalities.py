@@ -28,7 +28,7 @@ from scipy import sparse, stats
 
 from pipeline.demo.scenes import VOCABULARY
 from pipeline.metrics.attributes import always, best_rules, f1_of
-from pipeline.metrics.convergence import converged
+from pipeline.metrics.convergence import TOLERANCE, converged
 from pipeline.metrics.labels import tag_matrix
 from pipeline.metrics.modality import derangement
 from pipeline.store import Bundle, StoreError, open_bundle
@@ -37,8 +37,6 @@ SEED = 0
 GOOD = 0.8
 """F1 from which on a feature stands for an attribute. Values that "always yes" gets so far by are
 left out: of scenes, small and large."""
-CLOSE = 0.2
-"""Reconstruction errors that differ by no more have converged: the dashboard's first choice."""
 RUNS = (Path("data/runs/demo-llava"), Path("data/runs/demo"))
 SIDES = ("image", "text")
 UNNAMED = ("position", "count")
@@ -358,7 +356,7 @@ def meeting(dictionaries: Sequence[Dictionary]) -> Iterator[str]:
         of = [reconstruction(d) for d in found]
         if len(of) > 1 and all("patch" in each for each in of):
             fvu = ([each[kind][0] for each in of] for kind in ("patch", "caption_alone"))
-            at = converged(*fvu, tolerance=CLOSE)
+            at = converged(*fvu, tolerance=TOLERANCE)
             yield f"{name}: {'at no layer' if at is None else f'from {found[at].hook} on'}"
 
 
@@ -381,7 +379,7 @@ def report(path: Path) -> None:
     } for d in spoken for of in [reconstruction(d)])  # fmt: skip
     show("fvu (l0) by kind of token", rows)
     if met := "; ".join(meeting(spoken)):
-        print(f"\nPatches and captions alone within {CLOSE:.0%} of each other, {met}.")
+        print(f"\nPatches and captions alone within {TOLERANCE:.0%} of each other, {met}.")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import streamlit as st
 from dashboard import charts, connection, palette, queries, state, tokens, widgets, words
 from dashboard.components.captions import captions
 from dashboard.components.twosided import twosided
-from dashboard.modality import Modality, TopCaption
+from dashboard.modality import Modality, Spoken, TopCaption
 from dashboard.numbers import number, percent
-from dashboard.records import Dictionary
+from dashboard.records import Card, Dictionary, Key
 from dashboard.sheets import data_uri
 
 
@@ -38,6 +38,12 @@ def _parts(parts: Sequence[tokens.Stretch]) -> list[list[Any]]:
     return [
         [p.text, round(p.act, 5), p.strongest] if p.act or p.strongest else [p.text] for p in parts
     ]
+
+
+def spoken(run: connection.Run, cards: Sequence[Card]) -> dict[Key, Spoken]:
+    """The strongest caption of those of `cards` that no image activates, where one has any."""
+    mute = [(one.dictionary_id, one.feature_id) for one in cards if not one.n_active]
+    return queries.spoken(run.connection, mute)
 
 
 def show(run: connection.Run, top: Sequence[TopCaption], *, key: str = "captions") -> None:
@@ -102,9 +108,14 @@ def show_histogram(run: connection.Run, dictionary: Dictionary, feature_id: int)
 
 
 def say_why_none(run: connection.Run, dictionary: Dictionary) -> None:
-    """Why no caption went through the dictionary."""
+    """Why pictures and words are not compared: the dictionary reads both, or no caption went
+    through it."""
+    read = connection.worded(run.connection, run.key)
+    if dictionary.dictionary_id in read:
+        st.caption(words.MIXED)
+        return
     widgets.section("Captions", words.CAPTIONS)
-    if connection.two_sided(run.connection, run.key):
+    if read:
         neurons = dictionary.basis == "neurons"
         st.caption(words.NEURONS_READ_NONE if neurons else words.NO_TEXT)
     else:

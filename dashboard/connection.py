@@ -150,6 +150,12 @@ def two_sided(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
+def worded(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
+    """`queries.worded`, once a bundle."""
+    return queries.worded(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
 def flags(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
     """`queries.flags`, once a bundle."""
     return queries.flags(_connection)

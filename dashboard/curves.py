@@ -22,11 +22,15 @@ TOKENS = {
 }  # fmt: skip
 """Kinds of token that are compared, with colour and dashes."""
 DASHES = [5, 3]
-LEGEND = [
-    *((name, colour, "solid") for name, colour in KINDS.values()),
-    (SHUFFLED, palette.BOTH, "dashed"),
-]
-"""Of the shares, once for several charts (see `widgets.line_legend`)."""
+PAIRS, OTHERS = "image and its captions", "shuffled"
+LEGEND = {
+    "Shares": [
+        *((name, colour, "solid") for name, colour in KINDS.values()),
+        (SHUFFLED, palette.BOTH, "dashed"),
+    ],
+    "Correlation": [(PAIRS, palette.BOTH, "solid"), (OTHERS, palette.BOTH, "dashed")],
+}
+"""Once for several charts (see `widgets.line_legend`)."""
 
 
 def shares_by_layer(
@@ -47,6 +51,8 @@ def shares_by_threshold(curve: Sequence[Overlap], threshold: float) -> alt.Layer
     rows = [row | {"at": percent(one.threshold)} for one in curve for row in _shares(one)]
     order = [percent(one.threshold) for one in curve]
     x = alt.X("at:O", sort=order, title="fires above a density of",
+              # Room at the ends, or the last label is cut.
+              scale=alt.Scale(type="point", padding=0.9),
               axis=alt.Axis(labelAngle=0, labelOverlap="greedy", ticks=False))  # fmt: skip
     return alt.layer(
         _rule(percent(threshold)).encode(x=x), _lines(rows, x, "share of live features")
@@ -62,12 +68,12 @@ def correlation_by_layer(
         if (one := spreads.get(d.dictionary_id)) is None:
             continue
         base = {"at": d.place, "known": one.known}
-        rows.append(base | {"kind": "pairs", "low": one.p25, "value": one.p50, "high": one.p75})
+        rows.append(base | {"kind": PAIRS, "low": one.p25, "value": one.p50, "high": one.p75})
         rows.append(
-            base | {"kind": "shuffled", "low": one.shuffled_p25, "value": one.shuffled_p50,
+            base | {"kind": OTHERS, "low": one.shuffled_p25, "value": one.shuffled_p50,
                     "high": one.shuffled_p75}
         )  # fmt: skip
-    kinds = ["pairs", "shuffled"]
+    kinds = [PAIRS, OTHERS]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=_layers(layers),
         color=alt.Color("kind:N", legend=None, scale=alt.Scale(
@@ -87,7 +93,7 @@ def correlation_by_layer(
     return alt.layer(
         base.mark_area(opacity=0.18).encode(y=y, y2="high:Q"),
         base.mark_line(strokeWidth=2).encode(y="value:Q", strokeDash=dash),
-        base.mark_circle(size=40, opacity=1).encode(y="value:Q", tooltip=tooltip),
+        *_points(base.encode(y="value:Q", tooltip=tooltip), OTHERS),
     )
 
 
@@ -157,7 +163,17 @@ def _lines(rows: Sequence[dict[str, Any]], x: alt.X, title: str) -> alt.LayerCha
     ]  # fmt: skip
     return alt.layer(
         base.mark_line(strokeWidth=2).encode(strokeDash=dash),
-        base.mark_circle(size=40, opacity=1).encode(tooltip=tooltip),
+        *_points(base.encode(tooltip=tooltip), SHUFFLED),
+    )
+
+
+def _points(base: alt.Chart, hollow: str) -> tuple[alt.Chart, alt.Chart]:
+    """A dot a value; those of the kind `hollow` are rings, larger, so that none hides another."""
+    return (
+        base.transform_filter(alt.datum.kind != hollow).mark_circle(size=40, opacity=1),
+        base.transform_filter(alt.datum.kind == hollow).mark_point(
+            size=90, opacity=1, filled=False, strokeWidth=1.75
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import people, queries, state, widgets, words
+from dashboard import captions, people, queries, state, widgets, words
 from dashboard.components.arrange import arrange
 from dashboard.components.grid import grid
 from dashboard.components.table import table
@@ -55,8 +55,10 @@ class Listed:
         cards = self._cards_of(here)
         said = people.said(self.every)(here)
         sheets = self.run.contact(list(cards.values()), tiles=TILES, tile=TILE)
+        top = captions.spoken(self.run, list(cards.values()))
         made = {
-            at: widgets.card(card, self.by_id[at[0]], sheet) | {"words": _spoken(said.get(at, ()))}
+            at: widgets.card(card, self.by_id[at[0]], sheet, spoken=top.get(at))
+            | {"words": _spoken(said.get(at, ()))}
             for (at, card), sheet in zip(cards.items(), sheets, strict=True)
         }
         count = f"{len(keys):,} feature" + ("" if len(keys) == 1 else "s")

@@ -48,6 +48,17 @@ class Modality:
 
 
 @dataclass(frozen=True)
+class Spoken:
+    """What a list shows of a feature that no image activates and captions do."""
+
+    text: str
+    """The beginning of the caption that activates it most."""
+    density: float | None
+    """The share of the images with captions of which a caption activates it; None of dictionaries
+    without two sides."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """The captions that one model read."""
 

@@ -10,12 +10,12 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
-def unlabelled(card: Card) -> str:
+def unlabelled(card: Card, *, spoken: bool = False) -> str:
     """What stands in place of a label: of the features that no image activates, some fire on
-    words."""
+    words. `spoken`: a caption is known to activate it, also where there is no modality score."""
     if card.n_active:
         return "no label"
-    return "dead" if card.modality_score is None else "words only"
+    return "words only" if spoken or card.modality_score is not None else "dead"
 
 
 def percent(share: float | None) -> str:

@@ -90,7 +90,8 @@ class Reconstruction:
     dictionary_id: str
     token_type: str
     tokens: int
-    fvu: float
+    fvu: float | None
+    """None where it cannot be measured: of one token, or where all are the same."""
     cosine: float
     l0: float
     mse: float = float("nan")

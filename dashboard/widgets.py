@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import palette, state, words
+from dashboard.modality import Spoken
 from dashboard.numbers import number, percent, unlabelled
 from dashboard.records import (
     Artefacts,
@@ -47,26 +48,38 @@ def sides(score: float | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def card(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
-    """The feature card's data, the same wherever a card is shown."""
+def card(
+    one: Card, dictionary: Dictionary, sheet: str | None, *, spoken: Spoken | None = None
+) -> dict[str, Any]:
+    """The feature card's data, the same wherever a card is shown; with `spoken` it shows that
+    caption in place of the sheet, and how many captions activate the feature."""
     href = state.to_feature(one.dictionary_id, one.feature_id)
-    said = f"{dictionary.short} #{one.feature_id}, {one.label or unlabelled(one)}"
+    bare = unlabelled(one, spoken=spoken is not None)
+    said = f"{dictionary.short} #{one.feature_id}, {one.label or bare}"
     score = one.modality_score
     known = "" if score is None else f", modality {number(score)}"
+    density, about = f"density {percent(one.density)}", CARD_HELP
+    shown = percent(one.density)
+    if spoken is not None:
+        shown, about = percent(spoken.density), CARD_HELP | {"density": words.TEXT_DENSITY}
+        density, sheet = f"density on captions {shown}", None
     return {
         "id": one.feature_id, "href": href, "where": dictionary.short,
         "key": state.feature_key(one.dictionary_id, one.feature_id),
-        "name": f"{said}, MS {number(one.ms)}, density {percent(one.density)}{known}",
-        "label": one.label, "unlabelled": unlabelled(one), "ms": one.ms, "msText": number(one.ms),
-        "density": percent(one.density), "sheet": sheet, "help": CARD_HELP,
+        "name": f"{said}, MS {number(one.ms)}, {density}{known}",
+        "label": one.label, "unlabelled": bare, "ms": one.ms, "msText": number(one.ms),
+        "density": shown, "sheet": sheet, "spoken": spoken and spoken.text, "help": about,
         "sides": None if score is None else sides(score),
     }  # fmt: skip
 
 
-def row(one: Card, dictionary: Dictionary, sheet: str | None) -> dict[str, Any]:
+def row(
+    one: Card, dictionary: Dictionary, sheet: str | None, *, spoken: Spoken | None = None
+) -> dict[str, Any]:
     """The same as a row of a table, by Browse's columns."""
-    made = card(one, dictionary, sheet)
+    made = card(one, dictionary, sheet, spoken=spoken)
     return made | {
+        "density": {"text": made["density"], "help": made["help"]["density"]},
         "first": False, "id": f"{dictionary.short} #{one.feature_id}",
         "label": one.label or made["unlabelled"], "ms": {"value": one.ms, "text": made["msText"]},
         "active": f"{one.n_active:,}", "max": number(one.max), "mean": number(one.mean),
@@ -87,9 +100,11 @@ def related(
     return made
 
 
-def flags(found: Artefacts | None) -> None:
-    """The artefact flags that are up, each explained on hover; nothing where there are none."""
+def flags(found: Artefacts | None, *, spoken: bool) -> None:
+    """The artefact flags that are up, each explained on hover; nothing where there are none. Only
+    images count there: of a feature that is `spoken` (captions activate it), `dead` is not one."""
     names = [name for name in words.FLAGS if found is not None and getattr(found, name)]
+    names = [name for name in names if not (spoken and name == "dead")]
     texts = dict(words.FLAG_NAMES)
     if found is not None and found.twin is not None:
         texts["duplicate"] = f"duplicate of #{found.twin}"
@@ -118,8 +133,8 @@ def strips(
     return [{"name": name, "images": images} for name, images in rows.items()]
 
 
-def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
-    """The head of Feature as the component `featurebar` takes it."""
+def feature_head(one: Card, dictionary: Dictionary, *, spoken: bool) -> dict[str, Any]:
+    """The head of Feature as the component `featurebar` takes it; `spoken`: a caption fires it."""
     href = state.to_browse(dictionary)
     here = state.to_feature(one.dictionary_id, one.feature_id)
     of = f"of {dictionary.n_examples:,} val images"
@@ -135,6 +150,7 @@ def feature_head(one: Card, dictionary: Dictionary) -> dict[str, Any]:
     return {
         "id": one.feature_id, "count": dictionary.d_sae, "where": dictionary.short, "href": href,
         "here": here, "label": one.label, "labelScore": one.label and number(one.label_score),
+        "unlabelled": unlabelled(one, spoken=spoken),
         "ms": one.ms, "msText": number(one.ms), "percentile": rank,
         "facts": [{"name": n, "text": t, "help": h} for n, t, h in facts],
         "help": {"ms": words.MS, "label": words.LABEL, "percentile": words.PERCENTILE},
@@ -252,12 +268,16 @@ def figures(facts: Sequence[tuple[str, str, str]]) -> None:
     st.html(f'<dl class="figures">{items}</dl>')
 
 
-def line_legend(lines: Sequence[tuple[str, str, str]]) -> None:
-    """What the lines of the charts below mean: (name, colour, `solid` or `dashed`)."""
-    items = "".join(
-        f'<span style="--line: {style} {colour}">{html.escape(name)}</span>'
-        for name, colour, style in lines
-    )
+def line_legend(groups: Mapping[str, Sequence[tuple[str, str, str]]]) -> None:
+    """What the lines of the charts below mean, by what they show: (name, colour, `solid` or
+    `dashed`); the points on dashed ones are hollow."""
+    items = ""
+    for title, lines in groups.items():
+        items += f"<b>{html.escape(title)}</b>" + "".join(
+            f'<span class="{style}" style="--colour: {colour}; --style: {style}"><i></i>'
+            f"{html.escape(name)}</span>"
+            for name, colour, style in lines
+        )
     st.html(f'<div class="line-legend">{items}</div>')
 
 

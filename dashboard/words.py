@@ -42,6 +42,16 @@ NO_TEXT = (
     "Words do not reach this place of the model, so no caption went through this dictionary. Look "
     "at one behind the projection, or of the language model."
 )
+MIXED = (
+    "This dictionary reads words beside the picture (tokens = text or all), so that its activation "
+    "on an image is not the picture's alone: pictures and words are not compared. Give it "
+    "tokens = patches for that."
+)
+NO_PURE = (
+    "Captions were read, but every dictionary that they went through reads words beside the "
+    "picture too, so that none has a side of pictures. Give one tokens = patches, then run "
+    "python -m pipeline run CONFIG."
+)
 NEURONS_READ_NONE = (
     "Captions are compared for SAE features, not for raw neurons. Look at an SAE of this hook "
     "point."
@@ -153,6 +163,7 @@ EVERY_TWO = (
 L0 = "Mean number of features active at a token."
 FVU = "Fraction of variance unexplained: what the reconstruction misses; 0 is perfect."
 DEAD = "Features that no val image activates."
+DEAD_ON_IMAGES = f"{DEAD} Captions are not counted: some of these features fire on words alone."
 CONTROLS = (
     "What sparsity alone would give: a random neuron, and a random direction, kept only where they "
     "are strongest, at this feature's density."
@@ -161,7 +172,7 @@ ARCHITECTURE = "The kind of SAE: how it decides which features are active."
 SHAPE = "Width of the activations, and number of features."
 READS = (
     "Which tokens it reads, and how an image's positions become one activation. With captions: "
-    "they went through it too, so that its features can be compared on pictures and words."
+    "they went through it too, without their images."
 )
 LEARNT_FROM = "The tokens that its training read; with captions, also those read without an image."
 SEEN = "Activation vectors that it was trained on, counted with repetition."
@@ -228,8 +239,8 @@ BRIDGE = (
     "the two decoder directions."
 )
 TOP_OVERLAP = (
-    "Of its 16 top images and the images of its 16 top captions, the share that is in both "
-    "(Jaccard index)."
+    "Of its 16 top images and the 16 images whose captions activate it most, the share that is in "
+    "both (Jaccard index)."
 )
 FIRES = (
     "Only features that fire on at least this share of the val images, or of the images' captions."
@@ -245,14 +256,16 @@ SCATTER = (
 )
 SHARES = (
     "Of the features that fire on anything at all: those that fire on pictures alone, on words "
-    "alone, and on both, where firing means a density above the threshold. Dashed: the share that "
-    "would be on both if which feature has which text density were shuffled."
+    "alone, and on both, where firing means a density above the threshold. Dashed and hollow: the "
+    "share that would be on both if which feature has which text density were shuffled. At low "
+    "thresholds it says nothing: at 0 every live feature fires on one side at least, so that the "
+    "real share is never above the shuffled one."
 )
 FIRING = "A feature counts as firing on pictures, or on words, if its density there is above this."
 BY_THRESHOLD = "The same shares at one layer, for every threshold. The rule is the one chosen."
 BY_LAYER = (
     "The median pair correlation of the features that fire on both, and half of them around it, "
-    "layer by layer. Dashed: with the captions of other images."
+    "layer by layer. Dashed and hollow: with the captions of other images."
 )
 TOKEN_NAMES = {
     "patch": "image", "image": "image", "caption": "text behind the image",

@@ -44,6 +44,8 @@ class Plan:
     patches: int = 5
     """Patches above 0 in each top image."""
     seed: int = 0
+    mixed: int = 0
+    """Whether `batchtopk` reads words beside the picture: captions, but no side of pictures."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,9 @@ def _dictionaries(plan: Plan) -> list[dict[str, object]]:
                     "group_sizes": [plan.d_sae // 2, plan.d_sae - plan.d_sae // 2]
                     if name == "matryoshka" else [],
                     "source": "trained by this run" if sae else "the model",
-                    "tokens": "patches" if grid else "all", "pooling": "max",
+                    "tokens": "text" if plan.mixed and name == "batchtopk"
+                    else "patches" if grid else "all",
+                    "pooling": "max",
                     "grid_height": plan.grid if grid else None,
                     "grid_width": plan.grid if grid else None,
                     "grid_fit": "crop" if grid else None,
@@ -221,8 +225,9 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         if row["basis"] == "sae":
             side = _modality(row, np.random.default_rng([8, number]), len(pictures.ids))
             sides[str(row["dictionary_id"])] = side
-            made["features"]["modality_score"] = side["modality_score"]
-            made["features"]["pair_correlation"] = side["correlation"]
+            if row["tokens"] != "text":
+                made["features"]["modality_score"] = side["modality_score"]
+                made["features"]["pair_correlation"] = side["correlation"]
         for name, data in made.items():
             data["dictionary_id"] = np.full(len(data["feature_id"]), row["dictionary_id"])
             if name in ("top_examples", "histograms", "activations"):
@@ -385,11 +390,12 @@ def _words(
         rng = np.random.default_rng([7, number])
         made = {
             "top_captions": _top_captions(row, np.array(ids), [len(p) for p in pieces], rng),
-            "modality": dict(sides[row["dictionary_id"]]),
         }
-        made["overlap"] = modality.overlap_curve(
-            made["modality"]["image_density"], made["modality"]["text_density"]
-        )
+        if row["tokens"] != "text":
+            made["modality"] = dict(sides[row["dictionary_id"]])
+            made["overlap"] = modality.overlap_curve(
+                made["modality"]["image_density"], made["modality"]["text_density"]
+            )
         for name, columns in made.items():
             rows = len(next(iter(columns.values())))
             columns["dictionary_id"] = np.full(rows, row["dictionary_id"])

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import connection as opening
+from dashboard.numbers import percent
 from pipeline import store
 
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
@@ -273,7 +274,7 @@ def test_feature_says_why_it_has_no_captions(opened: Opened, tmp_path: Path) -> 
     assert "not for raw neurons" in said(opened("feature", dictionary=neurons, feature="1"))
     folder = make_bundle(tmp_path / "lacking")
     with duckdb.connect(str(store.open_bundle(folder).database)) as db:
-        for name in ("overlap", "modality", "top_captions"):
+        for name in ("overlap", "modality", "top_captions", "reconstruction"):
             db.execute(f"DELETE FROM {name} WHERE dictionary_id = ?", [SAE])
         at_one = ["clip-demo/vision.1.resid_post/matryoshka"]
         db.execute("DELETE FROM top_captions WHERE dictionary_id = ? AND feature_id = 2", at_one)
@@ -287,6 +288,7 @@ def test_feature_says_why_it_has_no_captions(opened: Opened, tmp_path: Path) -> 
     with duckdb.connect(str(store.open_bundle(mute).database)) as db:
         for name in ("captions", "read_captions", "overlap", "modality", "top_captions"):
             db.execute(f"DELETE FROM {name}")
+        db.execute("DELETE FROM reconstruction WHERE token_type LIKE 'caption%'")
     at = opened("feature", path=mute, dictionary=SAE, feature="1")
     assert "No caption was read in this run" in said(at)
 
@@ -299,6 +301,70 @@ def test_feature_of_words_alone(opened: Opened) -> None:
     at = opened("feature", dictionary=SAE, feature=str(number))
     assert "it fires on words alone" in said(at)
     assert shows(at, "captions") and not shows(at, "topimages")
+    assert data(at, "featurebar")["unlabelled"] == "words only"
+    at = opened("feature", dictionary=SAE, feature=str(DEAD))
+    assert data(at, "featurebar")["unlabelled"] == "dead"
+
+
+def test_words_alone_are_not_dead(opened: Opened, tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "flagged")
+    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+        db.execute("UPDATE artefacts SET dead = true, dense = true")
+        sql = """SELECT feature_id FROM cards
+            WHERE dictionary_id = ? AND n_active = 0 AND modality_score = 0 LIMIT 1"""
+        wordy = db.execute(sql, [SAE]).fetchall()[0][0]
+    flags = said(opened("feature", path=folder, dictionary=SAE, feature=str(wordy)))
+    assert ">dense</span>" in flags and ">dead</span>" not in flags
+    dead = said(opened("feature", path=folder, dictionary=SAE, feature=str(DEAD)))
+    assert ">dead</span>" in dead
+
+
+def test_lists_show_what_words_alone_are_about(opened: Opened, run: Path) -> None:
+    address = {"hook": "vision.0", "name": "matryoshka", "fires": "words alone"}
+    cards = data(opened("browse", **address), "grid")["cards"]
+    mute = [card for card in cards if card["unlabelled"] == "words only"]
+    with duckdb.connect(str(store.open_bundle(run).database), read_only=True) as db:
+        for card in mute:
+            text, share = db.execute(
+                """SELECT text, text_density FROM top_captions JOIN captions USING (caption_id)
+                JOIN modality USING (dictionary_id, feature_id)
+                WHERE dictionary_id = ? AND feature_id = ? AND "rank" = 1""",
+                [SAE, card["id"]],
+            ).fetchall()[0]
+            assert (card["spoken"], card["sheet"]) == (text, None)
+            assert card["density"] == percent(share) != "0 %"
+            assert "captions" in card["help"]["density"]
+    assert mute
+    rows = data(opened("browse", **address, view="table"), "table")["rows"]
+    by_key = {row["key"]: row for row in rows}
+    for card in mute:
+        row = by_key[card["key"]]
+        assert row["spoken"] == card["spoken"]
+        assert row["density"]["text"] == card["density"] and "captions" in row["density"]["help"]
+    pictured = [card for card in data(opened("browse"), "grid")["cards"] if card["sheet"]]
+    assert pictured and not any(card["spoken"] for card in pictured)
+
+
+def test_feature_of_a_dictionary_that_reads_words_beside_pictures(
+    opened: Opened, tmp_path: Path
+) -> None:
+    folder = make_bundle(tmp_path / "mixed", mixed=1)
+    here = "clip-demo/vision.0.resid_post/batchtopk"
+    at = opened("feature", path=folder, dictionary=here, feature="2")
+    assert shows(at, "captions") and shows(at, "topimages") and not shows(at, "twosided")
+    assert "reads words beside the picture" in said(at)
+    assert "Words do not reach" not in said(at)
+    at = opened("browse", path=folder, hook="vision.0", name="batchtopk", least="0 images")
+    assert not [s for s in at.slider if s.key in ("modality", "pairs")]
+    mute = [card for card in data(at, "grid")["cards"] if card["spoken"]]
+    assert all(c["unlabelled"] == "words only" and c["density"] == "–" for c in mute)
+
+
+def test_dead_is_said_to_be_of_images(opened: Opened, older: Path) -> None:
+    title = {c["key"]: c["title"] for c in data(opened(), "table")["columns"]}
+    assert title["dead"] == "dead on images"
+    plain = {c["key"]: c["title"] for c in data(opened(path=older), "table")["columns"]}
+    assert plain["dead"] == "dead"
 
 
 def test_feature_that_is_dead_or_fires_once(opened: Opened) -> None:

@@ -21,6 +21,7 @@ from dashboard.records import Reconstruction
 from dashboard.sides import Sides
 from dashboard.views import modalities_tokens
 from pipeline import store
+from pipeline.metrics.modality import THRESHOLD, overlap_curve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -231,7 +232,7 @@ def test_filters_hide_points_and_leave_the_scale() -> None:
 # --- Where image and text converge ---
 
 
-def measured(*kinds: tuple[str, str, float]) -> dict[tuple[str, str], Reconstruction]:
+def measured(*kinds: tuple[str, str, float | None]) -> dict[tuple[str, str], Reconstruction]:
     return {(d, k): Reconstruction(d, k, 10, fvu, 0.9, 8.0) for d, k, fvu in kinds}
 
 
@@ -253,6 +254,13 @@ def test_layers_that_converge_are_named(db: Database) -> None:
     assert "image and text alone do not come together (3 layers)" in modalities_tokens.in_words(
         strict, 0.02
     )
+    apart = measured((a, "patch", 1.0), (a, "caption_alone", 0.2), (b, "patch", 0.5))
+    apart |= measured((b, "caption_alone", None), (c, "image", 0.2), (c, "caption", None))
+    known = modalities_tokens.meetings(layers, apart, 0.1)
+    assert known == {"caption": (None, 0), "caption_alone": (None, 1)}
+    text = modalities_tokens.in_words(known, 0.1)
+    assert "image and text behind the image: not measured" in text
+    assert "image and text alone do not come together (1 layer)" in text
 
 
 def test_charts_mark_what_is_chosen(db: Database) -> None:
@@ -263,6 +271,9 @@ def test_charts_mark_what_is_chosen(db: Database) -> None:
     values = [r for r in _values(spec) if r["kind"] == "both"]
     assert [r["at"] for r in values] == [d.place for d in layers]
     assert [r["share"] for r in values] == [here[d.dictionary_id].shared for d in layers]
+    assert rings(spec) == [curves.SHUFFLED]
+    spreads = {HERE: queries.correlations(db, HERE)}
+    assert rings(curves.correlation_by_layer(layers, spreads).to_dict()) == [curves.OTHERS]
     curve = [o for o in known if o.dictionary_id == HERE]
     drawn = curves.shares_by_threshold(curve, 0.01).to_dict()
     assert {"at": "1 %"} in _values(drawn)
@@ -274,6 +285,17 @@ def test_charts_mark_what_is_chosen(db: Database) -> None:
     assert {r["kind"] for r in _values(marked) if "kind" in r} == {
         "image", "text behind the image", "text alone"
     }  # fmt: skip
+
+
+def rings(spec: dict[str, Any]) -> list[str]:
+    """The kinds of which a chart draws hollow points, each of them told in the legend as dashed."""
+    hollow = [
+        layer["transform"][0]["filter"]
+        for layer in spec["layer"]
+        if layer["mark"]["type"] == "point" and not layer["mark"]["filled"]
+    ]
+    told = [(name, style) for lines in curves.LEGEND.values() for name, _, style in lines]
+    return [name for name, style in told if style == "dashed" and any(name in h for h in hollow)]
 
 
 def _values(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -350,10 +372,41 @@ def test_pages_hold_the_rest(opened: Opened) -> None:
     assert not {c["key"] for c in first["cards"]} & {c["key"] for c in second["cards"]}
 
 
+def test_what_reads_words_beside_pictures_is_told_apart(opened: Opened, tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "mixed", mixed=1)
+    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+        for name in ("top_captions", "modality", "overlap", "reconstruction"):
+            writer.execute(f"DELETE FROM {name} WHERE dictionary_id = ?", [HERE])
+    for look in ("Features", "Layers"):
+        text = said(opened(path=path, look=look))
+        assert "vision.0 / matryoshka: no words get there" in text
+        names = ", ".join(f"vision.{at} / batchtopk" for at in (0, 1, "projection"))
+        assert f"{names}: reads words beside the picture" in text
+        assert "give it tokens = patches" in text
+    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+        for name in ("modality", "overlap"):
+            writer.execute(f"DELETE FROM {name}")
+    text = said(opened(path=path))
+    assert "every dictionary that they went through reads words beside the picture" in text
+
+
+def test_the_first_threshold_tells_more_than_chance(db: Database) -> None:
+    """At 0 what is shared is never above what shuffling gives, whatever the features are."""
+    every = queries.two_sided(db)
+    at = {0.0: [o for o in queries.overlaps(db, every) if o.threshold == 0]}
+    assert all(o.shared <= o.shared_shuffled + 1e-9 for o in at[0.0])
+    n = np.linspace(0.06, 0.5, 50)
+    own = np.concatenate([n, np.full(200, 0.01)])
+    drawn = overlap_curve(own, own, (0.0, THRESHOLD))
+    assert drawn["shared"][0] == drawn["shared_shuffled"][0] == 1
+    assert drawn["shared"][1] > 2 * drawn["shared_shuffled"][1]
+    assert "at 0" in words.SHARES and "never above" in words.SHARES
+
+
 def test_layers_state_the_threshold(opened: Opened) -> None:
     at = opened(look="Layers")
     text = said(at)
-    assert "if it does on more than 0.1 % of the val images" in text
+    assert "if it does on more than 5 % of the val images" in text
     assert len(at.get("vega_lite_chart")) == 6, "three of each of two dictionaries"
     for name in ("batchtopk", "matryoshka"):
         assert f"{name}: who fires on what" in text
@@ -377,6 +430,26 @@ def test_bundles_without_two_sides_say_what_fills_them(
     assert "No caption was read in this run" in text
 
 
+def test_a_prompt_is_no_caption(opened: Opened, wordless: Path) -> None:
+    with duckdb.connect(str(store.open_bundle(wordless).database)) as writer:
+        writer.execute(
+            """INSERT INTO reconstruction BY NAME SELECT * REPLACE ('text' AS token_type)
+            FROM reconstruction WHERE token_type = 'patch'"""
+        )
+    text = said(opened(path=wordless, look="Reconstruction"))
+    assert "No caption was read in this run" in text
+    assert "image and prompt are alike" in text
+
+
+def test_what_cannot_be_measured_is_said(opened: Opened, tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "one")
+    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+        writer.execute("UPDATE reconstruction SET fvu = NULL WHERE token_type = 'caption_alone'")
+    at = opened(path=path, look="Reconstruction")
+    assert "image and text alone: not measured" in said(at)
+    assert "text alone do not come together" not in said(at)
+
+
 def test_reconstruction_of_images_alone(opened: Opened, older: Path, wordless: Path) -> None:
     for path in (older, wordless):
         at = opened(path=path, look="Reconstruction")
@@ -389,6 +462,12 @@ def test_several_models_are_chosen_from(tmp_path: Path, opened: Opened) -> None:
     for look in ("Layers", "Reconstruction"):
         at = opened(path=path, look=look)
         assert at.selectbox(key="model").options == ["clip-demo", "other-1"]
+        if look == "Layers":
+            assert at.selectbox(key="layer").options == [
+                "vision.0",
+                "vision.1",
+                "vision.projection",
+            ]
         assert len(at.get("vega_lite_chart")) == (6 if look == "Layers" else 2)
 
 

@@ -9,9 +9,10 @@ function sides(data) {
 function card(data, tiles) {
   const node = link("card", data.href);
   node.setAttribute("aria-label", data.name);
-  const sheet = el("img", "sheet");
-  sheet.alt = "";
-  sheet.decoding = "sync";
+  // What no image activates shows the caption that does.
+  const sheet = data.spoken ? el("span", "sheet spoken") : el("img", "sheet");
+  if (data.spoken) sheet.append(el("q", "", data.spoken));
+  else Object.assign(sheet, { alt: "", decoding: "sync" });
   sheet.style.aspectRatio = `${tiles[0]} / ${tiles[1]}`;
   if (data.sheet) sheet.src = data.sheet;
   const title = el("div", "title");

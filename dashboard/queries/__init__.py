@@ -24,6 +24,7 @@ from dashboard.queries.bundle import (
 from dashboard.queries.captions import (
     captioned,
     readings,
+    spoken,
     text_histogram,
     top_captions,
 )
@@ -79,6 +80,7 @@ from dashboard.queries.modalities import (
     overlaps,
     sides,
     two_sided,
+    worded,
 )
 from dashboard.queries.places import linked, mapped, points
 from dashboard.queries.relations import matches, neighbors
@@ -146,6 +148,7 @@ __all__ = [
     "sha256",
     "sides",
     "skipped",
+    "spoken",
     "summaries",
     "table",
     "tag_rates",
@@ -155,4 +158,5 @@ __all__ = [
     "top_ids",
     "two_sided",
     "unmatched",
+    "worded",
 ]

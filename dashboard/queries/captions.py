@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dashboard.modality import Reading, TopCaption
+from dashboard.modality import Reading, Spoken, TopCaption
 from dashboard.queries.rows import MOST_ROWS, Connection, has, records
 from pipeline.contract import TOP_K
 
@@ -37,6 +37,25 @@ def top_captions(
         pieces = replace(one, pieces=json.loads(str(one.pieces)))
         found.setdefault(one.feature_id, []).append(pieces)
     return found
+
+
+def spoken(
+    connection: Connection, keys: Sequence[tuple[str, int]], *, letters: int = 120
+) -> dict[tuple[str, int], Spoken]:
+    """The strongest caption of each of these features (dictionary, feature id), its first `letters`
+    letters alone; features that no caption activates are left out, and so are those beyond
+    MOST_ROWS; nothing before contract 1.3."""
+    if not keys or not all(has(connection, n) for n in ("captions", "top_captions", "modality")):
+        return {}
+    some = keys[:MOST_ROWS]
+    sql = """SELECT t.dictionary_id, t.feature_id, left(c.text, ?), m.text_density
+        FROM (SELECT * FROM top_captions WHERE "rank" = 1 AND (dictionary_id, feature_id)
+            IN (SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[]))) t
+        JOIN captions c USING (caption_id)
+        LEFT JOIN modality m USING (dictionary_id, feature_id)"""
+    values = [letters, [name for name, _ in some], [number for _, number in some]]
+    rows = connection.cursor().execute(sql, values).fetchall()
+    return {(name, number): Spoken(text, share) for name, number, text, share in rows}
 
 
 def text_histogram(

@@ -15,12 +15,21 @@ MODALITY = """image_active, text_active, image_density, text_density, image_mean
 
 
 def two_sided(connection: Connection) -> list[str]:
-    """The dictionaries that captions went through, that of the highest mean pair correlation first;
-    none in bundles before contract 1.3."""
+    """The dictionaries that have a side of pictures and one of words, that of the highest mean pair
+    correlation first; none in bundles before contract 1.3."""
     if not (has(connection, "overlap") and has(connection, "modality")):
         return []
     sql = """SELECT dictionary_id FROM modality GROUP BY 1
         ORDER BY avg(coalesce(correlation, 0)) DESC, 1 LIMIT 1000"""
+    return [name for (name,) in connection.cursor().execute(sql).fetchall()]
+
+
+def worded(connection: Connection) -> list[str]:
+    """The dictionaries that captions went through. Those that read words beside the picture too are
+    among them and have no two sides; none in bundles before contract 1.3."""
+    # One row a dictionary; the captions themselves are many.
+    sql = """SELECT DISTINCT dictionary_id FROM reconstruction
+        WHERE token_type = 'caption_alone' ORDER BY 1 LIMIT 1000"""
     return [name for (name,) in connection.cursor().execute(sql).fetchall()]
 
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import (
+    captions,
     connection,
     downloads,
     filters,
@@ -69,7 +70,13 @@ def every_key() -> list[records.Key]:
 def as_cards(cards: list[records.Card], notes: dict[str, str], said: str) -> None:
     """The gallery."""
     sheets = run.contact(cards, tiles=TILES, tile=TILE)
-    shown = [widgets.card(c, by_id[c.dictionary_id], s) for c, s in zip(cards, sheets, strict=True)]
+    said_of = captions.spoken(run, cards)
+    shown = [
+        widgets.card(
+            c, by_id[c.dictionary_id], s, spoken=said_of.get((c.dictionary_id, c.feature_id))
+        )
+        for c, s in zip(cards, sheets, strict=True)
+    ]
     for one in shown:
         one["note"] = notes.get(one["key"])
     grid(shown, tiles=TILES, said=said, key="cards", page=page, pages=pages, of=of)
@@ -78,8 +85,11 @@ def as_cards(cards: list[records.Card], notes: dict[str, str], said: str) -> Non
 def as_table(cards: list[records.Card], notes: dict[str, str], said: str) -> None:
     """The same as rows, sorted by a press on a column's head."""
     sheets = run.contact(cards, tiles=STRIP, tile=48)
+    said_of = captions.spoken(run, cards)
     rows = [
-        widgets.row(c, by_id[c.dictionary_id], s)
+        widgets.row(
+            c, by_id[c.dictionary_id], s, spoken=said_of.get((c.dictionary_id, c.feature_id))
+        )
         | {"note": notes.get(state.feature_key(c.dictionary_id, c.feature_id), "")}
         for c, s in zip(cards, sheets, strict=True)
     ]

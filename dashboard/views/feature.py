@@ -19,6 +19,7 @@ from dashboard.components.featurebar import featurebar
 from dashboard.components.grid import grid
 from dashboard.components.strips import strips
 from dashboard.components.topimages import topimages
+from dashboard.modality import TopCaption
 
 TILES, TILE, MOST_CARDS = (4, 1), 96, 8
 
@@ -57,12 +58,13 @@ def quantiles(dictionary: records.Dictionary, one: records.Feature) -> list[tupl
 
 
 def show_top(
-    run: connection.Run, dictionary: records.Dictionary, one: records.Feature
+    run: connection.Run,
+    dictionary: records.Dictionary,
+    one: records.Feature,
+    said: list[TopCaption],
 ) -> list[records.Example]:
-    """The top images, beside the top captions where there are some; gives what is known of the
-    images."""
-    at = one.card.feature_id
-    said = queries.top_captions(run.connection, dictionary.dictionary_id, [at]).get(at, [])
+    """The top images, beside the top captions where there are some (`said`); gives what is known
+    of the images."""
     ids = [top.example_id for top in one.top]
     known = queries.examples(run.connection, ids)
     room = beside = st.container()
@@ -83,7 +85,7 @@ def show_top(
     if said:
         with beside:
             captions.show(run, said)
-    found = captions.two_sides(run, dictionary, at)
+    found = captions.two_sides(run, dictionary, one.card.feature_id)
     if found:
         captions.show_sides(found, dictionary, said=bool(said))
     return list(known.values())
@@ -179,14 +181,17 @@ feature = queries.feature(run.connection, dictionary.dictionary_id, feature_id)
 if feature is None:
     widgets.empty(f"{dictionary.short} #{feature_id} is not in this bundle. Choose one in Browse.")
     st.stop()
-featurebar(widgets.feature_head(feature.card, dictionary), key="head")
+top = queries.top_captions(run.connection, dictionary.dictionary_id, [feature_id])
+said = top.get(feature_id, [])
+featurebar(widgets.feature_head(feature.card, dictionary, spoken=bool(said)), key="head")
 remarks.bar(run, dictionary, feature_id)
-widgets.flags(queries.artefacts(run.connection, dictionary.dictionary_id, feature_id))
-known = show_top(run, dictionary, feature)
+found = queries.artefacts(run.connection, dictionary.dictionary_id, feature_id)
+widgets.flags(found, spoken=bool(said))
+known = show_top(run, dictionary, feature, said)
 if feature.top:
     show_numbers(run, dictionary, feature, known)
     show_around(run, dictionary, feature)
-elif feature.card.modality_score is not None:
+elif said:
     captions.show_histogram(run, dictionary, feature_id)
     widgets.empty(words.WORDS_ONLY)
 else:

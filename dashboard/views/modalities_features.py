@@ -57,7 +57,7 @@ def show(run: Run, every: Dictionaries) -> None:
             found=asked, standing="chosen", tiles=TILES, key="scatter",
             height=ALONE if len(chosen) == 1 else PAIR,
         )  # fmt: skip
-        st.caption(f"{words.SCATTER} {left_out(every, offered)}")
+        st.caption(f"{words.SCATTER} {left_out(run, every, offered)}")
     with room:
         if answer.selected is not None:
             at = answer.selected.panel
@@ -72,24 +72,33 @@ def show(run: Run, every: Dictionaries) -> None:
 
 
 def two_sided(run: Run, every: Dictionaries) -> list[records.Dictionary]:
-    """The dictionaries that words reach; says why there are none, or which are not offered."""
+    """The dictionaries that have a side of pictures and one of words; says why there are none."""
     reached = connection.two_sided(run.connection, run.key)
     offered = [d for d in every if d.dictionary_id in reached]
     if not offered:
         without = queries.captioned(run.connection) is None
-        widgets.empty(words.NO_SIDES if without else words.NO_WORDS)
+        why = words.NO_PURE if connection.worded(run.connection, run.key) else words.NO_WORDS
+        widgets.empty(words.NO_SIDES if without else why)
     return offered
 
 
-def left_out(every: Dictionaries, offered: Dictionaries) -> str:
-    """Which dictionaries have no words, and why; nothing where all have."""
-    mute = [d for d in every if d not in offered]
-    neurons = sum(d.basis == "neurons" for d in mute)
-    saes = [d.short for d in mute if d.basis != "neurons"]
-    parts = [f"{', '.join(saes[:4])}{' and others' if len(saes) > 4 else ''}: no words get there"]
-    parts = parts if saes else []
-    if neurons:
-        parts.append("neurons: captions are read through SAEs alone")
+def left_out(run: Run, every: Dictionaries, offered: Dictionaries) -> str:
+    """Which dictionaries have no two sides, and why; nothing where all have."""
+    read = connection.worded(run.connection, run.key)
+    rest = [d for d in every if d not in offered]
+    saes = [d for d in rest if d.basis != "neurons"]
+    why = {
+        "no words get there": [d.short for d in saes if d.dictionary_id not in read],
+        "reads words beside the picture, so it has no side of pictures: give it tokens = patches":
+            [d.short for d in saes if d.dictionary_id in read],
+        "captions are read through SAEs alone":
+            ["neurons"] if len(rest) > len(saes) else [],
+    }  # fmt: skip
+    parts = [
+        f"{widgets.plain(', '.join(names[:4]))}{' and others' if len(names) > 4 else ''}: {reason}"
+        for reason, names in why.items()
+        if names
+    ]
     return f"Not offered: {'; '.join(parts)}." if parts else ""
 
 
@@ -100,13 +109,15 @@ def choose(run: Run, offered: Dictionaries) -> list[records.Dictionary]:
     asked = {of for of, _ in state.asked_features()[0]}
     first = connection.two_sided(run.connection, run.key)[0]
     best = max(offered, key=lambda d: (d.dictionary_id in asked, d.dictionary_id == first))
+    # With its model's name a place is longer.
+    width = 205 if offered[0].models == 1 else 270
     one = st.selectbox(
         "Dictionary", list(by_name), list(by_name).index(best.short), key="left",
-        bind="query-params", help=words.DICTIONARY, width=205,
+        bind="query-params", help=words.DICTIONARY, width=width,
     )  # fmt: skip
     other = st.selectbox(
         "Beside it", [NONE, *by_name], key="right", bind="query-params", help=words.BESIDE,
-        width=205,
+        width=width,
     )  # fmt: skip
     return [by_name[name] for name in (one, other) if name in by_name]
 

@@ -26,6 +26,7 @@ def show(run: Run, every: Dictionaries) -> None:
         places = list(dict.fromkeys(d.place for d in layers))
         place = st.selectbox(
             "Layer of the curve", places, len(places) - 1, key="layer", bind="query-params",
+            format_func=lambda name: name.removeprefix(f"{layers[0].model} "),
             help=words.BY_THRESHOLD, width=200,
         )  # fmt: skip
     said = widgets.percent(threshold)
@@ -36,7 +37,7 @@ def show(run: Run, every: Dictionaries) -> None:
     widgets.line_legend(curves.LEGEND)
     for name in dict.fromkeys(d.name for d in layers):
         line(run, [d for d in layers if d.name == name], known, threshold, place)
-    if out := left_out(every, offered):
+    if out := left_out(run, every, offered):
         st.caption(out)
 
 

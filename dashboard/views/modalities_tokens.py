@@ -6,10 +6,12 @@ import streamlit as st
 
 from dashboard import curves, queries, records, widgets, words
 from dashboard.connection import Run
-from pipeline.metrics.convergence import converged
+from pipeline.metrics.convergence import TOLERANCE, converged
 
 METRICS = {"fvu": words.FVU, "cosine": words.COSINE, "l0": words.L0, "mse": words.MSE}
-IMAGE, TEXTS = ("patch", "image"), ("caption", "caption_alone", "text")
+IMAGE, CAPTIONS = ("patch", "image"), ("caption", "caption_alone")
+TEXTS = (*CAPTIONS, "text")
+"""The last is the prompt's own words."""
 TOLERANCES = [0.02, 0.05, 0.1, 0.2, 0.5]
 HIGH, ACROSS = 360, 2
 Dictionaries = Sequence[records.Dictionary]
@@ -39,10 +41,10 @@ def show(run: Run, every: Dictionaries) -> None:
             required=True, help="\n\n".join(f"{n}: {t}" for n, t in METRICS.items()),
         )  # fmt: skip
         tolerance = st.select_slider(
-            "Alike within", TOLERANCES, 0.1, format_func=widgets.percent, key="within",
+            "Alike within", TOLERANCES, TOLERANCE, format_func=widgets.percent, key="within",
             bind="query-params", help=words.CONVERGED, width=200,
         )  # fmt: skip
-    if not any(r.token_type in TEXTS for r in found):
+    if not any(r.token_type in CAPTIONS for r in found):
         older = queries.captioned(run.connection) is None
         st.caption(words.NO_SIDES if older else words.NO_WORDS)
     here = [d for d in offered if d.model == model]
@@ -76,26 +78,28 @@ def meetings(
     layers: Dictionaries, by_key: Measured, tolerance: float
 ) -> dict[str, tuple[str | None, int]]:
     """For each kind of text the place from which on its fvu is alike that of the image, and at how
-    many layers both are measured."""
+    many layers both are measured (0: at none, though tokens of both kinds were read)."""
     found: dict[str, tuple[str | None, int]] = {}
     for kind in TEXTS:
-        both = []
+        read, places, images, texts = False, [], [], []
         for d in layers:
             image = next((r for k in IMAGE if (r := by_key.get((d.dictionary_id, k)))), None)
             text = by_key.get((d.dictionary_id, kind))
-            if image and text:
-                both.append((d.place, image.fvu, text.fvu))
-        if both:
-            places, images, texts = zip(*both, strict=True)
+            read = read or (image is not None and text is not None)
+            if image and text and image.fvu is not None and text.fvu is not None:
+                places.append(d.place)
+                images.append(image.fvu)
+                texts.append(text.fvu)
+        if read:
             at = converged(images, texts, tolerance=tolerance)
-            found[kind] = (None if at is None else places[at], len(both))
+            found[kind] = (None if at is None else places[at], len(places))
     return found
 
 
 def meeting_of_all(layers: Dictionaries, met: dict[str, tuple[str | None, int]]) -> str | None:
     """The place from which on the image is alike every kind of text of captions."""
     order = [d.place for d in layers]
-    places = [place for kind, (place, _) in met.items() if kind != "text"]
+    places = [place for kind, (place, layers) in met.items() if kind in CAPTIONS and layers]
     known = [place for place in places if place is not None]
     return max(known, key=order.index) if known and len(known) == len(places) else None
 
@@ -107,8 +111,11 @@ def in_words(met: dict[str, tuple[str | None, int]], tolerance: float) -> str:
     parts = []
     for kind, (place, layers) in met.items():
         name = words.TOKEN_NAMES[kind]
-        if place is None:
-            parts.append(f"image and {name} do not come together ({layers} layers)")
+        if not layers:
+            parts.append(f"image and {name}: not measured (all of them are the same)")
+        elif place is None:
+            count = "1 layer" if layers == 1 else f"{layers} layers"
+            parts.append(f"image and {name} do not come together ({count})")
         else:
             parts.append(f"image and {name} are alike from {place} on")
     said = "; ".join(parts)

@@ -34,6 +34,14 @@ MADE = [
 TILES, TILE = (4, 2), 96
 
 
+def columns() -> list[dict[str, str]]:
+    """COLUMNS; where captions were read, those that are dead on images may fire on words."""
+    if not connection.worded(run.connection, run.key):
+        return COLUMNS
+    dead = {"title": "dead on images", "help": words.DEAD_ON_IMAGES}
+    return [one | dead if one["key"] == "dead" else one for one in COLUMNS]
+
+
 def rows(
     dictionaries: list[records.Dictionary], summaries: list[records.Summary]
 ) -> list[dict[str, object]]:
@@ -64,7 +72,7 @@ def rows(
 def made(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
     """How each SAE was made and how well it reconstructs, a row for each kind of token."""
     found = queries.reconstruction(run.connection)
-    spoken = connection.two_sided(run.connection, run.key)
+    spoken = connection.worded(run.connection, run.key)
     lines: list[dict[str, object]] = []
     for d in (d for d in dictionaries if d.basis == "sae"):
         for at, one in enumerate(r for r in found if r.dictionary_id == d.dictionary_id):
@@ -169,7 +177,7 @@ with narrow:
             "This run has no SAE. Add one to its config: kind = batchtopk, matryoshka or published."
         )
 widgets.section("Dictionaries", "A dictionary is a set of features at one hook point.")
-table(COLUMNS, rows(dictionaries, summaries), key="dictionaries")
+table(columns(), rows(dictionaries, summaries), key="dictionaries")
 downloads.table_downloads(lambda: dictionaries, name=f"{run.name}-dictionaries", key="export-all")
 if any(d.basis == "sae" for d in dictionaries):
     with st.expander("How the SAEs were made, and how well they reconstruct"):

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+TOLERANCE = 0.1
+"""Errors that differ by no more of the larger one are alike: what is chosen first."""
+
 
 def converged(
     image_fvu: Sequence[float], text_fvu: Sequence[float], *, tolerance: float

@@ -21,8 +21,10 @@ Activations: TypeAlias = Float[np.ndarray, "n s"] | sparse.csr_matrix
 
 THRESHOLDS = (0.0, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Densities above which a feature may be said to fire, for the curve."""
-THRESHOLD = 1e-3
-"""The one that is shown first: a feature fires on pictures if it does on more than one in 1,000."""
+THRESHOLD = 0.05
+"""The one that is shown first: a feature fires on pictures if it does on more than one in 20. At
+low ones `shared_shuffled` is no baseline: live features fire on one side at least, so that at 0
+`shared` is p + q - 1 of the shares p and q of the sides, never above p q."""
 FIRST = 16
 """Partners of a feature that are tried first for its best bridge: those it fires with most."""
 

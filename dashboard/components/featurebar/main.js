@@ -135,7 +135,7 @@ export default function ({ data, parentElement }) {
   Object.assign(bar, { root, drawn, id: data.id, count: data.count, here: data.here, gone: 0 });
   const focused = root.getRootNode().activeElement?.className;
   const facts = el("dl", "facts");
-  const label = el("span", data.label ? "chip" : "muted", data.label || "no label");
+  const label = el("span", data.label ? "chip" : "muted", data.label || data.unlabelled);
   fact(facts, "label", label, data.help.label);
   if (data.labelScore) label.append(el("span", "num muted", ` ${data.labelScore}`));
   const ms = meter(data.ms, data.msText, data.help.ms);

@@ -21,9 +21,9 @@ def table(
     """Show `rows` below `columns` of {key, title, help, kind: `link`, `text`, `number`, `meter`
     or `balance`}.
 
-    A cell is its text, or {value, text} for a meter, and what `widgets.sides` gives, or nothing,
-    for a balance; a row's link leads to its `href`. Rows that
-    name their feature in `key` can be chosen, and show their `sheet`.
+    A cell is its text ({text, help} with its own hover), or {value, text} for a meter, and what
+    `widgets.sides` gives, or nothing, for a balance; a row's link leads to its `href`. Rows that
+    name their feature in `key` can be chosen, and show their `sheet`, or what is `spoken`.
 
     Args:
         order: {by, descending}: a press on the head of a column that has a `sort` puts that into

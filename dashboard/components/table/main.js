@@ -11,7 +11,11 @@ function cell(column, row) {
     }
     go.append(value);
     if (row.key) node.append(chooser(row.key, row.name));
-    if (row.sheet) {
+    if (row.spoken) {
+      const said = el("q", "sheet spoken", row.spoken);
+      said.title = row.spoken;
+      go.prepend(said);
+    } else if (row.sheet) {
       const sheet = el("img", "sheet");
       sheet.alt = "";
       sheet.src = row.sheet;
@@ -21,8 +25,9 @@ function cell(column, row) {
   } else if (column.kind === "meter") node.append(meter(value.value, value.text, column.help));
   else if (column.kind === "balance") node.append(value ? balance(value) : "");
   else {
-    const text = el("span", "num", value);
+    const text = el("span", "num", value?.text ?? value);
     if (column.kind === "text") text.title = value;
+    if (value?.help) text.title = value.help;
     node.append(text);
   }
   return node;
