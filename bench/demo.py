@@ -3,7 +3,7 @@
     python bench/demo.py
 
 Runs what `make demo-data` runs, `demo.toml` and `demo-llava.toml` of `pipeline/configs`, into fresh
-folders, then once more to see that nothing is made twice. Prints wall seconds, processor seconds and
+folders, then once more to see that nothing is made twice. Prints wall and processor seconds and
 the peak of memory of each.
 """
 

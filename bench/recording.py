@@ -21,6 +21,8 @@ from typing import Any
 
 import torch
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
@@ -28,6 +30,7 @@ from transformers import (
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    PreTrainedTokenizerFast,
 )
 
 from pipeline import config, hooks
@@ -71,6 +74,12 @@ def adapter(name: str, *, dtype: str, device: str) -> Any:
     built.processor = CLIPImageProcessor(
         size={"shortest_edge": side}, crop_size={"height": side, "width": side}
     )
+    if name == "llava-1.5-7b":
+        # Which tokens are words is asked of the tokenizer; nothing here is read with it.
+        known = {"<pad>": 0, "<s>": 1, "</s>": 2, "<image>": IMAGE_TOKEN}
+        built.processor.tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=Tokenizer(WordLevel(known)), bos_token="<s>", pad_token="<pad>"
+        )
     return built
 
 

@@ -108,14 +108,9 @@ def show_histogram(run: connection.Run, dictionary: Dictionary, feature_id: int)
 
 
 def say_why_none(run: connection.Run, dictionary: Dictionary) -> None:
-    """Why pictures and words are not compared: the dictionary reads both, or no caption went
-    through it."""
-    read = connection.worded(run.connection, run.key)
-    if dictionary.dictionary_id in read:
-        st.caption(words.MIXED)
-        return
+    """Why no caption went through the dictionary."""
     widgets.section("Captions", words.CAPTIONS)
-    if read:
+    if connection.worded(run.connection, run.key):
         neurons = dictionary.basis == "neurons"
         st.caption(words.NEURONS_READ_NONE if neurons else words.NO_TEXT)
     else:

@@ -218,6 +218,12 @@ class Artefacts:
     norm_ratio: float | None
     twin: int | None
 
+    def raised(self, *, spoken: bool) -> list[str]:
+        """The flags that are up. Images alone count: what is `spoken`, in that captions activate
+        it, is not dead."""
+        every = [name for name, up in vars(self).items() if up is True]
+        return [name for name in every if not (spoken and name == "dead")]
+
 
 @dataclass(frozen=True)
 class AutoLabel:

@@ -78,8 +78,9 @@ def row(
 ) -> dict[str, Any]:
     """The same as a row of a table, by Browse's columns."""
     made = card(one, dictionary, sheet, spoken=spoken)
+    if spoken is not None:  # not of images, as the column's head says
+        made["density"] = {"text": made["density"], "help": made["help"]["density"]}
     return made | {
-        "density": {"text": made["density"], "help": made["help"]["density"]},
         "first": False, "id": f"{dictionary.short} #{one.feature_id}",
         "label": one.label or made["unlabelled"], "ms": {"value": one.ms, "text": made["msText"]},
         "active": f"{one.n_active:,}", "max": number(one.max), "mean": number(one.mean),
@@ -101,10 +102,9 @@ def related(
 
 
 def flags(found: Artefacts | None, *, spoken: bool) -> None:
-    """The artefact flags that are up, each explained on hover; nothing where there are none. Only
-    images count there: of a feature that is `spoken` (captions activate it), `dead` is not one."""
-    names = [name for name in words.FLAGS if found is not None and getattr(found, name)]
-    names = [name for name in names if not (spoken and name == "dead")]
+    """The artefact flags that are up, each explained on hover; nothing where there are none.
+    `spoken`: captions activate the feature."""
+    names = found.raised(spoken=spoken) if found is not None else []
     texts = dict(words.FLAG_NAMES)
     if found is not None and found.twin is not None:
         texts["duplicate"] = f"duplicate of #{found.twin}"
@@ -134,7 +134,7 @@ def strips(
 
 
 def feature_head(one: Card, dictionary: Dictionary, *, spoken: bool) -> dict[str, Any]:
-    """The head of Feature as the component `featurebar` takes it; `spoken`: a caption fires it."""
+    """The head of Feature as the component `featurebar` takes it; `spoken`: as of `flags`."""
     href = state.to_browse(dictionary)
     here = state.to_feature(one.dictionary_id, one.feature_id)
     of = f"of {dictionary.n_examples:,} val images"

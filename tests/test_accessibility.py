@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
+WORDS = {"hook": "vision.0", "name": "matryoshka", "fires": "words alone"}
 ROOMS = {
     "overview": "",
     "browse": "browse",
     "table": "browse?view=table",
+    "browse, words alone": f"browse?{urlencode(WORDS)}",
+    "table, words alone": f"browse?{urlencode(WORDS | {'view': 'table'})}",
     "map": "map",
     "modalities": "modalities",
     "modalities, two": f"modalities?{urlencode({'right': 'vision.1 / batchtopk'})}",

@@ -323,11 +323,13 @@ def test_lists_show_what_words_alone_are_about(opened: Opened, run: Path) -> Non
     address = {"hook": "vision.0", "name": "matryoshka", "fires": "words alone"}
     cards = data(opened("browse", **address), "grid")["cards"]
     mute = [card for card in cards if card["unlabelled"] == "words only"]
-    with duckdb.connect(str(store.open_bundle(run).database), read_only=True) as db:
+    root = store.open_bundle(run).root
+    with duckdb.connect() as db:
         for card in mute:
             text, share = db.execute(
-                """SELECT text, text_density FROM top_captions JOIN captions USING (caption_id)
-                JOIN modality USING (dictionary_id, feature_id)
+                f"""SELECT text, text_density FROM '{root}/top_captions.parquet'
+                JOIN '{root}/captions.parquet' USING (caption_id)
+                JOIN '{root}/modality.parquet' USING (dictionary_id, feature_id)
                 WHERE dictionary_id = ? AND feature_id = ? AND "rank" = 1""",
                 [SAE, card["id"]],
             ).fetchall()[0]
@@ -565,6 +567,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
             db.execute(f"ALTER TABLE encoders DROP COLUMN {name}")
         for name in ("grid_fit", "learnt_from"):
             db.execute(f"ALTER TABLE dictionaries DROP COLUMN {name}")
+        db.execute("DELETE FROM reconstruction WHERE token_type LIKE 'caption%'")
         for table in ("features", "cards"):
             for name in ("modality_score", "pair_correlation"):
                 db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")

@@ -30,7 +30,7 @@ from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import queries, words
 from dashboard.downloads import file_name
-from dashboard.exports import card, fonts
+from dashboard.exports import card, fonts, section
 from dashboard.exports.card import card_png
 from dashboard.exports.document import feature_json
 from dashboard.exports.neuronpedia import neuronpedia_json, neuronpedia_zip, source
@@ -104,6 +104,19 @@ def test_profiles_are_bounded(connection: queries.Connection) -> None:
     found = queries.profiles(connection, keys)
     assert [p.key for p in found] == keys[: queries.MOST_ROWS]
     assert queries.profiles(connection, []) == []
+
+
+def test_words_alone_are_not_called_dead(connection: queries.Connection) -> None:
+    (one,) = queries.profiles(connection, [(SAE, DEAD)])
+    flags = queries.artefacts(connection, *one.key)
+    assert flags is not None
+    dead = replace(one, artefacts=replace(flags, dead=True, dense=True))
+    (other,) = queries.profiles(connection, [(SAE, SINGLE)])
+    wordy = replace(dead, captions=other.captions)
+    for profile, name in ((dead, "dead"), (wordy, "words only")):
+        made = section._facts(profile) + section._flags(profile)
+        assert f">{name}</span>" in made
+        assert ("dead:" in made, "dense:" in made) == (name == "dead", True)
 
 
 # --- tables ---------------------------------------------------------------------------------------

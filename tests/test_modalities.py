@@ -17,10 +17,12 @@ from synthetic import DEAD, make_bundle
 
 from dashboard import connection as opening
 from dashboard import curves, queries, scatter, state, words
+from dashboard.numbers import percent
 from dashboard.records import Reconstruction
 from dashboard.sides import Sides
 from dashboard.views import modalities_tokens
 from pipeline import store
+from pipeline.metrics.convergence import TOLERANCE
 from pipeline.metrics.modality import THRESHOLD, overlap_curve
 
 if TYPE_CHECKING:
@@ -259,7 +261,7 @@ def test_layers_that_converge_are_named(db: Database) -> None:
     known = modalities_tokens.meetings(layers, apart, 0.1)
     assert known == {"caption": (None, 0), "caption_alone": (None, 1)}
     text = modalities_tokens.in_words(known, 0.1)
-    assert "image and text behind the image: not measured" in text
+    assert "image and text behind the image are not measured" in text
     assert "image and text alone do not come together (1 layer)" in text
 
 
@@ -277,6 +279,8 @@ def test_charts_mark_what_is_chosen(db: Database) -> None:
     curve = [o for o in known if o.dictionary_id == HERE]
     drawn = curves.shares_by_threshold(curve, 0.01).to_dict()
     assert {"at": "1 %"} in _values(drawn)
+    scales = [layer["encoding"]["x"]["scale"] for layer in drawn["layer"] if "encoding" in layer]
+    assert scales and all(s["padding"] > 0.5 for s in scales), "the last label has room"
     marked = curves.by_token(
         layers, queries.reconstruction(db), metric="mse", title="mse", mark="vision.1",
         names=words.TOKEN_NAMES,
@@ -295,7 +299,7 @@ def rings(spec: dict[str, Any]) -> list[str]:
         if layer["mark"]["type"] == "point" and not layer["mark"]["filled"]
     ]
     told = [(name, style) for lines in curves.LEGEND.values() for name, _, style in lines]
-    return [name for name, style in told if style == "dashed" and any(name in h for h in hollow)]
+    return [name for name, style in told if style == "dashed" and any(f"'{name}'" in h for h in hollow)]
 
 
 def _values(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -381,8 +385,9 @@ def test_what_reads_words_beside_pictures_is_told_apart(opened: Opened, tmp_path
         text = said(opened(path=path, look=look))
         assert "vision.0 / matryoshka: no words get there" in text
         names = ", ".join(f"vision.{at} / batchtopk" for at in (0, 1, "projection"))
-        assert f"{names}: reads words beside the picture" in text
-        assert "give it tokens = patches" in text
+        assert f"{names}: words are read beside the picture" in text
+        assert "give tokens = patches" in text
+    path = make_bundle(tmp_path / "none", mixed=1)
     with duckdb.connect(str(store.open_bundle(path).database)) as writer:
         for name in ("modality", "overlap"):
             writer.execute(f"DELETE FROM {name}")
@@ -416,7 +421,8 @@ def test_layers_state_the_threshold(opened: Opened) -> None:
 def test_reconstruction_tells_each_measure(opened: Opened) -> None:
     at = opened(look="Reconstruction")
     assert len(at.get("vega_lite_chart")) == 2
-    assert "By fvu, within 10 %" in said(at)
+    assert f"By fvu, within {percent(TOLERANCE)}" in said(at)
+    assert modalities.TOLERANCE is TOLERANCE, "the bench tells of the same rule"
     for measure in ("cosine", "l0", "mse"):
         assert not opened(look="Reconstruction", measure=measure).exception
 
@@ -446,7 +452,7 @@ def test_what_cannot_be_measured_is_said(opened: Opened, tmp_path: Path) -> None
     with duckdb.connect(str(store.open_bundle(path).database)) as writer:
         writer.execute("UPDATE reconstruction SET fvu = NULL WHERE token_type = 'caption_alone'")
     at = opened(path=path, look="Reconstruction")
-    assert "image and text alone: not measured" in said(at)
+    assert "image and text alone are not measured" in said(at)
     assert "text alone do not come together" not in said(at)
 
 

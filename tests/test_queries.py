@@ -339,6 +339,32 @@ def test_top_captions_stand_by_rank_with_their_tokens(
     assert few == {number: top[:3] for number, top in found.items()}
 
 
+def test_what_is_spoken_is_the_beginning_of_the_strongest_caption(
+    db: duckdb.DuckDBPyConnection,
+) -> None:
+    other = "clip-demo/vision.projection/matryoshka"
+    keys = [(SAE, 7), (other, SINGLE), (SAE, DEAD), ("none", 1)]
+    found = queries.spoken(db, keys, letters=6)
+    assert sorted(found) == sorted(keys[:2])
+    for (name, number), one in found.items():
+        (top,) = queries.top_captions(db, name, [number], count=1)[number]
+        assert one.text == top.text[:6]
+        assert one.density == queries.modality_of(db, name, [number])[number].text_density
+    many = [(SAE, number) for number in range(48)] * 10
+    assert len(queries.spoken(db, [(SAE, DEAD)] * queries.MOST_ROWS + many)) == 0
+    assert queries.spoken(db, []) == {}
+
+
+def test_dictionaries_that_read_words_beside_pictures_are_not_two_sided(tmp_path: Path) -> None:
+    bundle = store.open_bundle(make_bundle(tmp_path / "mixed", mixed=1))
+    db = opening._connect.__wrapped__(str(bundle.database), "mixed")
+    mixed = {d.dictionary_id for d in queries.dictionaries(db) if d.name == "batchtopk"}
+    assert set(queries.worded(db)) - set(queries.two_sided(db)) == mixed
+    said = queries.spoken(db, [(name, 7) for name in mixed])
+    assert {name for name, _ in said} == mixed
+    assert all(one.text and one.density is None for one in said.values())
+
+
 def test_top_captions_of_one_vector_have_no_token(db: duckdb.DuckDBPyConnection) -> None:
     (top,) = queries.top_captions(db, "clip-demo/vision.projection/matryoshka", [1]).values()
     assert all(one.token is None and one.tokens == one.token_acts == [] for one in top)

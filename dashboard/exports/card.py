@@ -52,8 +52,9 @@ def _head(pen: ImageDraw.ImageDraw, profile: Profile) -> None:
         width=taken, bold=True,
     )  # fmt: skip
     score = "" if card.label is None else number(card.label_score)
+    label = card.label or unlabelled(card, spoken=bool(profile.captions))
     draw_text(
-        pen, (EDGE, 50 * SCALE), card.label or unlabelled(card), size=MIDDLE,
+        pen, (EDGE, 50 * SCALE), label, size=MIDDLE,
         fill=TEXT if card.label else MUTED, width=room - 40 * SCALE, bold=card.label is not None,
     )  # fmt: skip
     _right(pen, 50 * SCALE, score)

@@ -47,7 +47,7 @@ def _facts(profile: Profile) -> str:
     meter = f'<span class="meter"><i style="width:{share:.0%}"></i></span>'
     rank = "" if card.ms_percentile is None else f", percentile {card.ms_percentile * 100:.0f}"
     label = (
-        f'<span class="muted">{unlabelled(card)}</span>'
+        f'<span class="muted">{unlabelled(card, spoken=bool(profile.captions))}</span>'
         if card.label is None
         else f"<b>{html.escape(card.label)}</b>"
     )
@@ -67,7 +67,7 @@ def _facts(profile: Profile) -> str:
 
 def _flags(profile: Profile) -> str:
     found = profile.artefacts
-    names = [name for name in words.FLAGS if found is not None and getattr(found, name)]
+    names = found.raised(spoken=bool(profile.captions)) if found is not None else []
     if not names:
         return ""
     chips = "".join(f"<span>{words.FLAG_NAMES.get(n, n)}: {words.FLAGS[n]}</span>" for n in names)

@@ -88,6 +88,8 @@ def show_top(
     found = captions.two_sides(run, dictionary, one.card.feature_id)
     if found:
         captions.show_sides(found, dictionary, said=bool(said))
+    elif dictionary.dictionary_id in connection.worded(run.connection, run.key):
+        st.caption(words.MIXED)
     return list(known.values())
 
 
@@ -199,5 +201,5 @@ else:
         "No val image activates this feature: it is dead here. Go on with the arrow keys, or "
         "choose a live one in Browse."
     )
-if dictionary.dictionary_id not in connection.two_sided(run.connection, run.key):
+if dictionary.dictionary_id not in connection.worded(run.connection, run.key):
     captions.say_why_none(run, dictionary)

@@ -89,7 +89,7 @@ def left_out(run: Run, every: Dictionaries, offered: Dictionaries) -> str:
     saes = [d for d in rest if d.basis != "neurons"]
     why = {
         "no words get there": [d.short for d in saes if d.dictionary_id not in read],
-        "reads words beside the picture, so it has no side of pictures: give it tokens = patches":
+        "words are read beside the picture, so there is no side of pictures: give tokens = patches":
             [d.short for d in saes if d.dictionary_id in read],
         "captions are read through SAEs alone":
             ["neurons"] if len(rest) > len(saes) else [],
@@ -110,7 +110,7 @@ def choose(run: Run, offered: Dictionaries) -> list[records.Dictionary]:
     first = connection.two_sided(run.connection, run.key)[0]
     best = max(offered, key=lambda d: (d.dictionary_id in asked, d.dictionary_id == first))
     # With its model's name a place is longer.
-    width = 205 if offered[0].models == 1 else 270
+    width = 205 if offered[0].models == 1 else 290
     one = st.selectbox(
         "Dictionary", list(by_name), list(by_name).index(best.short), key="left",
         bind="query-params", help=words.DICTIONARY, width=width,

@@ -112,7 +112,7 @@ def in_words(met: dict[str, tuple[str | None, int]], tolerance: float) -> str:
     for kind, (place, layers) in met.items():
         name = words.TOKEN_NAMES[kind]
         if not layers:
-            parts.append(f"image and {name}: not measured (all of them are the same)")
+            parts.append(f"image and {name} are not measured")
         elif place is None:
             count = "1 layer" if layers == 1 else f"{layers} layers"
             parts.append(f"image and {name} do not come together ({count})")

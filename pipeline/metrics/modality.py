@@ -194,8 +194,8 @@ def _best_bridges(
 def top_overlap(
     top_images_sk: Int[np.ndarray, "s k"], top_caption_images_sk: Int[np.ndarray, "s z"]
 ) -> Float[np.ndarray, " s"]:
-    """Jaccard index (1901) of each feature's top images and the images of its top captions, -1
-    where there are fewer; an image of several captions counts once.
+    """Jaccard index (1901) of each feature's top images and the images whose captions activate it
+    most, -1 where there are fewer; an image that is named twice counts once.
 
     Returns:
         0 to 1; NaN where both are empty.
