@@ -374,6 +374,33 @@ def test_captions_lead_to_their_images_and_to_the_bridge(page: "Page", url: str)
     page.locator(".patches, .stage, img").first.wait_for()
 
 
+def test_headings_side_by_side_stand_on_one_line(page: "Page", url: str) -> None:
+    page.set_viewport_size({"width": 1600, "height": 900})
+    page.goto(url + feature(2, "clip-demo/vision.projection/matryoshka"))
+    tops = []
+    for name in ("Top 16 images", "Top 16 captions"):
+        box = page.get_by_role("heading", name=name).bounding_box()
+        assert box
+        tops.append(box["y"] + box["height"] / 2)
+    assert tops[0] == pytest.approx(tops[1], abs=0.6)
+
+
+def test_a_caption_stands_where_there_are_no_images(page: "Page", url: str) -> None:
+    here = f"{url}/browse?hook=vision.0&name=matryoshka&fires=words+alone"
+    here += "&sort=density&order=low+first"
+    page.goto(here)
+    card = page.locator(".card:has(.spoken)").first
+    picture = page.locator(".card:not(:has(.spoken))").first
+    said, sheet = card.locator(".sheet").bounding_box(), picture.locator(".sheet").bounding_box()
+    assert said and sheet and said["height"] == pytest.approx(sheet["height"], abs=1)
+    assert card.locator("q").inner_text()
+    assert "captions" in (card.locator(".facts > .num").get_attribute("title") or "")
+    page.goto(f"{here}&view=table")
+    cell = page.locator("th:has(.spoken)").first
+    box, row = cell.locator(".spoken").bounding_box(), cell.bounding_box()
+    assert box and row and box["height"] <= row["height"]
+
+
 def test_modality_filters_stay_in_the_address(page: "Page", url: str) -> None:
     page.goto(f"{url}/browse?hook=vision.0&name=matryoshka&modality=0.2&modality=0.8")
     page.locator(".card").first.wait_for()

@@ -55,6 +55,7 @@ BENCH = ROOT / "bench" / "demo_llava.py"
 SEED = 41_414
 SIZE_LIMIT = 10_000_000
 
+
 def meant(scene: Scene, name: str) -> list[Item]:
     """The items of which all words of a name are true."""
     said = set(name.split()) - {"a", "an", "the", "object"}
