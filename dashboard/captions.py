@@ -67,7 +67,7 @@ def show_sides(found: Modality, dictionary: Dictionary, *, said: bool) -> None:
     """How the feature fires on pictures and on words, in numbers; `said`: it has captions."""
     twosided(facts(found, dictionary), title="Pictures and words", help=words.SIDES, key="sides")
     if not said:
-        st.caption(words.SILENT_ON_TEXT)
+        st.caption(words.SILENT_ON_TEXT if found.image_active else words.SILENT_ON_BOTH)
 
 
 def facts(found: Modality, dictionary: Dictionary) -> list[dict[str, Any]]:

@@ -58,6 +58,7 @@ NEURONS_READ_NONE = (
 )
 WORDS_ONLY = "No val image activates this feature: of the two, it fires on words alone."
 SILENT_ON_TEXT = "No caption activates this feature: of the two, it fires on pictures alone."
+SILENT_ON_BOTH = "No caption activates this feature either."
 STAR = "Starred features are in Lists, and Browse can show them alone."
 REMARKS = "Say what you think it is, and write a note. Others who open this run see both."
 YOUR_NAME = "Your stars, notes and labels are kept under this name. This browser remembers it."

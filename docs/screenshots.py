@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "screenshots"
 FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=29"
 SEVERAL = "compare?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69"
 LLAVA = "demo-llava"
-CAPTIONED = "demo-llava/language.2.resid_post/joint&feature=12"
+CAPTIONED = "demo-llava/language.0.resid_post/words&feature=140"
 PAGES = {
     "overview": "",
     "browse": "browse",

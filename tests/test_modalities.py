@@ -248,11 +248,14 @@ def test_layers_that_converge_are_named(db: Database) -> None:
     )  # fmt: skip
     met = modalities_tokens.meetings(layers, known, 0.1)
     assert met == {"caption": ("vision.1", 2), "caption_alone": ("vision.projection", 3)}
-    assert modalities_tokens.meeting_of_all(layers, met) == "vision.projection"
+    assert modalities_tokens.meeting(layers, met) == "vision.projection"
     text = modalities_tokens.in_words(met, 0.1)
     assert "image and text behind the image are alike from vision.1 on" in text
     strict = modalities_tokens.meetings(layers, known, 0.02)
-    assert modalities_tokens.meeting_of_all(layers, strict) is None
+    assert modalities_tokens.meeting(layers, strict) == "vision.1", "behind the image alone"
+    assert (
+        modalities_tokens.meeting(layers, {"caption": (None, 3), "text": ("vision.1", 3)}) is None
+    )
     assert "image and text alone do not come together (3 layers)" in modalities_tokens.in_words(
         strict, 0.02
     )
@@ -455,6 +458,18 @@ def test_what_cannot_be_measured_is_said(opened: Opened, tmp_path: Path) -> None
     at = opened(path=path, look="Reconstruction")
     assert "image and text alone are not measured" in said(at)
     assert "text alone do not come together" not in said(at)
+
+
+def test_reconstruction_shows_what_words_reach(opened: Opened, tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "one")
+    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+        writer.execute(
+            """DELETE FROM reconstruction WHERE token_type LIKE 'caption%'
+            AND dictionary_id LIKE '%/batchtopk'"""
+        )
+    at = opened(path=path, look="Reconstruction")
+    assert len(at.get("vega_lite_chart")) == 1
+    assert "Not shown: batchtopk, which no words reach" in said(at)
 
 
 def test_reconstruction_of_images_alone(opened: Opened, older: Path, wordless: Path) -> None:

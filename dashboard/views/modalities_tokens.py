@@ -49,6 +49,10 @@ def show(run: Run, every: Dictionaries) -> None:
         st.caption(words.NO_SIDES if older else words.NO_WORDS)
     here = [d for d in offered if d.model == model]
     names = list(dict.fromkeys(d.name for d in here))
+    spoken = {d.name for d in here if any((d.dictionary_id, kind) in by_key for kind in TEXTS)}
+    if spoken and (mute := [name for name in names if name not in spoken]):
+        names = [name for name in names if name in spoken]
+        st.caption(widgets.plain(f"Not shown: {', '.join(mute)}, which no words reach."))
     for at in range(0, len(names), ACROSS):
         for room, name in zip(
             st.columns(ACROSS, gap="medium"), names[at : at + ACROSS], strict=False
@@ -61,7 +65,7 @@ def chart(layers: Dictionaries, by_key: Measured, metric: str, tolerance: float)
     """The chart of the dictionaries of one name, and what it says in words."""
     name = layers[0].name
     met = meetings(layers, by_key, tolerance)
-    mark = meeting_of_all(layers, met)
+    mark = meeting(layers, met)
     widgets.section(name, words.BY_TOKEN)
     ids = {d.dictionary_id for d in layers}
     st.altair_chart(
@@ -96,12 +100,12 @@ def meetings(
     return found
 
 
-def meeting_of_all(layers: Dictionaries, met: dict[str, tuple[str | None, int]]) -> str | None:
-    """The place from which on the image is alike every kind of text of captions."""
+def meeting(layers: Dictionaries, met: dict[str, tuple[str | None, int]]) -> str | None:
+    """The place from which on the image is alike all the kinds of captions that it comes to be
+    alike; None where it does so with none."""
     order = [d.place for d in layers]
-    places = [place for kind, (place, layers) in met.items() if kind in CAPTIONS and layers]
-    known = [place for place in places if place is not None]
-    return max(known, key=order.index) if known and len(known) == len(places) else None
+    known = [place for kind, (place, _) in met.items() if kind in CAPTIONS and place is not None]
+    return max(known, key=order.index) if known else None
 
 
 def in_words(met: dict[str, tuple[str | None, int]], tolerance: float) -> str:
