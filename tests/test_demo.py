@@ -49,7 +49,7 @@ def test_sae_features_are_more_monosemantic_than_neurons_and_controls(
         "WHERE d.basis = 'sae' AND m.encoder = d.default_encoder AND m.ms IS NOT NULL "
         "GROUP BY ALL"
     ).fetchall()
-    assert len(rows) == 8
+    assert len(rows) == 9
     for hook, name, ms, sparse_neuron, sparse_direction, neurons in rows:
         assert ms > max(neurons, sparse_neuron, sparse_direction), (hook, name)
 
