@@ -55,12 +55,6 @@ def to_list(uuid: str | None = None) -> str:
     return _address("lists", **({"list": uuid} if uuid else {}))
 
 
-def to_modalities(keys: Sequence[Key] = (), **kept: str) -> str:
-    """The address of Modalities with these features chosen; `kept` are choices on that page."""
-    chosen = {"features": BETWEEN.join(feature_key(*key) for key in keys)} if keys else {}
-    return _address("modalities", **kept, **chosen)
-
-
 def choosing(feature: str) -> str:
     """What changes in a page's own address when this feature, named as by `feature_key`, is the one
     chosen there."""

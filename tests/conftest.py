@@ -138,11 +138,11 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def serve(run: Path, log: Path, env: dict[str, str]) -> Iterator[str]:
-    """The dashboard over `run` in a process of its own; its address, once it answers."""
+def serve(script: Path | str, *arguments: str, log: Path, env: dict[str, str]) -> Iterator[str]:
+    """A Streamlit script in a process of its own; its address, once it answers."""
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py"]
-    command += ["--server.port", str(port), "--", str(run)]
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    command += ["--server.port", str(port), "--", *arguments]
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -154,8 +154,8 @@ def serve(run: Path, log: Path, env: dict[str, str]) -> Iterator[str]:
             deadline = time.monotonic() + START_SECONDS
             while not answers(f"{url}/_stcore/health"):
                 said = log.read_text(encoding="utf-8", errors="replace")
-                assert process.poll() is None, f"the dashboard stopped:\n{said}"
-                assert time.monotonic() < deadline, f"the dashboard does not answer:\n{said}"
+                assert process.poll() is None, f"{script} stopped:\n{said}"
+                assert time.monotonic() < deadline, f"{script} does not answer:\n{said}"
                 time.sleep(0.1)
             yield url
         finally:
@@ -172,7 +172,8 @@ def dashboard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
 
         def start(run: Path | str, **env: str) -> str:
             log = tmp_path_factory.mktemp("dashboard") / "log"
-            return servers.enter_context(serve(Path(run).absolute(), log, env))
+            of = str(Path(run).absolute())
+            return servers.enter_context(serve("dashboard/app.py", of, log=log, env=env))
 
         yield start
 

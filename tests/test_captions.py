@@ -1,16 +1,12 @@
 """Token text: captions with their tokens marked, as data and in a real browser."""
 
-import os
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ROOT, answers, free_port
+from conftest import ROOT, serve
 from synthetic import MARKUP
 
 from dashboard.modality import TopCaption
@@ -142,22 +138,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("captions")
     script = folder / "app.py"
     script.write_text(SCRIPT.replace("TESTS", str(Path(__file__).parent)))
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        try:
-            address = f"http://localhost:{port}"
-            deadline = time.monotonic() + 60
-            while not answers(f"{address}/_stcore/health"):
-                assert process.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.1)
-            yield address
-        finally:
-            process.kill()
-            process.wait()
+    with serve(script, log=folder / "log", env={"PYTHONPATH": str(ROOT)}) as address:
+        yield address
 
 
 def opened(page: "Page", url: str, which: str = "tokens") -> "Locator":

@@ -2,11 +2,7 @@
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +10,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from conftest import ROOT, answers, free_port
+from conftest import ROOT, serve
 from PIL import Image
 
 from dashboard.components import map as maps
@@ -101,22 +97,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("map")
     script = folder / "app.py"
     script.write_text(SCRIPT.replace("TESTS", str(Path(__file__).parent)))
-    port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
-        try:
-            address = f"http://localhost:{port}"
-            deadline = time.monotonic() + 60
-            while not answers(f"{address}/_stcore/health"):
-                assert process.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.1)
-            yield address
-        finally:
-            process.kill()
-            process.wait()
+    with serve(script, log=folder / "log", env={"PYTHONPATH": str(ROOT)}) as address:
+        yield address
 
 
 class Map:

@@ -493,10 +493,7 @@ def test_several_models_are_chosen_from(tmp_path: Path, opened: Opened) -> None:
         assert len(at.get("vega_lite_chart")) == (6 if look == "Layers" else 2)
 
 
-def test_addresses_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert state.to_modalities([(HERE, 1)], look="Features") == (
-        f"modalities?{urlencode({'look': 'Features', 'features': HERE + ':1'})}"
-    )
+def test_a_choice_is_an_address() -> None:
     assert state.choosing(f"{HERE}:1") == f"&{urlencode({'features': HERE + ':1'})}"
 
 
