@@ -80,7 +80,8 @@ def edit(model: Hooked, hook: str, change: Edit, *, where: Where | None = None) 
 
     Args:
         change: acts [b, t, d] -> acts of that shape; cast back to the output's dtype and device.
-        where: which tokens to change, all when not given; the others stay the same to the bit.
+        where: which tokens to change, all when not given; the others stay the same to the bit, and
+            rows without any are not given to `change`.
 
     Raises:
         ValueError: `change` returned another shape.
@@ -101,13 +102,18 @@ def edit(model: Hooked, hook: str, change: Edit, *, where: Where | None = None) 
             mask = None
         if mask is not None and not mask.any():
             return None
+        rows = None if mask is None or mask.any(1).all() else mask.any(1).nonzero()[:, 0]
+        asked = before if rows is None else before[rows.to(before.device)]
         # A change that works in place must not reach the tokens that are not meant.
-        changed = change(before if mask is None else before.clone())
-        if changed.shape != before.shape:
-            raise ValueError(f"an edit made {tuple(changed.shape)} of {tuple(before.shape)}")
+        changed = change(asked if mask is None else asked.clone())
+        if changed.shape != asked.shape:
+            raise ValueError(f"an edit made {tuple(changed.shape)} of {tuple(asked.shape)}")
         changed = changed.to(device=before.device, dtype=before.dtype)
         if mask is not None:
-            changed = torch.where(mask[..., None].to(before.device), changed, before)
+            mask = mask if rows is None else mask[rows]
+            changed = torch.where(mask[..., None].to(before.device), changed, asked)
+        if rows is not None:
+            changed = before.index_copy(0, rows.to(before.device), changed)
         changed = changed.reshape(given.shape)
         return changed if isinstance(output, Tensor) else (changed, *output[1:])
 

@@ -262,7 +262,7 @@ def test_one_vector_a_row_is_edited_as_a_row_of_one_token(
         assert torch.equal(out(model, pixels), before * 3)
     with hooks.edit(named(model), "projection", change, where=lambda *_: second):
         assert torch.equal(out(model, pixels), torch.where(second, before * 3, before))
-    assert seen == [(3, 1, before.shape[-1])] * 2
+    assert seen == [(3, 1, before.shape[-1]), (1, 1, before.shape[-1])], "rows not meant stay out"
 
 
 def test_an_output_that_is_no_tensor_is_refused(

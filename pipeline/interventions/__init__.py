@@ -9,6 +9,7 @@ cast back to what the model computes in. Where an edit asks for no change of a t
 activations stay the same to the bit.
 """
 
+from pipeline.interventions.answers import Answer, Said, Way, answers
 from pipeline.interventions.base import InterventionError
 from pipeline.interventions.directions import (
     Approximation,
@@ -21,21 +22,31 @@ from pipeline.interventions.directions import (
     project_out,
 )
 from pipeline.interventions.features import FeatureEdit, Mode, delta, replace
+from pipeline.interventions.setting import Along, Setting, Turned, edits_of, ways_of
 from pipeline.interventions.steering import steering
 
 __all__ = [
+    "Along",
+    "Answer",
     "Approximation",
     "FeatureEdit",
     "InterventionError",
     "Mode",
+    "Said",
+    "Setting",
+    "Turned",
+    "Way",
     "add_direction",
+    "answers",
     "approximate",
     "delta",
     "difference_of_means",
+    "edits_of",
     "load_direction",
     "move",
     "nearest_features",
     "project_out",
     "replace",
     "steering",
+    "ways_of",
 ]

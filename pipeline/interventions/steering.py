@@ -1,7 +1,7 @@
 """Edits at hook points while a model runs, on the tokens of a scope."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pipeline import hooks
 from pipeline.hooks import Edit
@@ -18,6 +18,7 @@ def steering(
     edits: Mapping[str, Sequence[Edit]],
     *,
     scope: Scope = "all",
+    examples: Collection[int] | None = None,
 ) -> Iterator[None]:
     """Edit the model's activations while it runs on `inputs` inside the `with`: a forward, or
     `generate()` with a cache or without, sampled or in beams.
@@ -26,6 +27,7 @@ def steering(
         inputs: those that the model is given inside; their layout says which token is what.
         edits: hook point -> edits, made in this order.
         scope: the image's tokens, the words of the prompt, what is generated, or all of these.
+        examples: the examples of the batch that are edited, from 0; all when not given.
 
     Raises:
         InterventionError: there are no such tokens at a hook point.
@@ -34,7 +36,7 @@ def steering(
     planned = []
     for hook, changes in edits.items():
         layout, point = adapter.layout(inputs, hook), adapter.resolve(hook)
-        where = layout.where(scope)
+        where = layout.where(scope, examples=examples)
         generates = point.tower == "language" and scope in ("generated", "all")
         if not generates and not where(0, *layout.kind.shape).any():
             raise InterventionError(

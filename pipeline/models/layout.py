@@ -1,6 +1,6 @@
 """Which token of a batch's activations is what: where the image is, and where the words are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,17 +100,24 @@ class Layout:
         image, each of them names it."""
         return self._any(kinds_read(tokens))
 
-    def where(self, scope: Scope) -> Where:
+    def where(self, scope: Scope, *, examples: Collection[int] | None = None) -> Where:
         """For `hooks.edit`: the image's tokens, the words of the prompt, what is generated after
-        it, or all of these. Rows that beams or repeated sampling add are those of their example."""
+        it, or all of these; of these examples of the batch, or of all. Rows that beams or repeated
+        sampling add are those of their example."""
         prompt, generated = self._any(_SCOPES[scope]), scope in ("generated", "all")
+        meant = torch.ones(len(prompt), dtype=torch.bool)
+        if examples is not None:
+            meant = torch.isin(self.example, torch.tensor(sorted(examples)))
+        prompt = prompt & meant[:, None]
 
         def mask(first: int, rows: int, tokens: int) -> Tensor:
+            made = (meant & generated)[:, None]
             if first >= prompt.shape[1]:  # as in every call but the first, with a cache
-                return torch.full((rows, tokens), generated)
-            known = prompt[:, first : first + tokens]
-            new = torch.full((len(prompt), tokens - known.shape[1]), generated)
-            return torch.cat([known, new], 1).repeat_interleave(rows // len(prompt), 0)
+                found = made.expand(-1, tokens)
+            else:
+                known = prompt[:, first : first + tokens]
+                found = torch.cat([known, made.expand(-1, tokens - known.shape[1])], 1)
+            return found.repeat_interleave(rows // len(prompt), 0)
 
         return mask
 

@@ -1,0 +1,158 @@
+"""A steering experiment as data: what is asked, which edits and where; and the ways in which a
+model is then asked, side by side."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from pipeline.hooks import Edit
+from pipeline.interventions.answers import Way
+from pipeline.interventions.directions import add_direction, move, project_out
+from pipeline.interventions.features import FeatureEdit, Mode, delta, replace
+from pipeline.models.layout import Scope
+from pipeline.saes.sae import SAE
+
+Form = Literal["delta", "replace"]
+Strength = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+UNSTEERED, RECONSTRUCTION, STEERED = "unsteered", "reconstruction", "steered"
+PROMPTED = "prompted"
+JUDGED = "steered, as the unsteered model finds it"
+"""Names of the ways; the last says what STEERED says, unedited."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Turned(_Frozen):
+    """A feature that is turned up or down.
+
+    Attributes:
+        dictionary: `MODEL/HOOK/DICTIONARY`.
+        strength: in the unit of its activation; of scale a factor.
+    """
+
+    dictionary: str
+    feature: int = Field(ge=0)
+    strength: Strength = 0.0
+
+    @property
+    def hook(self) -> str:
+        return self.dictionary.split("/")[1]
+
+
+class Along(_Frozen):
+    """An edit along a direction.
+
+    Attributes:
+        direction: its name; a move's from.
+        to: only of a move.
+        strength: of add: length of what is added, in the activations' unit; of move a share, 1
+            for all; project_out has none.
+    """
+
+    hook: str
+    kind: Literal["add", "move", "project_out"]
+    direction: str
+    to: str | None = None
+    strength: Strength = 0.0
+
+    @model_validator(mode="after")
+    def _two_ends(self) -> "Along":
+        if (self.kind == "move") != (self.to is not None):
+            raise ValueError("`to` is for a move, which needs it")
+        return self
+
+
+class Setting(_Frozen):
+    """One experiment.
+
+    Attributes:
+        mode, scope: of all edits.
+        form: of the features' edits.
+        concept: words that the prompt-only baseline asks for; none when empty.
+        longest: tokens of an answer at most.
+    """
+
+    prompt: str = Field("Describe the image.", max_length=2000)
+    features: tuple[Turned, ...] = ()
+    directions: tuple[Along, ...] = ()
+    mode: Mode = "clamp"
+    scope: Scope = "all"
+    form: Form = "delta"
+    concept: str = Field("", max_length=200)
+    longest: int = Field(64, ge=1, le=1024)
+    temperature: float = Field(0.0, ge=0, le=5)
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @property
+    def asked_for(self) -> str:
+        """The prompt of the baseline that asks for the concept in words."""
+        return f"{self.prompt} Say that there is {self.concept} in it."
+
+    def at(self, strength: float) -> "Setting":
+        """The same with all features, and directions that have a strength, at `strength`."""
+        features = tuple(one.model_copy(update={"strength": strength}) for one in self.features)
+        directions = tuple(one.model_copy(update={"strength": strength}) for one in self.directions)
+        return self.model_copy(update={"features": features, "directions": directions})
+
+
+SAEs = Callable[[str], SAE]
+"""Gives the SAE of a `dictionary_id`."""
+Directions = Mapping[str, Float[Tensor, " d"]]
+
+
+def edits_of(setting: Setting, saes: SAEs, directions: Directions) -> dict[str, list[Edit]]:
+    """Hook point -> the edits of a setting, features first.
+
+    Raises:
+        InterventionError: an edit does not fit its SAE or direction.
+        KeyError: a direction that is not among `directions`.
+    """
+    of_features = defaultdict(list)
+    for one in setting.features:
+        of_features[one.dictionary].append(one)
+    found: dict[str, list[Edit]] = defaultdict(list)
+    form = delta if setting.form == "delta" else replace
+    for dictionary, turned in of_features.items():
+        edits = [FeatureEdit(one.feature, setting.mode, one.strength) for one in turned]
+        found[turned[0].hook].append(form(saes(dictionary), edits))
+    for along in setting.directions:
+        found[along.hook].append(_along(along, directions))
+    return dict(found)
+
+
+def ways_of(setting: Setting, saes: SAEs, directions: Directions) -> dict[str, Way]:
+    """What is said side by side, by name: UNSTEERED; RECONSTRUCTION, where features are edited:
+    the SAEs' reconstruction, no feature edited; STEERED; JUDGED; PROMPTED, where there is a
+    concept.
+
+    Raises:
+        As `edits_of`.
+    """
+    plain = Way(setting.prompt)
+    found = {UNSTEERED: plain}
+    rebuilt: dict[str, list[Edit]] = {}
+    for dictionary, hook in {one.dictionary: one.hook for one in setting.features}.items():
+        rebuilt.setdefault(hook, []).append(replace(saes(dictionary), []))
+    if rebuilt:
+        found[RECONSTRUCTION] = Way(setting.prompt, rebuilt, setting.scope)
+    steered = len(found)
+    found[STEERED] = Way(setting.prompt, edits_of(setting, saes, directions), setting.scope)
+    found[JUDGED] = Way(setting.prompt, follows=steered)
+    if setting.concept:
+        found[PROMPTED] = Way(setting.asked_for)
+    return found
+
+
+def _along(along: Along, directions: Directions) -> Edit:
+    start = directions[along.direction]
+    if along.kind == "add":
+        return add_direction(start / start.norm(), along.strength)
+    if along.to is not None:
+        return move(start, directions[along.to], strength=along.strength)
+    return project_out(start)
