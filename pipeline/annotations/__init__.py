@@ -20,9 +20,10 @@ from pipeline.annotations.records import (
     Star,
 )
 from pipeline.annotations.store import Annotations
+from pipeline.annotations.trials import Annotator, Choice, Standing, Trial, Vote
 
 __all__ = [
     "DEFAULT", "MOST_ITEMS", "MOST_NAME", "MOST_NOTE", "VARIABLE", "Annotations",
-    "AnnotationsError", "FeatureKey", "FeatureList", "Imported", "Item", "Remark", "Star",
-    "default_place",
+    "AnnotationsError", "Annotator", "Choice", "FeatureKey", "FeatureList", "Imported", "Item", "Remark",
+    "Standing", "Star", "Trial", "Vote", "default_place",
 ]  # fmt: skip

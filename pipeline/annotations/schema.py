@@ -7,16 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 
@@ -95,4 +98,70 @@ ITEMS = Table(
     Column("position", Integer, nullable=False),
     Column("added", Moment, nullable=False),
     Index("items_in_order", "list", "position"),
+)
+
+STUDIES = Table(
+    "studies",
+    METADATA,
+    Column("study", Text, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+STUDY_ITEMS = Table(
+    "study_items",
+    METADATA,
+    Column("study", Text, ForeignKey("studies.study", ondelete="CASCADE"), primary_key=True),
+    Column("item", Integer, primary_key=True, autoincrement=False),
+    Column("wanted", Integer, nullable=False),
+)
+
+ANNOTATORS = Table(
+    "annotators",
+    METADATA,
+    Column("study", Text, ForeignKey("studies.study", ondelete="CASCADE"), primary_key=True),
+    Column("annotator", Text, primary_key=True),
+    Column("token", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("consented", Moment),
+)
+
+TRIALS = Table(
+    "trials",
+    METADATA,
+    Column("study", Text, primary_key=True),
+    Column("annotator", Text, primary_key=True),
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("item", Integer, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("swapped", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("issued", Moment, nullable=False),
+    ForeignKeyConstraint(
+        ["study", "annotator"],
+        ["annotators.study", "annotators.annotator"],
+        ondelete="CASCADE",
+    ),
+    Index("trials_of_item", "study", "item"),
+)
+
+VOTES = Table(
+    "votes",
+    METADATA,
+    Column("study", Text, primary_key=True),
+    Column("annotator", Text, primary_key=True),
+    Column("trial", Integer, primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("answer", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("response_ms", Integer),
+    Column("created", Moment, nullable=False),
+    ForeignKeyConstraint(
+        ["study", "annotator", "trial"],
+        ["trials.study", "trials.annotator", "trials.trial"],
+        ondelete="CASCADE",
+    ),
+    UniqueConstraint("study", "annotator", "trial", "request", name="votes_once"),
 )

@@ -3,9 +3,10 @@
 from pipeline.annotations.exchange import Exchange
 from pipeline.annotations.features import Features
 from pipeline.annotations.lists import Lists
+from pipeline.annotations.studies import Studies
 
 
-class Annotations(Exchange, Features, Lists):
+class Annotations(Exchange, Features, Lists, Studies):
     """An open database of what people say, made or brought up to date as it is opened.
 
     Args:

@@ -1,0 +1,316 @@
+"""User studies: who judges what, and the votes.
+
+A vote is kept before it is acknowledged. Votes are only ever added: taking one back adds a row, and
+so does voting anew. Sent twice, under one `request`, it is kept once. What an annotator sees next
+is decided in the transaction that writes it down, so that no pair is given out too often.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from pipeline.annotations.base import Base
+from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
+from pipeline.annotations.schema import ANNOTATORS, STUDIES, STUDY_ITEMS, TRIALS, VOTES
+from pipeline.annotations.trials import (
+    COUNTED,
+    OPEN,
+    SKIP,
+    SKIPPED,
+    UNDONE,
+    VOTED,
+    Annotator,
+    Choose,
+    Standing,
+    Trial,
+    Vote,
+)
+
+MOST_CONTENT = 64 * 2**20
+_MOST_ANSWER, _MOST_REQUEST = 200, 64
+_MOST_MS = 2**31 - 1
+
+
+class Studies(Base):
+    """Studies, annotators, trials and votes."""
+
+    def create_study(self, study: str, content: str, wanted: Mapping[int, int]) -> str:
+        """Keep a study for good; the owner's token, which is kept nowhere.
+
+        Args:
+            study: its name.
+            content: what it consists of, as text.
+            wanted: item -> votes that it is to get.
+
+        Raises:
+            AnnotationsError: as of every method: refused text, or the database fails; here also
+                where there is a study of this name.
+        """
+        row = {
+            "study": checked(study, "study", MOST_NAME),
+            "content": checked(content, "study's content", MOST_CONTENT),
+            "created": now(),
+        }
+        token = secrets.token_urlsafe(24)
+        items = [{"study": study, "item": i, "wanted": n} for i, n in sorted(wanted.items())]
+        with self.writing() as connection:
+            _lock(connection, study)
+            if _content(connection, study) is not None:
+                raise AnnotationsError(f"study {study}: there is one already; choose another name")
+            connection.execute(insert(STUDIES), [row | {"owner": _digest(token)}])
+            if items:
+                connection.execute(insert(STUDY_ITEMS), items)
+        return token
+
+    def studies(self) -> list[str]:
+        """Names of all studies, the newest first."""
+        query = select(STUDIES.c.study).order_by(STUDIES.c.created.desc())
+        with self.reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def study_content(self, study: str) -> str:
+        """What the study consists of, as it was created."""
+        with self.reading() as connection:
+            found = _content(connection, study)
+        if found is None:
+            raise AnnotationsError(f"study {study[:MOST_NAME]}: there is none of this name")
+        return found
+
+    def owns(self, study: str, token: str) -> bool:
+        """Whether it is the token that `create_study` gave."""
+        query = select(STUDIES.c.owner).where(STUDIES.c.study == study)
+        with self.reading() as connection:
+            found = connection.execute(query).scalar()
+        return found is not None and secrets.compare_digest(found, _digest(token))
+
+    def invite(self, study: str, name: str = "") -> str:
+        """A new annotator of the study; the token of the link, which is kept nowhere."""
+        token = secrets.token_urlsafe(24)
+        row = {
+            "study": study, "annotator": secrets.token_hex(8), "token": _digest(token),
+            "name": checked(name, "name", MOST_NAME, blank=True), "created": now(),
+        }  # fmt: skip
+        with self.writing() as connection:
+            if _content(connection, study) is None:
+                raise AnnotationsError(f"study {study[:MOST_NAME]}: there is none of this name")
+            connection.execute(insert(ANNOTATORS), [row])
+        return token
+
+    def annotator_of(self, token: str) -> Annotator | None:
+        """Whose link it is."""
+        query = select(ANNOTATORS).where(ANNOTATORS.c.token == _digest(token))
+        with self.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Annotator(row.study, row.annotator, row.name, row.consented)
+
+    def consent(self, study: str, annotator: str) -> None:
+        """Keep when the annotator first agreed to take part."""
+        first = (ANNOTATORS.c.consented.is_(None), *_whose(ANNOTATORS, study, annotator))
+        with self.writing() as connection:
+            connection.execute(update(ANNOTATORS).where(*first).values(consented=now()))
+
+    def erase(self, study: str, annotator: str) -> None:
+        """Remove the annotator with all trials and votes."""
+        with self.writing() as connection:
+            _lock(connection, study)
+            connection.execute(delete(ANNOTATORS).where(*_whose(ANNOTATORS, study, annotator)))
+
+    def next_trial(
+        self, study: str, annotator: str, choose: Choose, *, hold: timedelta
+    ) -> Trial | None:
+        """The trial that the annotator has not answered, or a new one; None where `choose` finds
+        none.
+
+        Args:
+            hold: so long an unanswered trial keeps its place from others.
+        """
+        with self.writing() as connection:
+            _lock(connection, study)
+            own = _trials(connection, study, annotator)
+            waiting = next((trial for trial in own if trial.state == OPEN), None)
+            if waiting is not None:
+                _hold_on(connection, study, annotator, waiting)
+                return waiting
+            chosen = choose(_standing(connection, study, own, since=now() - hold))
+            if chosen is None:
+                return None
+            role = COUNTED if chosen.counts else chosen.role
+            made = Trial(len(own), chosen.item, role, chosen.swapped, OPEN)
+            row = {
+                "study": study, "annotator": annotator, "trial": made.trial, "item": made.item,
+                "role": made.role, "swapped": made.swapped, "state": OPEN, "issued": now(),
+            }  # fmt: skip
+            connection.execute(insert(TRIALS), [row])
+            return made
+
+    def trials(self, study: str, annotator: str) -> tuple[Trial, ...]:
+        """The annotator's trials, in order."""
+        with self.reading() as connection:
+            return _trials(connection, study, annotator)
+
+    def vote(
+        self, study: str, annotator: str, trial: int, answer: str, *, request: str,
+        response_ms: int | None = None,
+    ) -> None:  # fmt: skip
+        """Keep an answer to a trial that was given out; sent again it is the same answer.
+
+        Args:
+            request: the browser's name of this answer, the same each time it is sent.
+            response_ms: from the first sight to the press.
+
+        Raises:
+            AnnotationsError: no such trial, or it is answered by another request.
+        """
+        if answer == UNDONE:
+            raise AnnotationsError(f"answer {answer!r}: no answer; take one back instead")
+        self._add(study, annotator, trial, answer, request, response_ms)
+
+    def undo(self, study: str, annotator: str, trial: int, *, request: str) -> None:
+        """Take the answer to a trial back: it is open again, and the row that says so is kept.
+
+        Raises:
+            AnnotationsError: it has no answer, or a later trial has one.
+        """
+        self._add(study, annotator, trial, UNDONE, request, None)
+
+    def votes(self, study: str) -> list[Vote]:
+        """Every row of the study, undone ones among them, by annotator, trial and revision."""
+        keys = ("study", "annotator", "trial")
+        joined = VOTES.join(TRIALS, and_(*(VOTES.c[k] == TRIALS.c[k] for k in keys)))
+        query = (
+            select(
+                VOTES.c.annotator, VOTES.c.trial, VOTES.c.revision, VOTES.c.answer,
+                VOTES.c.response_ms, VOTES.c.created, TRIALS.c.item, TRIALS.c.role,
+                TRIALS.c.swapped, TRIALS.c.state,
+            )
+            .select_from(joined)
+            .where(VOTES.c.study == study)
+            .order_by(VOTES.c.annotator, VOTES.c.trial, VOTES.c.revision)
+        )  # fmt: skip
+        with self.reading() as connection:
+            return [
+                Vote(
+                    row.annotator,
+                    _trial(row),
+                    row.revision,
+                    row.answer,
+                    row.response_ms,
+                    row.created,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def _add(
+        self, study: str, annotator: str, trial: int, answer: str, request: str, ms: int | None
+    ) -> None:
+        checked(answer, "answer", _MOST_ANSWER)
+        checked(request, "request", _MOST_REQUEST)
+        if ms is not None and not 0 <= ms <= _MOST_MS:
+            raise AnnotationsError(f"response time {ms} ms: give one from 0 to {_MOST_MS:,}")
+        row = {"study": study, "annotator": annotator, "trial": trial}
+        with self.writing() as connection:
+            _lock(connection, study)
+            own = _trials(connection, study, annotator)
+            if not 0 <= trial < len(own):
+                raise AnnotationsError(f"trial {trial}: was not given to this annotator")
+            query = select(VOTES).where(*(VOTES.c[name] == value for name, value in row.items()))
+            known = connection.execute(query.order_by(VOTES.c.revision)).all()
+            if any(one.request == request for one in known):
+                return
+            self._allowed(own, trial, answer)
+            connection.execute(
+                insert(VOTES),
+                [
+                    row
+                    | {
+                        "revision": len(known),
+                        "answer": answer,
+                        "request": request,
+                        "response_ms": ms,
+                        "created": now(),
+                    }
+                ],
+            )
+            state = {UNDONE: OPEN, SKIP: SKIPPED}.get(answer, VOTED)
+            at = (*_whose(TRIALS, study, annotator), TRIALS.c.trial == trial)
+            connection.execute(update(TRIALS).where(*at).values(state=state, issued=now()))
+
+    @staticmethod
+    def _allowed(own: Sequence[Trial], trial: int, answer: str) -> None:
+        answered = own[trial].state != OPEN
+        if answer != UNDONE and answered:
+            raise AnnotationsError(f"trial {trial}: is answered already; take that back first")
+        if answer == UNDONE and not answered:
+            raise AnnotationsError(f"trial {trial}: has no answer to take back")
+        if answer == UNDONE and any(later.state != OPEN for later in own[trial + 1 :]):
+            raise AnnotationsError(f"trial {trial}: only the last answer can be taken back")
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def _lock(connection: Connection, study: str) -> None:
+    """One writer to a study at a time; SQLite has one in all."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], "big", signed=True)
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def _content(connection: Connection, study: str) -> str | None:
+    return connection.execute(
+        select(STUDIES.c.content).where(STUDIES.c.study == study)
+    ).scalar_one_or_none()
+
+
+def _whose(table: Table, study: str, annotator: str) -> tuple[ColumnElement[bool], ...]:
+    return table.c.study == study, table.c.annotator == annotator
+
+
+def _trials(connection: Connection, study: str, annotator: str) -> tuple[Trial, ...]:
+    query = select(TRIALS).where(*_whose(TRIALS, study, annotator)).order_by(TRIALS.c.trial)
+    return tuple(map(_trial, connection.execute(query)))
+
+
+def _trial(row: Any) -> Trial:
+    return Trial(row.trial, row.item, row.role, row.swapped, row.state)
+
+
+def _hold_on(connection: Connection, study: str, annotator: str, trial: Trial) -> None:
+    """Who comes back holds the place anew."""
+    at = (*_whose(TRIALS, study, annotator), TRIALS.c.trial == trial.trial)
+    connection.execute(update(TRIALS).where(*at).values(issued=now()))
+
+
+def _standing(
+    connection: Connection, study: str, own: tuple[Trial, ...], *, since: datetime
+) -> Standing:
+    items = select(STUDY_ITEMS.c.item, STUDY_ITEMS.c.wanted).where(STUDY_ITEMS.c.study == study)
+    held = (TRIALS.c.state == OPEN) & (TRIALS.c.issued >= since)
+    given = (
+        select(TRIALS.c.item, func.count())
+        .where(TRIALS.c.study == study, TRIALS.c.role == COUNTED, (TRIALS.c.state == VOTED) | held)
+        .group_by(TRIALS.c.item)
+    )
+    return Standing(
+        own,
+        {row[0]: row[1] for row in connection.execute(items)},
+        {row[0]: row[1] for row in connection.execute(given)},
+    )

@@ -1,0 +1,83 @@
+"""Records of user studies: annotators, their trials, their votes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+OPEN, VOTED, SKIPPED = "open", "voted", "skipped"
+"""What has become of a trial."""
+SKIP, UNDONE = "skip", "undone"
+"""Answers that are no judgement."""
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """Someone who judges in a study."""
+
+    study: str
+    annotator: str
+    """A pseudonym."""
+    name: str
+    """As chosen; may be empty."""
+    consented: datetime | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An item as one annotator is shown it.
+
+    Attributes:
+        trial: its number for this annotator, from 0.
+        role: what it is for: a judgement, a repetition, a check, practice.
+        swapped: whether the sides change places.
+        state: OPEN, VOTED or SKIPPED.
+    """
+
+    trial: int
+    item: int
+    role: str
+    swapped: bool
+    state: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the choice of the next trial rests on.
+
+    Attributes:
+        own: the annotator's trials so far, in order.
+        wanted: item -> votes that it is to get.
+        given: item -> votes that it has, and places that others hold.
+    """
+
+    own: tuple[Trial, ...]
+    wanted: Mapping[int, int]
+    given: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The next trial."""
+
+    item: int
+    role: str
+    swapped: bool
+    counts: bool
+    """Whether it is one of the item's wanted votes."""
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One row of what was answered."""
+
+    annotator: str
+    trial: Trial
+    revision: int
+    answer: str
+    response_ms: int | None
+    created: datetime
+
+
+Choose = Callable[[Standing], Choice | None]
+COUNTED = "trial"
+"""The role of trials whose votes count for their item."""
