@@ -9,7 +9,9 @@ from dashboard.components.page import styled
 from dashboard.components.tray import tray
 
 HERE = Path(__file__).parent
-TAKES_FEATURES = [("Compare", "compare", 6), ("List and export", "lists", 200)]
+TAKES_FEATURES = [
+    ("Compare", "compare", 6), ("Steer", "steering", 8), ("List and export", "lists", 200),
+]  # fmt: skip
 """Pages that chosen features can be taken to: title, address, at most so many."""
 
 st.set_page_config(page_title="Loupe", page_icon=str(HERE / "icon.png"), layout="wide")
@@ -19,6 +21,7 @@ pages = [
     st.Page("views/map.py", title="Map", url_path="map"),
     st.Page("views/modalities.py", title="Modalities", url_path="modalities"),
     st.Page("views/compare.py", title="Compare", url_path="compare"),
+    st.Page("views/steering.py", title="Steering", url_path="steering"),
     st.Page("views/feature.py", title="Feature", url_path="feature"),
     st.Page("views/image.py", title="Image", url_path="image"),
     st.Page("views/lists.py", title="Lists", url_path="lists"),

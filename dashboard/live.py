@@ -62,11 +62,13 @@ class Studied:
     Attributes:
         key: names the model by its settings and weights.
         changed: where it is not the one that made the bundle, a line that says so; else empty.
+        model: what the bundle calls it.
     """
 
     adapter: "Adapter"
     key: str
     changed: str
+    model: str
 
 
 class Live:
@@ -80,6 +82,7 @@ class Live:
         self.acts: Kept[tuple[Any, Any]] = Kept(8)
         self.vectors: Kept[Vectors] = Kept(256)
         self.readers: Kept[examples.Reader] = Kept(2)
+        self.directions: Kept[Any] = Kept(256)
 
 
 @st.cache_resource(show_spinner=False)
@@ -109,7 +112,7 @@ def studied(run: connection.Run, model: str) -> Iterator[Studied]:
         adapter = live.models.get(key, lambda: models.load(settings, device=pick_device("auto")))
         made_by = run.bundle.manifest.get("models", {}).get(model, {}).get("fingerprint")
         same = made_by in (None, identity)
-        yield Studied(adapter, key, "" if same else _CHANGED.format(settings.id))
+        yield Studied(adapter, key, "" if same else _CHANGED.format(settings.id), model)
 
 
 def sae_of(run: connection.Run, dictionary: Dictionary, adapter: "Adapter") -> "SAE":

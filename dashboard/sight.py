@@ -1,7 +1,7 @@
 """Images to look at, what fires on them, and how the page shows both."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,16 +190,17 @@ def thumbs(
     found: Sequence[Example],
     *,
     current: int | None,
-    beside: int | None,
+    to: Callable[[int | None, int | None], str],
+    beside: int | None = None,
     own: int = 0,
-    **kept: str,
+    pairs: bool = True,
 ) -> list[dict[str, Any]]:
-    """Small pictures to choose from: each leads to its page, and beside the one that is shown, with
-    the choices `kept` (see `state.to_image`). `own` images of the visitor's go before `current`;
-    beside two of them there is no room."""
+    """Small pictures to choose from: each leads where `to` says for an image and one beside it: to
+    that image, and in `pairs` beside the one that is shown. `own` images of the visitor's go before
+    `current`; beside two of them there is no room."""
     shown_ids = ([current] if not own else []) + ([beside] if own < 2 else [])
     first = None if own else current
-    room = own == 1 or first is not None
+    room = pairs and (own == 1 or first is not None)
     pictures = queries.pictures(run.connection, [one.example_id for one in found])
     made = []
     for one in found:
@@ -209,9 +210,8 @@ def thumbs(
         made.append(
             {
                 "src": picture and data_uri(picture), "caption": name, "text": "",
-                "href": state.to_image(one.example_id, None, **kept), "shown": shown,
-                "beside": state.to_image(first, one.example_id, **kept) if room and not shown
-                else "",
+                "href": to(one.example_id, None), "shown": shown,
+                "beside": to(first, one.example_id) if room and not shown else "",
             }
         )  # fmt: skip
     return made

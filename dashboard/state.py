@@ -81,6 +81,13 @@ def to_image(example_id: int | None, beside: int | None = None, **kept: str) -> 
     return _address("image", **asked, **{name: of for name, of in kept.items() if of})
 
 
+def to_steering(keys: Sequence[Key] = (), **kept: str) -> str:
+    """The address of Steering on chosen features; `kept` are the choices on that page (see
+    `steering.Asked`)."""
+    chosen = {"features": BETWEEN.join(feature_key(*key) for key in keys)} if keys else {}
+    return _address("steering", **chosen, **kept)
+
+
 def feature_key(dictionary_id: str, feature_id: int) -> str:
     """One feature as an address names it: `MODEL/HOOK/NAME:12`."""
     return f"{dictionary_id}:{feature_id}"

@@ -6,9 +6,10 @@ the machine, not of the result: they stand under `[machine]` and never enter a s
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import TypeVar
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names become parts of identities and file names: lower case, digits, dot, dash, underscore."""
@@ -315,6 +316,34 @@ class Labels(_Frozen):
         return self
 
 
+class Steering(_Frozen):
+    """What the steer step does: turn features up, one at a time, and keep what the model says."""
+
+    dictionaries: Names | None = None
+    """SAEs of models that talk; all of them when not given."""
+    features: int = Field(32, ge=1)
+    """So many live features of each, the most monosemantic first; those with fewer top images than
+    a concept is made of come last."""
+    images: int = Field(50, ge=2)
+    """Val images that the model is asked about, drawn at random."""
+    prompt: str = Field("What is shown in this image? Use exactly one word!", min_length=1)
+    """As Pach et al. ask; through the model's chat template."""
+    mode: Literal["clamp", "add", "scale"] = "clamp"
+    strength: float = Field(2.0, gt=0)
+    """Times the feature's largest activation; of scale a factor."""
+    scope: Literal["image", "prompt", "generated", "all"] = "all"
+    """The tokens at which it is edited."""
+    form: Literal["delta", "replace"] = "delta"
+    """Add what the edit changes, or put the SAE's reconstruction in place (Pach et al.)."""
+    longest: int = Field(8, ge=1, le=1024)
+    """Tokens of an answer at most."""
+    encoder: str | None = None
+    """Name of a contrastive encoder, in whose space answers are compared with images; the first
+    that embeds words when not given."""
+    seed: int = 0
+    """Of the images drawn, the shuffled features and the bootstrap."""
+
+
 class Machine(_Frozen):
     """Settings that change the speed, not the result."""
 
@@ -390,6 +419,8 @@ class RunConfig(_Frozen):
     relations: Relations = Relations()
     captions: Captions = Captions()
     labels: Labels = Labels()
+    steering: Steering | None = None
+    """Nothing is steered when not given."""
     machine: Machine = Machine()
 
     @model_validator(mode="after")
@@ -422,6 +453,19 @@ class RunConfig(_Frozen):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _steered_names_exist(self) -> "RunConfig":
+        if self.steering is None:
+            return self
+        saes = [name for name, d in self.dictionaries.items() if not isinstance(d, Neurons)]
+        for name in self.steering.dictionaries or ():
+            if name not in saes:
+                raise ValueError(f"steering.dictionaries has {name!r}: name some SAEs of {saes}")
+        encoder = self.steering.encoder
+        if encoder is not None and encoder not in self.encoders:
+            raise ValueError(f"steering.encoder = {encoder!r}: name one of {list(self.encoders)}")
+        return self
+
     @property
     def default_encoder(self) -> str:
         """The encoder behind `features.ms`."""
@@ -433,7 +477,7 @@ class RunConfig(_Frozen):
         return tuple(name for name, encoder in self.encoders.items() if encoder.judges)
 
 
-Settings = TypeVar("Settings", RunConfig, FitProjector)
+Settings = TypeVar("Settings", bound=BaseModel, default=RunConfig)
 
 
 def parse(

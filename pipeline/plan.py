@@ -17,10 +17,14 @@ from pipeline.store import content_key, fingerprint_files
 
 VERSIONS = {
     "collect": 2, "train": 2, "encode": 3, "score": 1, "relate": 1, "label": 1, "modality": 1,
-    "publish": 3,
+    "steer": 1, "publish": 3,
 }  # fmt: skip
 PLANE = "plane"
 """The unit of relate that maps several dictionaries at once."""
+UNSTEERED = "unsteered"
+"""Of a model, the unit of steer that all of its features are compared with."""
+STEERED_AT_ONCE = 16
+"""Features in a unit of steer."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,9 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
     relate = _relate(run, score, train)
     label = _label(run, collect, score)
     modality = _modality(run, train, score)
-    publish = _publish(run, collect, train, score, relate, label, modality)
-    steps = (collect, train, encode, score, relate, label, modality, publish)
+    steer = _steer(run, collect, train, score, weights)
+    publish = _publish(run, collect, train, score, relate, label, modality, steer)
+    steps = (collect, train, encode, score, relate, label, modality, steer, publish)
     return {p.step: p for p in steps}
 
 
@@ -368,6 +373,60 @@ def _modality(run: config.RunConfig, train: Plan, score: Plan) -> Plan:
     return Plan("modality", "dictionaries", tuple(units), reads)
 
 
+def _steer(
+    run: config.RunConfig,
+    collect: Plan,
+    train: Plan,
+    score: Plan,
+    weights: Mapping[str, str],
+) -> Plan:
+    """For each model what it says unsteered; for each of its SAEs what it says steered, some
+    features a unit, and then the scores."""
+    how = run.steering
+    units: list[Unit] = []
+    if how is not None:
+        images = [unit.key for unit in _val(collect)]
+        asked = _drawn([e for u in _val(collect) for e in u.spec["examples"]], how)
+        saes = {str(unit.spec["place"]): unit.key for unit in train.units}
+        edit = (how.mode, how.strength, how.scope, how.form)
+        judged = (images, how.encoder, list(run.encoders), how.seed)
+        for scored in score.units:
+            place: Place = scored.spec["place"]
+            wanted = how.dictionaries is None or place.dictionary in how.dictionaries
+            if scored.name not in saes or not wanted:
+                continue
+            facts = (weights[place.model], [asdict(e) for e in asked], how.prompt, how.longest)
+            said = content_key("steer", VERSIONS["steer"], UNSTEERED, facts)
+            name = f"{place.model}/{UNSTEERED}"
+            common = {"model": place.model, "examples": asked}
+            if all(unit.name != name for unit in units):
+                units.append(Unit(name, said, len(asked), common))
+            parts = []
+            for start in range(0, how.features, STEERED_AT_ONCE):
+                count = min(STEERED_AT_ONCE, how.features - start)
+                key = content_key(
+                    "steer", VERSIONS["steer"], said, edit, saes[scored.name], scored.key, str(place),
+                    start, count,
+                )  # fmt: skip
+                spec = {"place": place, "scored": scored.key, "trained": saes[scored.name]}
+                spec |= {"start": start, "count": count}
+                number = start // STEERED_AT_ONCE
+                weight = count * len(asked)
+                units.append(Unit(f"{place}/{number:05d}", key, weight, common | spec))
+                parts.append(key)
+            key = content_key("steer", VERSIONS["steer"], "scores", parts, judged)
+            spec = {**scored.spec, "scored": scored.key, "said": said, "steered": parts}
+            units.append(Unit(scored.name, key, 1, spec))
+    reads = {"scores": score.key, "steering": content_key(how and how.model_dump())}
+    return Plan("steer", "answers", tuple(units), reads)
+
+
+def _drawn(examples: Sequence[Example], how: config.Steering) -> tuple[Example, ...]:
+    """Some of the examples, by hash, so that each stays drawn when others come or go."""
+    order = sorted(examples, key=lambda e: (content_key(how.seed, e.uri), e.example_id))
+    return tuple(sorted(order[: how.images], key=lambda e: e.example_id))
+
+
 def has_key(endpoint: config.Endpoint) -> bool:
     """Whether the endpoint can be asked: it wants no key, or its variable is set."""
     return endpoint.key_env is None or bool(os.environ.get(endpoint.key_env))
@@ -395,6 +454,7 @@ def _publish(
     relate: Plan,
     label: Plan,
     modality: Plan,
+    steer: Plan,
 ) -> Plan:
     reads = {
         "examples and encoders": collect.key,
@@ -402,6 +462,7 @@ def _publish(
         "relations": relate.key,
         "labels": label.key,
         "modality": modality.key,
+        "steering": steer.key,
         "title": content_key(run.name, run.title),
         "contract": contract.VERSION,
     }
@@ -414,6 +475,7 @@ def _publish(
         "related": {unit.name: unit.key for unit in relate.units},
         "labelled": {unit.name: unit.key for unit in label.units},
         "worded": {unit.name: unit.key for unit in modality.units},
+        "steered": {unit.name: unit.key for unit in steer.units if "steered" in unit.spec},
         "encoded": _encoded(score),
     }
     return Plan("publish", "bundle", (Unit("bundle", key, 1, spec),), reads)

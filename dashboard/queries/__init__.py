@@ -62,6 +62,8 @@ from dashboard.queries.images import (
     feature_names,
     find,
     fired,
+    marked,
+    marks,
     sha256,
 )
 from dashboard.queries.lists import (
@@ -127,6 +129,8 @@ __all__ = [
     "labels",
     "linked",
     "mapped",
+    "marked",
+    "marks",
     "matches",
     "merged",
     "merges",

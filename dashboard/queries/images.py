@@ -10,6 +10,7 @@ from dashboard.records import Example
 
 MOST_NAMES = 4096
 """Features named at once."""
+MOST_MARKS = 5000
 _EXAMPLE = "example_id, uri, captions, label, tags, width / height AS aspect"
 
 
@@ -29,6 +30,27 @@ def drawn(connection: Connection, seed: int, *, limit: int) -> list[Example]:
     sql = f"""SELECT {_EXAMPLE} FROM examples WHERE split = 'val'
         ORDER BY hash(example_id + ?), example_id LIMIT ?"""
     return records(connection, Example, sql, [seed, limit])
+
+
+def marks(connection: Connection, *, limit: int = MOST_MARKS) -> list[str]:
+    """The tags and classes of val images, the commonest first."""
+    sql = """SELECT mark FROM (
+            SELECT unnest(list_distinct(list_append(tags, label))) AS mark
+            FROM examples WHERE split = 'val')
+        WHERE mark IS NOT NULL GROUP BY mark ORDER BY count(*) DESC, mark LIMIT ?"""
+    return [mark for (mark,) in connection.cursor().execute(sql, [limit]).fetchall()]
+
+
+def marked(
+    connection: Connection, mark: str, *, without: str | None = None, limit: int
+) -> list[int]:
+    """Val images with this tag or class, and not with the other: always the same ones, at random."""
+    sql = """SELECT example_id FROM (
+            SELECT example_id, list_append(tags, label) AS marks FROM examples WHERE split = 'val')
+        WHERE list_contains(marks, ?) AND NOT coalesce(list_contains(marks, ?), false)
+        ORDER BY hash(example_id), example_id LIMIT ?"""
+    found = connection.cursor().execute(sql, [mark, without, limit]).fetchall()
+    return [one for (one,) in found]
 
 
 def sha256(connection: Connection, example_id: int) -> str:

@@ -1,93 +1,45 @@
 """Image: one image, or two side by side: the features that fire at each layer, and where."""
 
-import secrets
-
 import streamlit as st
 
-from dashboard import connection, downloads, live, queries, records, sight, state, widgets, words
+from dashboard import (
+    connection,
+    downloads,
+    finding,
+    queries,
+    records,
+    sight,
+    state,
+    widgets,
+    words,
+)
 from dashboard.components.chips import chips
 from dashboard.components.grid import grid
 from dashboard.components.patches import patches
 from dashboard.components.strips import strips
 
-TILES, TILE, MOST_CARDS, MOST_FOUND = (4, 2), 96, 12, 8
-KINDS = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
-
-
-def own_key() -> str:
-    """The uploader's key: a new and empty one once another image of the run is asked for."""
-    asked = state.asked_number("example")
-    turn = st.session_state.setdefault("own-turn", 0)
-    if asked is not None and asked != st.session_state.get("own-asked"):
-        turn += 1
-    st.session_state.update({"own-turn": turn, "own-asked": asked})
-    return f"own-{turn}"
-
-
-def gave(key: str) -> None:
-    """An image of the visitor's stands in the place of the run's: the address names that no
-    more, so that choosing it again is a choice."""
-    if st.session_state[key]:
-        st.query_params.pop("example", None)
-
-
-def draw() -> None:
-    """Others at random, by a seed in the address."""
-    st.query_params["seed"] = str(secrets.randbelow(2**31))
-    st.session_state["find"] = ""
+TILES, TILE, MOST_CARDS = (4, 2), 96, 12
 
 
 def choose(dictionary: records.Dictionary) -> list[sight.Look]:
     """The images that the page is about, with what chooses others above them."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        text = st.text_input(
-            "Find an image", key="find", bind="query-params", max_chars=200, type="search",
-            placeholder="id, caption, file or tag", label_visibility="collapsed",
-        )  # fmt: skip
-        st.button("Others at random", help="Draws other images of this run.", on_click=draw)
-        key = own_key()
-        with st.popover("Images of yours"):
-            files = st.file_uploader(
-                "One image, or two to see side by side", type=KINDS, accept_multiple_files=True,
-                max_upload_size=20, key=key, help=words.OWN_IMAGE, on_change=gave, args=(key,),
-            )  # fmt: skip
+    found = finding.bar(run, most=2)
     current, beside = state.asked_number("example"), state.asked_number("with")
-    seed = state.asked_number("seed", most=2**31) or 0
-    text = (text or "").strip()
-    found = (
-        queries.find(run.connection, text, limit=MOST_FOUND)
-        if text
-        else queries.drawn(run.connection, seed, limit=MOST_FOUND)
-    )
-    if current is None and found:
-        current = found[0].example_id
-    if text and not found:
-        st.caption("No val image of this run has that in its id, captions, file name or tags.")
-    own = [look for file in files[:2] if (look := given(file.name, file.getvalue()))]
-    thumbs = sight.thumbs(
-        run, found, current=current, beside=beside, own=len(own),
-        layer=dictionary.place, set=dictionary.name, find=text, seed=str(seed or ""),
-    )  # fmt: skip
-    name = "found" if text else "some images of this run"
-    strips([{"name": name, "images": thumbs, "wide": True}], key="found")
+    own = found.own
+    if current is None and found.examples:
+        current = found.examples[0].example_id
+
+    def to(one: int | None, other: int | None) -> str:
+        return state.to_image(
+            one, other, layer=dictionary.place, set=dictionary.name, find=found.text,
+            seed=str(found.seed or ""),
+        )  # fmt: skip
+
+    thumbs = sight.thumbs(run, found.examples, current=current, beside=beside, own=len(own), to=to)
+    strips([{"name": found.name, "images": thumbs, "wide": True}], key="found")
     wanted = [None if own else current, beside if len(own) < 2 else None]
-    looks = own + [look for one in wanted if one is not None and (look := of_run(one))]
+    looks = own + [look for one in wanted if one is not None and (look := finding.of_run(run, one))]
     return looks[:2]
-
-
-def given(name: str, content: bytes) -> sight.Look | None:
-    try:
-        return sight.of_file(name, content)
-    except live.Unavailable as problem:
-        st.warning(widgets.plain(f"{name}: {problem}"))
-        return None
-
-
-def of_run(example_id: int) -> sight.Look | None:
-    look = sight.of_example(run, example_id)
-    if look is None:
-        st.warning(f"This run has no image {example_id}. Choose another one above.")
-    return look
 
 
 def place(every: list[records.Dictionary]) -> records.Dictionary:

@@ -36,6 +36,7 @@ from pipeline.contract.relations import (
     MATCHES,
     NEIGHBORS,
 )
+from pipeline.contract.steering import STEERING
 from pipeline.contract.table import DENSE_ACTIVATIONS_KEPT, HISTOGRAM_BINS, TOP_K, Table
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "SAMPLE_EXAMPLES",
     "SKIPPED",
     "SPLITS",
+    "STEERING",
     "TABLES",
     "THUMBNAILS",
     "TOP_CAPTIONS",
@@ -77,7 +79,7 @@ __all__ = [
     "dictionary_id",
 ]
 
-MAJOR, MINOR = 1, 3
+MAJOR, MINOR = 1, 4
 VERSION = f"{MAJOR}.{MINOR}"
 
 MODALITIES = ("image", "text")
@@ -110,6 +112,7 @@ TABLES: dict[str, Table] = {
         TOP_CAPTIONS,
         MODALITY,
         OVERLAP,
+        STEERING,
     )
 }
 

@@ -112,6 +112,8 @@ FEATURES = Table(
             field("label_score", F32, "above chance, 1 is best: of a tag by its share p of the top images, (p - base) / (1 - base); of a word by how well it tells, max(0, 2 tells - 1)", "0 to 1", null=True),
             field("modality_score", F32, "as in `modality`; null where no caption is read, of dead features, and before 1.3", "0 text, 1 image", null=True),
             field("pair_correlation", F32, "`correlation` of `modality`; null likewise", "-1 to 1", null=True),
+            field("steering_score", F32, "`score` of `steering`; null of features that were not steered, and before 1.4", "-1 to 1", null=True),
+            field("steers", pa.bool_(), "as in `steering`; null likewise", null=True),
         ]
     ),
     key=("dictionary_id", "feature_id"),

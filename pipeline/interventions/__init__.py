@@ -22,6 +22,7 @@ from pipeline.interventions.directions import (
     project_out,
 )
 from pipeline.interventions.features import FeatureEdit, Mode, delta, replace
+from pipeline.interventions.record import as_record
 from pipeline.interventions.setting import Along, Setting, Turned, edits_of, ways_of
 from pipeline.interventions.steering import steering
 
@@ -39,6 +40,7 @@ __all__ = [
     "add_direction",
     "answers",
     "approximate",
+    "as_record",
     "delta",
     "difference_of_means",
     "edits_of",

@@ -57,7 +57,8 @@ class Said:
 
     Attributes:
         piece: its letters, blanks among them; empty of the end, and where several tokens make one.
-        chance: the probability that the model gave it, at temperature 1.
+        chance: the probability that the model gave it, at temperature 1; where the model's own
+            settings of generation forbid tokens or penalise repetition, after these.
         likely: the likeliest tokens in its place, with their probabilities.
     """
 
@@ -119,7 +120,8 @@ def answers(
         heard: called after each token with the answers so far; what it raises ends the generation.
 
     Raises:
-        InterventionError: the model says nothing, or an edit does not fit.
+        InterventionError: the model says nothing, an edit does not fit, or makes numbers that are
+            none.
         ModelError: there is no such hook point.
     """
     tokenizer = tokenizer_of(adapter)
@@ -172,6 +174,18 @@ def _ends(adapter: Adapter, tokenizer: Any) -> frozenset[int]:
     return frozenset([found] if isinstance(found, int) else found or [])
 
 
+def _leader(ways: Sequence[Way], number: int) -> int:
+    """The way whose tokens this one says in the end: its own, or those of the one it follows."""
+    for _ in ways:
+        follows = ways[number].follows
+        if follows is None:
+            return number
+        if not 0 <= follows < len(ways):
+            break
+        number = follows
+    raise InterventionError(f"way {number} follows none of the {len(ways)} ways that lead")
+
+
 def _deaf(_: Sequence[Answer]) -> None:
     pass
 
@@ -190,6 +204,7 @@ class _Listener(LogitsProcessor):
         heard: Heard,
     ) -> None:
         self.tokenizer, self.ways, self.ends = tokenizer, ways, ends
+        self.leaders = torch.tensor([_leader(ways, number) for number in range(len(ways))])
         self.temperature, self.likely, self.heard = temperature, likely, heard
         self.random = torch.Generator().manual_seed(seed)
         self.ids: list[list[int]] = [[] for _ in ways]
@@ -200,9 +215,7 @@ class _Listener(LogitsProcessor):
     def __call__(self, _: Tensor, scores: Float[Tensor, "r v"]) -> Float[Tensor, "r v"]:
         chances = scores.float().log_softmax(-1)
         chosen = self._chosen(chances)
-        for number, way in enumerate(self.ways):
-            if way.follows is not None:
-                chosen[number] = chosen[way.follows]
+        chosen = chosen[self.leaders.to(chosen.device)]
         top = chances.topk(min(self.likely, chances.shape[-1]))
         own = chances.gather(1, chosen[:, None])[:, 0].exp().tolist()
         best = zip(top.indices.tolist(), top.values.exp().tolist(), strict=True)
@@ -210,6 +223,7 @@ class _Listener(LogitsProcessor):
             zip(chosen.tolist(), own, best, strict=True)
         ):
             if not self.answers[number].ended:
+                self._sound(number, chance)
                 likely = tuple(zip(map(self._piece, ids), values, strict=True))
                 self._say(number, token, chance, likely)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen[:, None], 0.0)
@@ -217,16 +231,30 @@ class _Listener(LogitsProcessor):
     def _chosen(self, chances: Float[Tensor, "r v"]) -> Int[Tensor, " r"]:
         if not self.temperature:
             return chances.argmax(-1)
-        uniform = torch.rand(chances.shape[-1], generator=self.random).clamp_min(1e-20)
-        noise = -(-uniform.log()).clamp_min(1e-20).log()
-        return (chances / self.temperature + noise.to(chances.device)).argmax(-1)
+        noise = -torch.empty(chances.shape[-1]).exponential_(generator=self.random).log()
+        # Below the likeliest, so that a temperature near 0 leaves that one, not infinities alone.
+        below = (chances - chances.amax(-1, keepdim=True)) / max(self.temperature, 1e-6)
+        return (below + noise.to(chances.device)).argmax(-1)
+
+    def _sound(self, number: int, chance: float) -> None:
+        """Refuses numbers that are none, which would choose tokens of no meaning."""
+        if math.isnan(chance):
+            raise InterventionError(
+                "the edit broke the model's numbers; use a smaller strength"
+                if self.ways[number].edits
+                else "the model gives numbers that are none, without any edit; load it with "
+                "dtype = 'float32'"
+            )
 
     def _say(
         self, number: int, token: int, chance: float, likely: tuple[tuple[str, float], ...]
     ) -> None:
         self.ids[number].append(token)
-        text = self.tokenizer.decode(self.ids[number], skip_special_tokens=True)
         before = self.texts[number]
+        # A tokenizer that tidies up would change what is said already.
+        text = self.tokenizer.decode(
+            self.ids[number], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
         # Half a letter waits for its other half.
         piece = (
             "" if text.endswith("\ufffd") or not text.startswith(before) else text[len(before) :]

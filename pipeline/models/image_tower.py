@@ -16,7 +16,7 @@ from pipeline.models.adapter import Adapter, HookPoint, Region, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
-from pipeline.models.text_tower import embedded, reader_of
+from pipeline.models.text_tower import Logits, embedded, logits_of, reader_of
 from pipeline.models.words import Reads, Words
 
 
@@ -78,6 +78,16 @@ class ImageTower(Adapter):
             config=self.text_config(self.described),
             **weights_options(self.settings),
         )
+
+    @cached_property
+    def logits(self) -> Logits:
+        """How it makes logits of the cosines of images and texts.
+
+        Raises:
+            ModelError: its files do not say.
+        """
+        name, revision = self.settings.id, self.settings.revision
+        return logits_of(self.described, name, revision=revision)
 
     def takes_words(self, point: HookPoint) -> bool:
         return self.reader is not None and point.name == self.projection.name

@@ -20,6 +20,7 @@ from pipeline.models.adapter import Region, Tower
 from pipeline.models.image_tower import ImageTower
 from pipeline.models.inputs import Inputs
 from pipeline.models.loading import LOADING_ERRORS, ModelError, quiet, why
+from pipeline.models.text_tower import Logits
 from pipeline.models.words import Reads, Words, any_of, sliced, without
 
 
@@ -49,6 +50,11 @@ class OpenClipAdapter(ImageTower):
         model, _ = load_contrastive(self.settings.id, device=str(self.device))
         model.visual = nn.Identity()  # the images' own is there already
         return model.to(getattr(torch, self.settings.dtype))
+
+    @cached_property
+    def logits(self) -> Logits:
+        scale, bias = self.text_tower.logit_scale, self.text_tower.logit_bias
+        return Logits(scale.float().exp().item(), None if bias is None else bias.float().item())
 
     @cached_property
     def towers(self) -> Sequence[Tower]:

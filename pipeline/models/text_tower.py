@@ -1,13 +1,71 @@
 """The text tower of a contrastive model: words as vectors in the joint space."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import AutoTokenizer
+from torch import Tensor, nn
+from transformers import AutoTokenizer, PreTrainedModel
 
-from pipeline.models.loading import ModelError, pretrained
+from pipeline import config
+from pipeline.models.loading import ModelError, pretrained, pretrained_model
 from pipeline.models.words import Reader, Words
+
+
+@dataclass(frozen=True)
+class Logits:
+    """How a contrastive model makes logits of cosines: `scale cos + bias`.
+
+    Attributes:
+        bias: None where texts compete for an image in a softmax (CLIP); else each text is told by
+            a sigmoid of its own (SigLIP).
+    """
+
+    scale: float
+    bias: float | None = None
+
+    def chances(self, cosines: Tensor) -> Tensor:
+        """Probabilities of texts [*b n], of their cosines with an image."""
+        logits = self.scale * cosines.double()
+        if self.bias is None:
+            return logits.softmax(-1)
+        return (logits + self.bias).sigmoid()
+
+
+class _Scales(PreTrainedModel):
+    """The two numbers of a whole contrastive model, without its towers."""
+
+    def __init__(self, described: Any) -> None:
+        super().__init__(described)
+        biased = described.model_type.startswith("siglip")
+        shape = (1,) if biased else ()
+        self.logit_scale = nn.Parameter(torch.zeros(shape))
+        if biased:
+            self.logit_bias = nn.Parameter(torch.zeros(shape))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: all there is comes from the files."""
+
+
+def logits_of(described: Any, name: str, *, revision: str | None) -> Logits:
+    """How a contrastive model of Hugging Face makes logits; of its files no more is read.
+
+    Raises:
+        ModelError: its files lack them, as those of an image tower alone.
+    """
+    found = pretrained_model(
+        _Scales,
+        name,
+        machine=config.Machine(),
+        device="cpu",
+        revision=revision,
+        config=described,
+        dtype=torch.float32,
+    )
+    bias = getattr(found, "logit_bias", None)
+    return Logits(math.exp(found.logit_scale.item()), None if bias is None else bias.item())
 
 
 def reader_of(described: Any, name: str, *, revision: str | None) -> Reader | None:

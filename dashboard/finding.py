@@ -1,0 +1,108 @@
+"""Finding an image to look at: by search, at random, or one of the visitor's own."""
+
+import secrets
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import live, queries, sight, state, widgets, words
+from dashboard.connection import Run
+from dashboard.records import Example
+
+MOST_FOUND = 8
+KINDS = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What the visitor looks for and has.
+
+    Attributes:
+        text, seed: the search, and what others are drawn by.
+        examples: images of the run, MOST_FOUND at most.
+        own: images of the visitor's.
+    """
+
+    text: str
+    seed: int
+    examples: list[Example]
+    own: list[sight.Look]
+
+    @property
+    def name(self) -> str:
+        return "found" if self.text else "some images of this run"
+
+
+def bar(run: Run, *, most: int, folded: bool = True) -> Found:
+    """A field for search, a button for others at random, and a place for at most `most` images of
+    the visitor's own, which is `folded` into a popover or stands below."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        text = st.text_input(
+            "Find an image", key="find", bind="query-params", max_chars=200, type="search",
+            placeholder="id, caption, file or tag", label_visibility="collapsed",
+        )  # fmt: skip
+        st.button("Others at random", help="Draws other images of this run.", on_click=_draw)
+        if folded:
+            with st.popover("Images of yours" if most > 1 else "An image of yours"):
+                own = _own(most)
+    if not folded:
+        own = _own(most)
+    seed = state.asked_number("seed", most=2**31) or 0
+    text = (text or "").strip()
+    found = (
+        queries.find(run.connection, text, limit=MOST_FOUND)
+        if text
+        else queries.drawn(run.connection, seed, limit=MOST_FOUND)
+    )
+    if text and not found:
+        st.caption("No val image of this run has that in its id, captions, file name or tags.")
+    return Found(text, seed, found, own)
+
+
+def of_run(run: Run, example_id: int) -> sight.Look | None:
+    """An image of the run; says so where there is none."""
+    look = sight.of_example(run, example_id)
+    if look is None:
+        st.warning(f"This run has no image {example_id}. Choose another one above.")
+    return look
+
+
+def _own(most: int) -> list[sight.Look]:
+    key = _own_key()
+    files = st.file_uploader(
+        "One image, or two to see side by side" if most > 1 else "An image of yours", type=KINDS,
+        accept_multiple_files=True, max_upload_size=20, key=key, help=words.OWN_IMAGE,
+        on_change=_gave, args=(key,),
+    )  # fmt: skip
+    return [look for file in files[:most] if (look := _given(file.name, file.getvalue()))]
+
+
+def _own_key() -> str:
+    """The uploader's key: a new and empty one once another image of the run is asked for."""
+    asked = state.asked_number("example")
+    turn = st.session_state.setdefault("own-turn", 0)
+    if asked is not None and asked != st.session_state.get("own-asked"):
+        turn += 1
+    st.session_state.update({"own-turn": turn, "own-asked": asked})
+    return f"own-{turn}"
+
+
+def _gave(key: str) -> None:
+    """An image of the visitor's stands in the place of the run's: the address names that no
+    more, so that choosing it again is a choice."""
+    if st.session_state[key]:
+        st.query_params.pop("example", None)
+
+
+def _draw() -> None:
+    """Others at random, by a seed in the address."""
+    st.query_params["seed"] = str(secrets.randbelow(2**31))
+    st.session_state["find"] = ""
+
+
+def _given(name: str, content: bytes) -> sight.Look | None:
+    try:
+        return sight.of_file(name, content)
+    except live.Unavailable as problem:
+        st.warning(widgets.plain(f"{name}: {problem}"))
+        return None

@@ -1,0 +1,211 @@
+"""Answers live from a model that talks: unsteered, rebuilt, steered and asked in words, side by
+side; and over a range of strengths."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import connection, live, queries, steering, toward
+from dashboard.faults import told
+from dashboard.records import Card, Dictionary, Key
+from pipeline import config
+
+if TYPE_CHECKING:
+    from pipeline.interventions import Answer, Setting, Way
+    from pipeline.saes.sae import SAE
+
+Heard = Callable[["dict[str, Answer]", float], None]
+UNSTEERED, RECONSTRUCTION, STEERED = "unsteered", "reconstruction", "steered"
+PROMPTED, JUDGED = "prompted", "steered, as the unsteered model finds it"
+"""The ways' names, as `interventions.setting` has them: which loads torch, as pages do not."""
+
+
+def talks(run: connection.Run, model: str, dictionaries: Sequence[Dictionary]) -> bool:
+    """Whether the model says something: it does where its activations are a language model's, or
+    else where its form says so."""
+    here = [one for one in dictionaries if one.model == model]
+    return any(one.hook.startswith("language") for one in here) or _talks(run, run.key, model)
+
+
+@st.cache_data(max_entries=8, show_spinner="Looking at the model …")
+def _talks(_run: connection.Run, key: str, model: str) -> bool:
+    found = _run.bundle.manifest.get("config", {}).get("models", {}).get(model)
+    try:
+        with told():
+            from pipeline import models
+
+            settings = config.Model.model_validate(found)
+            adapter = models.load(settings, device="meta")
+            return adapter.reader is not None and adapter.towers[-1].name == "language"
+    except live.Unavailable:
+        return False
+
+
+def setting_of(
+    asked: steering.Asked, cards: Mapping[Key, Card], concept: str, *, times: float | None = None
+) -> "Setting":
+    """The experiment in the units of the model.
+
+    Args:
+        cards: of the features, for their largest activations.
+        times: in a sweep, what stands for every feature's strength; a direction's is that share of
+            itself.
+
+    Raises:
+        live.Unavailable: it holds what cannot be.
+    """
+    with told():
+        from pipeline.interventions import Along, Setting, Turned
+
+        scale = asked.mode == "scale"
+        features = tuple(
+            Turned(
+                dictionary=key[0], feature=key[1],
+                strength=(at if times is None else times)
+                * (1.0 if scale else steering.unit(cards.get(key))),
+            )
+            for key, at in zip(asked.features, asked.at, strict=True)
+        )  # fmt: skip
+        along = toward.of_text(asked.along) if asked.along else None
+        directions = () if along is None else (Along(**dataclasses.asdict(along)),)
+        return Setting(
+            prompt=asked.prompt, features=features, directions=directions, mode=asked.mode,
+            scope=asked.scope, form=asked.form, concept=concept, longest=asked.longest,
+            temperature=asked.temperature, seed=asked.random,
+        )  # fmt: skip
+
+
+def say(
+    run: connection.Run,
+    model: str,
+    setting: "Setting",
+    picture: live.Picture,
+    heard: Heard,
+) -> dict[str, Any]:
+    """Have the model answer in the ways of `setting`; what is said comes through `heard`, token by
+    token, by way.
+
+    Returns:
+        what a file of it names beside (see `facts`), and `changed` of the model.
+
+    Raises:
+        live.Unavailable: the model, an SAE or a direction cannot be had, an edit does not fit, or
+            memory is not enough.
+    """
+    with live.studied(run, model) as at:
+        ways = _ways(run, at, setting)
+        _answer(at, list(ways), list(ways.values()), setting, picture, heard)
+        return {"changed": at.changed}
+
+
+def sweep(
+    run: connection.Run,
+    model: str,
+    settings: Sequence["Setting"],
+    picture: live.Picture,
+    heard: Heard,
+) -> dict[str, Any]:
+    """The same over several settings in one batch: UNSTEERED, and of each setting by its place
+    `0 steered`, `0 judged` and so on."""
+    with live.studied(run, model) as at:
+        names, ways = [], []
+        for place, setting in enumerate(settings):
+            made = _ways(run, at, setting)
+            if not place:
+                names.append(UNSTEERED)
+                ways.append(made[UNSTEERED])
+            names += [steered(place), judged(place)]
+            ways += [
+                made[STEERED],
+                dataclasses.replace(made[JUDGED], follows=len(ways)),
+            ]
+        _answer(at, names, ways, settings[0], picture, heard)
+        return {"changed": at.changed}
+
+
+def steered(place: int) -> str:
+    return f"{place} steered"
+
+
+def judged(place: int) -> str:
+    return f"{place} judged"
+
+
+def facts(
+    run: connection.Run, model: str, setting: "Setting", picture: live.Picture
+) -> dict[str, Any]:
+    """What an experiment's file says beside its setting and answers."""
+    every = {d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}
+    used = {one.dictionary for one in setting.features}
+    return {
+        "run": run.name,
+        "model": run.bundle.manifest.get("models", {}).get(model, {}),
+        "image": {"uri": picture.uri, "sha256": picture.key},
+        "dictionaries": {name: every[name].fingerprint for name in sorted(used)},
+        "versions": run.bundle.manifest.get("versions", {}),
+    }
+
+
+def record(setting: "Setting", answers: "Mapping[str, Answer]", **more: Any) -> dict[str, Any]:
+    """An experiment as a JSON object (see `interventions.record`)."""
+    from pipeline.interventions.record import as_record
+
+    return as_record(setting, answers, **more)
+
+
+def _ways(run: connection.Run, at: live.Studied, setting: "Setting") -> "dict[str, Way]":
+    from pipeline.interventions import ways_of
+
+    every = {d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}
+
+    def sae(dictionary_id: str) -> "SAE":
+        return live.sae_of(run, every[dictionary_id], at.adapter)
+
+    with _faults():
+        return ways_of(setting, sae, _directions(run, at, setting))
+
+
+def _answer(
+    at: live.Studied,
+    names: Sequence[str],
+    ways: "Sequence[Way]",
+    setting: "Setting",
+    picture: live.Picture,
+    heard: Heard,
+) -> None:
+    from pipeline.interventions import answers
+
+    start = time.monotonic()
+
+    def listened(said: "Sequence[Answer]") -> None:
+        heard(dict(zip(names, said, strict=True)), time.monotonic() - start)
+
+    with _faults():
+        answers(
+            at.adapter, [picture.image] * len(ways), ways, longest=setting.longest,
+            temperature=setting.temperature, seed=setting.seed, heard=listened,
+        )  # fmt: skip
+
+
+def _directions(run: connection.Run, at: live.Studied, setting: "Setting") -> dict[str, Any]:
+    if not setting.directions:
+        return {}
+    from dashboard import vectors
+
+    return dict(vectors.named(run, at, setting.directions))
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """What keeps a model from answering, as `Unavailable`."""
+    from pipeline.interventions import InterventionError
+
+    with told():
+        try:
+            yield
+        except InterventionError as error:
+            raise live.Unavailable(str(error)) from error

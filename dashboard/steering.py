@@ -1,0 +1,321 @@
+"""What the page Steering is asked for, as its address says it, and what this visit has seen of it.
+
+The address is the one home of a setting: widgets show what it says and write into it when they are
+used, so that every setting has a link and the browser's Back works.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import sight, state, widgets
+from dashboard.records import Card, Dictionary, Key
+
+if TYPE_CHECKING:
+    from pipeline.interventions import Answer, Setting
+
+MODES = {"clamp": "Clamp", "add": "Add", "scale": "Scale", "ablate": "Ablate"}
+SCOPES = {"all": "All", "image": "Image", "prompt": "Prompt", "generated": "Generated"}
+FORMS = {"delta": "Keep the rest", "replace": "Replace"}
+BLANK = "blank"
+"""In place of an image's number: a picture of nothing."""
+PROMPT = "Describe the image."
+MOST_FEATURES, MOST_STRENGTH, MOST_LETTERS = 8, 1000.0, 2000
+USUAL = 4.0
+"""Strength of a feature of which nothing else is said: times its largest activation."""
+MOST_KEPT = 20
+"""Experiments kept of a visit."""
+_SHOWN, _HISTORY = "steering-shown", "steering-history"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A setting as the page takes it.
+
+    Attributes:
+        at: strengths, one a feature: times its largest activation over the val images; of scale a
+            factor.
+        concept: words of the prompt-only baseline; None: the first feature's label.
+        random: seed of what chance decides.
+        example: an image of the run.
+        along: a direction (see `toward`); empty for none.
+    """
+
+    features: tuple[Key, ...] = ()
+    at: tuple[float, ...] = ()
+    mode: str = "clamp"
+    scope: str = "all"
+    form: str = "delta"
+    prompt: str = PROMPT
+    concept: str | None = None
+    longest: int = 64
+    temperature: float = 0.0
+    random: int = 0
+    example: int | None = None
+    blank: bool = False
+    along: str = ""
+    model: str = ""
+
+    @property
+    def edits(self) -> bool:
+        """Whether anything is steered."""
+        return bool(self.features or self.along)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The query parameters that say it, but for the features; usual choices are left out."""
+        usual = Asked()
+        found = {
+            name: str(getattr(self, name))
+            for name in ("mode", "scope", "form", "prompt", "along", "model", *_NUMBERS)
+            if getattr(self, name) != getattr(usual, name)
+        }
+        if self.concept is not None:
+            found["concept"] = self.concept
+        if self.features and any(one != USUAL for one in self.at):
+            found["at"] = strengths(self.at)
+        if self.blank or self.example is not None:
+            found["example"] = BLANK if self.blank else str(self.example)
+        return found
+
+    @property
+    def address(self) -> str:
+        """The page that shows it."""
+        return state.to_steering(self.features, **self.parameters)
+
+    def plus(self, key: Key) -> "Asked":
+        """The same with one more feature."""
+        if key in self.features or len(self.features) >= MOST_FEATURES:
+            return self
+        at = (*self.at, self.at[-1] if self.at else USUAL)
+        return dataclasses.replace(self, features=(*self.features, key), at=at)
+
+
+_NUMBERS: dict[str, tuple[type, float, float]] = {
+    "longest": (int, 1, 256),
+    "temperature": (float, 0, 2),
+    "random": (int, 0, 2**31 - 1),
+}
+"""Kind, least and most of each number in the address."""
+_CHOICES = {"mode": MODES, "scope": SCOPES, "form": FORMS}
+
+
+def strengths(at: Sequence[float]) -> str:
+    """Strengths as the address has them."""
+    return state.BETWEEN.join(f"{one:g}" for one in at)
+
+
+def read() -> tuple[Asked, list[str]]:
+    """What the address asks for, and a line on each part of it that cannot be: those are left at
+    what is usual."""
+    given, bad = st.query_params, []
+    found: dict[str, Any] = {}
+    for name, known in _CHOICES.items():
+        if (text := given.get(name)) in known:
+            found[name] = text
+        elif text is not None:
+            bad.append(f"{name} is {text[:40]!r}: one of {', '.join(known)}")
+    for name, (kind, least, most) in _NUMBERS.items():
+        if name in given:
+            value = _number(given[name], kind)
+            if value is None or not least <= value <= most:
+                bad.append(f"{name} is {given[name][:40]!r}: a number from {least} to {most:g}")
+            else:
+                found[name] = value
+    for name, most_letters in (("prompt", MOST_LETTERS), ("concept", 200), ("along", 4000)):
+        if name in given:
+            found[name] = given[name][:most_letters]
+            if len(given[name]) > most_letters:
+                bad.append(f"{name} is longer than {most_letters:,} letters: its beginning is kept")
+    found["model"] = given.get("model", "")
+    example = given.get("example")
+    found["blank"], found["example"] = example == BLANK, state.asked_number("example")
+    if example is not None and not found["blank"] and found["example"] is None:
+        bad.append(f"example is {example[:40]!r}: the number of an image, or {BLANK}")
+    keys, unread = state.asked_features()
+    bad += [f"features name {text[:80]!r}: DICTIONARY:NUMBER" for text in unread]
+    if len(keys) > MOST_FEATURES:
+        bad.append(f"{len(keys)} features: the first {MOST_FEATURES} are kept")
+    found["features"] = tuple(keys[:MOST_FEATURES])
+    found["at"] = _strengths(given.get("at", ""), len(found["features"]), bad)
+    return Asked(**found), bad
+
+
+def known(
+    asked: Asked, steerable: Sequence[Dictionary], every: Sequence[Dictionary]
+) -> tuple[Asked, list[str]]:
+    """The same with those features alone that can be steered, and why others cannot."""
+    by_id = {one.dictionary_id: one for one in steerable}
+    others = {one.dictionary_id: one for one in every}
+    kept, bad = [], []
+    for key, strength in zip(asked.features, asked.at, strict=True):
+        dictionary_id, number = key
+        if dictionary_id not in others:
+            bad.append(f"this run has no dictionary {dictionary_id[:200]!r}")
+        elif dictionary_id not in by_id:
+            bad.append(f"{others[dictionary_id].short} cannot be steered here: {why(asked, others[dictionary_id])}")
+        elif number >= by_id[dictionary_id].d_sae:
+            most = by_id[dictionary_id].d_sae - 1
+            bad.append(f"{by_id[dictionary_id].short} has features 0 to {most}, no {number}")
+        else:
+            kept.append((key, strength))
+    features, at = tuple(key for key, _ in kept), tuple(one for _, one in kept)
+    return dataclasses.replace(asked, features=features, at=at), bad
+
+
+def why(asked: Asked, one: Dictionary) -> str:
+    """Why a dictionary's features cannot be steered."""
+    if one.basis == "neurons":
+        return "a neuron is no direction that a dictionary learnt; choose a feature of an SAE"
+    if one.model != asked.model:
+        return f"it is of the model {one.model}; choose that above"
+    return "its SAE is not in the bundle's folder saes/; copy it there"
+
+
+def put(name: str, value: str | None) -> None:
+    """A choice of the visitor's into the address; None takes it out."""
+    if value is None:
+        st.query_params.pop(name, None)
+    else:
+        st.query_params[name] = value
+
+
+def bound(name: str, value: Any, *, usual: Any, text: Callable[[Any], str] = str) -> dict[str, Any]:
+    """Key and callback of a widget that shows what the address says under `name`.
+
+    Args:
+        value: what the address says.
+        usual: the value that the address leaves out.
+        text: a value as the address has it.
+    """
+    key = f"steer-{name}"
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+
+    def changed() -> None:
+        now = st.session_state[key]
+        put(name, None if now is None or now == usual else text(now))
+
+    return {"key": key, "on_change": changed}
+
+
+def unit(card: Card | None) -> float:
+    """What a feature's strength counts in: its largest activation; 1 of a feature that no val image
+    activates."""
+    return card.max if card is not None and card.max > 0 else 1.0
+
+
+def name_of(card: Card, dictionary: Dictionary) -> str:
+    return f"{card.label or 'no label'} ({dictionary.short} #{card.feature_id})"
+
+
+def told(asked: Asked, names: Sequence[str]) -> str:
+    """A setting in a line, its features by `names`."""
+    if asked.mode == "ablate":
+        parts = list(names)
+    else:
+        sign = "×" if asked.mode == "scale" else "× max"
+        parts = [f"{n} {a:g} {sign}" for n, a in zip(names, asked.at, strict=True)]
+    if asked.along:
+        parts.append("a direction")
+    what = f"{asked.mode} " if names else ""
+    replaced = ", replaced" if asked.form == "replace" and names else ""
+    return f"{what}{' and '.join(parts) or 'nothing'}, {SCOPES[asked.scope].lower()} tokens{replaced}"
+
+
+@dataclass(eq=False)
+class Experiment:
+    """One press of Run or Sweep, as far as it came.
+
+    Attributes:
+        picture: what was looked at.
+        answers: by the names of `interventions.ways_of`; of a sweep by place.
+        sweep: of a sweep the strengths, as multiples; else None.
+        seconds: since the first token was asked for.
+        shows: of a sweep, by strength, how strongly the concept shows; the unsteered level first.
+        setting: what was sent to the model; known once it is loaded.
+    """
+
+    asked: Asked
+    title: str
+    picture: sight.Look
+    sweep: tuple[float, ...] | None = None
+    answers: "dict[str, Answer]" = field(default_factory=dict)
+    seconds: float = 0.0
+    finished: bool = False
+    changed: str = ""
+    setting: "Setting | None" = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    shows: list[float] = field(default_factory=list)
+    shown_by: str = ""
+
+    def heard(self, answers: "dict[str, Answer]", seconds: float) -> None:
+        """Keep what is said so far. Reading the session is where Streamlit interrupts a script
+        that is to stop, so that Stop takes effect at once."""
+        self.answers, self.seconds = answers, seconds
+        st.session_state[_SHOWN] = self
+
+
+def history() -> list[Experiment]:
+    """This visit's experiments, the last first."""
+    found: list[Experiment] = st.session_state.setdefault(_HISTORY, [])
+    return found
+
+
+def begin(one: Experiment) -> None:
+    """Show this experiment, and keep it."""
+    st.session_state[_SHOWN] = one
+    st.session_state[_HISTORY] = [one, *history()][:MOST_KEPT]
+
+
+def shown(asked: Asked) -> Experiment | None:
+    """The experiment that the page shows: the last of the setting asked for, else the one that
+    was last on the page."""
+    last: Experiment | None = st.session_state.get(_SHOWN)
+    if last is not None and last.asked == asked:
+        return last
+    same = next((one for one in history() if one.asked == asked), None)
+    if same is not None:
+        st.session_state[_SHOWN] = same
+    return same or last
+
+
+def reopen(one: Experiment) -> None:
+    """Show an earlier experiment: its setting into the address."""
+    st.session_state[_SHOWN] = one
+    wanted = one.asked.parameters
+    if one.asked.features:
+        wanted["features"] = state.BETWEEN.join(state.feature_key(*k) for k in one.asked.features)
+    names = [f.name for f in dataclasses.fields(Asked)]
+    for name in names:
+        put(name, wanted.get(name))
+
+
+def warn(lines: Sequence[str]) -> None:
+    """What of the address cannot be, in one line."""
+    if lines:
+        st.warning(widgets.plain(f"Not all of this link can be: {'; '.join(lines)[:800]}."))
+
+
+def _number(text: str, kind: type) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _strengths(text: str, count: int, bad: list[str]) -> tuple[float, ...]:
+    parts = text.split(state.BETWEEN) if text else []
+    found = []
+    for place in range(count):
+        value = _number(parts[place], float) if place < len(parts) else USUAL
+        if value is None or abs(value) > MOST_STRENGTH:
+            bad.append(f"a strength is {parts[place][:40]!r}: from -{MOST_STRENGTH:g} to {MOST_STRENGTH:g}")
+            value = USUAL
+        found.append(value)
+    return tuple(found)

@@ -1,0 +1,165 @@
+"""What a model said, for the page: words that changed, tokens with what else was likely, numbers."""
+
+import html
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+from dashboard import palette, spoken, words
+from dashboard.numbers import number
+from dashboard.steering import Experiment
+
+if TYPE_CHECKING:
+    from pipeline.interventions import Answer
+
+NAMES = {
+    spoken.UNSTEERED: ("Unsteered", words.UNSTEERED),
+    spoken.RECONSTRUCTION: ("Reconstruction only", words.RECONSTRUCTION_ONLY),
+    spoken.STEERED: ("Steered", words.STEERED),
+    spoken.PROMPTED: ("Asked in words", words.PROMPTED),
+}
+"""Columns from left to right."""
+ODD = 0.01
+"""A token that the unsteered model gives less chance than this is marked."""
+LIKELY = 6
+
+
+def columns(one: Experiment) -> dict[str, Any]:
+    """The columns as the component `answers` takes them: as far as the model came."""
+    plain = one.answers.get(spoken.UNSTEERED)
+    judged = one.answers.get(spoken.JUDGED)
+    made = []
+    for name, (title, about) in NAMES.items():
+        answer = one.answers.get(name)
+        if answer is None:
+            continue
+        steered = name == spoken.STEERED
+        judge = judged if steered else None
+        made.append(
+            {
+                "name": name, "title": title, "about": about,
+                "tokens": _tokens(answer, plain, judge),
+                "facts": _facts(one, answer, judge),
+                "ended": answer.ended, "none": "It says nothing." if one.finished else "",
+            }
+        )  # fmt: skip
+    return {
+        "columns": made, "likely": LIKELY, "odd": words.ODD_TOKEN,
+        "help": words.NEXT_TOKENS, "colours": [palette.NEURONS, palette.SAE_SHADES[0]],
+        "steered": spoken.STEERED, "finished": one.finished,
+    }  # fmt: skip
+
+
+def streaming(one: Experiment) -> str:
+    """The columns as HTML, while they are being said: as the component draws them."""
+    plain = one.answers.get(spoken.UNSTEERED)
+    made = ""
+    for name, (title, _) in NAMES.items():
+        if (answer := one.answers.get(name)) is not None:
+            pieces = "".join(
+                f"<mark>{html.escape(piece)}</mark>" if changed else html.escape(piece)
+                for piece, changed in _runs(answer, plain if name != spoken.UNSTEERED else None)
+            )
+            made += (
+                f'<section><h3>{title}</h3><p class="said">{pieces}<i class="caret"></i></p>'
+                '<div class="facts"></div></section>'
+            )
+    return f'<div class="answers"><div class="columns">{made}</div></div>'
+
+
+def changed_words(text: str, plain: str) -> list[tuple[int, int]]:
+    """(start, end) of the stretches of `text` whose words are not those of `plain` there."""
+    spans = _words(text)
+    ours, theirs = [text[a:b] for a, b in spans], plain.split()
+    found = []
+    matcher = SequenceMatcher(a=theirs, b=ours, autojunk=False)
+    for kind, _, _, start, end in matcher.get_opcodes():
+        if kind in ("replace", "insert"):
+            found += spans[start:end]
+    return found
+
+
+def count_changed(answer: "Answer", plain: "Answer") -> int:
+    """How many words of an answer are not those of another there."""
+    return len(changed_words(answer.text, plain.text))
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    spans, at = [], 0
+    for word in text.split():
+        start = text.index(word, at)
+        at = start + len(word)
+        spans.append((start, at))
+    return spans
+
+
+def _runs(answer: "Answer", plain: "Answer | None") -> list[tuple[str, bool]]:
+    """The pieces, each with whether it is of a word that changed."""
+    pieces = [one.piece for one in answer.said]
+    if plain is None:
+        return [(piece, False) for piece in pieces]
+    text, made, at = "".join(pieces), [], 0
+    # What is still being said is not compared with what has been said further.
+    theirs = plain.text if answer.ended else "".join(p.piece for p in plain.said[: len(pieces) + 8])
+    marked = changed_words(text, theirs)
+    for piece in pieces:
+        lead = len(piece) - len(piece.lstrip())
+        start, end = at + lead, at + len(piece)
+        made.append((piece, any(a < end and start < b for a, b in marked)))
+        at = end
+    return made
+
+
+def _tokens(
+    answer: "Answer", plain: "Answer | None", judge: "Answer | None"
+) -> list[dict[str, Any]]:
+    made = []
+    for place, (piece, changed) in enumerate(
+        _runs(answer, None if answer is plain else plain)
+    ):
+        said = answer.said[place]
+        before = judge.said[place] if judge and place < len(judge.said) else None
+        made.append(
+            {
+                "piece": piece, "changed": changed, "chance": _chance(said.chance),
+                "likely": _likely(said.likely),
+                "before": before and _likely(before.likely),
+                "found": before and _chance(before.chance),
+                "odd": before is not None and before.chance < ODD,
+                "end": answer.ended and place == len(answer.said) - 1,
+            }
+        )  # fmt: skip
+    return made
+
+
+def _likely(found: Sequence[tuple[str, float]]) -> list[list[Any]]:
+    return [[piece, _chance(chance)] for piece, chance in found[:LIKELY]]
+
+
+def _chance(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _facts(one: Experiment, answer: "Answer", judge: "Answer | None") -> list[dict[str, str]]:
+    found = judge or answer
+    name, about = ("perplexity, unsteered", words.COHERENCE) if judge else ("perplexity", words.OWN_PERPLEXITY)
+    facts = [{"name": name, "text": number(found.perplexity), "help": about}]
+    speed = len(answer.said) / one.seconds if one.seconds else None
+    facts.append({"name": "tokens", "text": f"{len(answer.said)}", "help": words.TOKENS_SAID})
+    if judge is not None or one.sweep is None:
+        facts.append({"name": "tokens / s", "text": number(speed, 1), "help": words.SPEED})
+    return facts
+
+
+def swept(one: Experiment) -> list[tuple[float, "Answer", "Answer"]]:
+    """(strength, what is said, how the unsteered model finds it) of a sweep, as far as it came."""
+    return [
+        (strength, one.answers[spoken.steered(place)], one.answers[spoken.judged(place)])
+        for place, strength in enumerate(one.sweep or ())
+        if spoken.steered(place) in one.answers
+    ]
+
+
+def level(answers: Mapping[str, "Answer"]) -> "Answer | None":
+    """What the model says unsteered."""
+    return answers.get(spoken.UNSTEERED)

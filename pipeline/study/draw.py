@@ -1,0 +1,142 @@
+"""Which features, and which pairs of them, a study is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pipeline.study.files import Draw
+
+_TRIES = 200
+"""Pairs that are looked at for each that is wanted of a stratum."""
+
+
+class StudyError(ValueError):
+    """A study that cannot be made or read; one line that names it and the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The features that may be drawn: live ones, with images enough to show.
+
+    Attributes:
+        dictionary: of each the number of its dictionary.
+        feature: its id.
+        score: by which strata are made; no NaN.
+        neuron: whether it is one.
+    """
+
+    dictionary: Int[np.ndarray, " n"]
+    feature: Int[np.ndarray, " n"]
+    score: Float[np.ndarray, " n"]
+    neuron: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.feature)
+
+
+def pairs(pool: Pool, draw: Draw, *, seed: int) -> list[tuple[int, int]]:
+    """Pairs of places in the pool, each another pair, in an order left to chance.
+
+    `stratified` gives every part of the range of score differences as many pairs, as far as there
+    are any: at random most pairs differ little.
+
+    Raises:
+        StudyError: the pool has not so many pairs.
+    """
+    rng = np.random.default_rng(seed)
+    sides = _sides(pool, draw)
+    possible = _possible(*sides)
+    if draw.count > possible:
+        raise StudyError(
+            f"draw.count = {draw.count:,}: there are {possible:,} pairs; ask for fewer, or name "
+            "more dictionaries"
+        )
+    if possible <= 4 * draw.count or possible <= 20_000:
+        every = _all_pairs(*sides)
+    else:
+        every = _some_pairs(*sides, count=min(possible // 2, _TRIES * draw.count), rng=rng)
+    every = every[rng.permutation(len(every))]
+    if draw.how == "stratified":
+        apart = np.abs(pool.score[every[:, 0]] - pool.score[every[:, 1]])
+        every = every[even(apart, strata=draw.strata, count=draw.count)]
+    chosen = every[: draw.count]
+    return [(int(x), int(y)) for x, y in chosen[rng.permutation(len(chosen))]]
+
+
+def alone(pool: Pool, draw: Draw, *, seed: int) -> list[int]:
+    """Places in the pool, evenly over the score where it is `stratified`.
+
+    Raises:
+        StudyError: the pool has not so many features.
+    """
+    if draw.count > len(pool):
+        raise StudyError(
+            f"draw.count = {draw.count:,}: there are {len(pool):,} features; ask for fewer, or "
+            "name more dictionaries"
+        )
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(pool))
+    if draw.how == "stratified":
+        order = order[even(pool.score[order], strata=draw.strata, count=draw.count)]
+    chosen = order[: draw.count]
+    return [int(place) for place in chosen[rng.permutation(len(chosen))]]
+
+
+def even(values: Float[np.ndarray, " n"], *, strata: int, count: int) -> Int[np.ndarray, " m"]:
+    """Places of `count` values of which every stratum, an equal part of the values' range, has as
+    many: in turns the next of each, until it has no more."""
+    low, high = values.min(), values.max()
+    width = (high - low) / strata or 1.0
+    stratum = np.minimum(((values - low) / width).astype(int), strata - 1)
+    turn = np.zeros(len(values), np.int64)
+    for number in range(strata):
+        here = np.flatnonzero(stratum == number)
+        turn[here] = np.arange(len(here))
+    return np.lexsort((stratum, turn))[:count]
+
+
+def _sides(pool: Pool, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+    """The places from which the two features of a pair come."""
+    neuron = pool.neuron.astype(bool)
+    if draw.how != "neurons":
+        every = np.arange(len(pool))
+        return every, every
+    return np.flatnonzero(~neuron), np.flatnonzero(neuron)
+
+
+def _possible(xs: np.ndarray, ys: np.ndarray) -> int:
+    return len(xs) * (len(xs) - 1) // 2 if xs is ys else len(xs) * len(ys)
+
+
+def _all_pairs(xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+    if xs is ys:
+        first, second = np.triu_indices(len(xs), 1)
+        return np.stack([xs[first], xs[second]], 1)
+    return np.stack(np.meshgrid(xs, ys, indexing="ij"), -1).reshape(-1, 2)
+
+
+def _some_pairs(
+    xs: np.ndarray, ys: np.ndarray, *, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    found = np.stack([rng.choice(xs, 2 * count), rng.choice(ys, 2 * count)], 1)
+    if xs is ys:
+        found = np.sort(found[found[:, 0] != found[:, 1]], 1)
+    found = np.unique(found, axis=0)
+    return found[rng.permutation(len(found))[:count]]
+
+
+def listed(names: Sequence[str], pool: dict[str, int], *, file: str) -> list[int]:
+    """The places of features named `MODEL/HOOK/DICTIONARY:FEATURE`.
+
+    Raises:
+        StudyError: one is not in the pool.
+    """
+    for line, name in enumerate(names, 2):
+        if name not in pool:
+            raise StudyError(
+                f"{file}, line {line}: {name[:200]!r} is no live feature of the bundle; write "
+                "MODEL/HOOK/DICTIONARY:FEATURE"
+            )
+    return [pool[name] for name in names]
