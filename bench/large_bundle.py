@@ -30,7 +30,7 @@ from pipeline.metrics import modality
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data/runs/bench-large"
-RECIPE = 2
+RECIPE = 3
 """Raised when what is written changes."""
 MODEL, HOOK, NAME, ENCODER = "clip-bench", "vision.{}.resid_post", "batchtopk", "judge"
 WORDS = [
@@ -178,6 +178,7 @@ def _dictionaries(sizes: Sizes, folder: Path) -> None:
         contract.ARTEFACTS: _artefacts, contract.SAMPLE_EXAMPLES: _samples,
         contract.LABELS: _labels, contract.TOP_CAPTIONS: _top_captions,
         contract.MODALITY: _modality, contract.OVERLAP: _overlap,
+        contract.STEERING: _steering,
     }  # fmt: skip
     for table, make in makers.items():
         with store.TableWriter(table, folder) as writer:
@@ -232,6 +233,8 @@ def _one(sizes: Sizes, rng: np.random.Generator) -> Iterator[tuple[str, Columns]
     yield "features", common | {
         "modality_score": pa.array(rng.random(d), mask=none),
         "pair_correlation": pa.array(rng.random(d), mask=none),
+        "steering_score": pa.array(rng.random(d), mask=none),
+        "steers": pa.array(rng.random(d) < 0.3, mask=none),
         "density": active / n, "max": np.where(none, 0, top), "mean": sums / np.maximum(active, 1),
         "ms_percentile": pa.array(ms.argsort().argsort() / d, mask=none),
         "label": pa.array(np.array(WORDS)[start * len(WORDS) // n], pa.string(), mask=none),
@@ -353,6 +356,22 @@ def _overlap(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
         "threshold": level, "live": np.full(len(level), sizes.features), "image_only": share,
         "text_only": share, "shared": share, "shared_shuffled": share**2,
     }  # fmt: skip
+
+
+def _steering(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
+    live = np.flatnonzero(np.arange(sizes.features) % 50)
+    made: Columns = {
+        "feature_id": live, "encoder": ENCODER, "images": 100, "mode": "clamp", "scope": "all",
+        "form": "delta", "answer_unsteered": "a leaf", "changed": rng.random(len(live)),
+        "strength": 1 + rng.random(len(live)), "answer": np.array(WORDS)[live % len(WORDS)],
+        "steers": rng.random(len(live)) < 0.3,
+    }  # fmt: skip
+    for column in ("score", "score_unsteered", "score_shuffled"):
+        made[column] = 0.2 + 0.1 * rng.random(len(live))
+    for column in ("gain", "over_shuffled"):
+        mean = rng.normal(0.02, 0.03, len(live))
+        made |= {column: mean, f"{column}_low": mean - 0.02, f"{column}_high": mean + 0.02}
+    return made
 
 
 def _artefacts(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:

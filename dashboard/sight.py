@@ -21,6 +21,8 @@ ON_IMAGE, PER_PATCH = 64, 16
 SIDE = 768
 """Longest side of a picture on the page, in pixels."""
 
+GREY = (127, 127, 127)
+
 
 @dataclass(frozen=True, eq=False)
 class Look:
@@ -69,6 +71,11 @@ def of_file(name: str, content: bytes) -> Look:
         live.Unavailable: it cannot be used.
     """
     return Look(name[:200], live.Picture(live.opened(content), name))
+
+
+def blank() -> Look:
+    """A picture of nothing: grey all over."""
+    return Look("a blank picture", live.Picture(Image.new("RGB", (224, 224), GREY), "blank"))
 
 
 def fired(run: Run, dictionary: Dictionary, look: Look) -> tuple[Fired | None, str]:
@@ -245,11 +252,11 @@ def _picture(look: Look, one: Fired, *, mapped: bool) -> dict[str, Any]:
     }  # fmt: skip
     if look.picture is not None:
         image = look.picture.image
-        made |= {"src": _shown(image), "aspect": image.width / image.height}
+        made |= {"src": shown(image), "aspect": image.width / image.height}
     return made
 
 
-def _shown(image: Image.Image) -> str:
+def shown(image: Image.Image) -> str:
     """The picture for the page, no larger than it is looked at."""
     small = image.copy()
     small.thumbnail((SIDE, SIDE))

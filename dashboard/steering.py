@@ -7,16 +7,14 @@ used, so that every setting has a link and the browser's Back works.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
-from dashboard import sight, state, widgets
+from dashboard import state, widgets
+from dashboard.connection import Run
 from dashboard.records import Card, Dictionary, Key
-
-if TYPE_CHECKING:
-    from pipeline.interventions import Answer, Setting
 
 MODES = {"clamp": "Clamp", "add": "Add", "scale": "Scale", "ablate": "Ablate"}
 SCOPES = {"all": "All", "image": "Image", "prompt": "Prompt", "generated": "Generated"}
@@ -27,9 +25,6 @@ PROMPT = "Describe the image."
 MOST_FEATURES, MOST_STRENGTH, MOST_LETTERS = 8, 1000.0, 2000
 USUAL = 4.0
 """Strength of a feature of which nothing else is said: times its largest activation."""
-MOST_KEPT = 20
-"""Experiments kept of a visit."""
-_SHOWN, _HISTORY = "steering-shown", "steering-history"
 
 
 @dataclass(frozen=True)
@@ -145,6 +140,15 @@ def read() -> tuple[Asked, list[str]]:
     return Asked(**found), bad
 
 
+def steerable(run: Run, every: Sequence[Dictionary], model: str) -> list[Dictionary]:
+    """The dictionaries of a model whose features can be steered: SAEs that the bundle holds."""
+    return [
+        one
+        for one in every
+        if one.model == model and one.basis == "sae" and run.bundle.sae(one.dictionary_id).is_dir()
+    ]
+
+
 def known(
     asked: Asked, steerable: Sequence[Dictionary], every: Sequence[Dictionary]
 ) -> tuple[Asked, list[str]]:
@@ -203,6 +207,12 @@ def bound(name: str, value: Any, *, usual: Any, text: Callable[[Any], str] = str
     return {"key": key, "on_change": changed}
 
 
+def values(asked: Asked, *, count: int = 9) -> tuple[float, ...]:
+    """The strengths of a sweep, from 0 to the largest that is asked for."""
+    top = max(map(abs, asked.at), default=0.0) or 1.0
+    return tuple(round(top * i / (count - 1), 4) for i in range(count))
+
+
 def unit(card: Card | None) -> float:
     """What a feature's strength counts in: its largest activation; 1 of a feature that no val image
     activates."""
@@ -225,74 +235,6 @@ def told(asked: Asked, names: Sequence[str]) -> str:
     what = f"{asked.mode} " if names else ""
     replaced = ", replaced" if asked.form == "replace" and names else ""
     return f"{what}{' and '.join(parts) or 'nothing'}, {SCOPES[asked.scope].lower()} tokens{replaced}"
-
-
-@dataclass(eq=False)
-class Experiment:
-    """One press of Run or Sweep, as far as it came.
-
-    Attributes:
-        picture: what was looked at.
-        answers: by the names of `interventions.ways_of`; of a sweep by place.
-        sweep: of a sweep the strengths, as multiples; else None.
-        seconds: since the first token was asked for.
-        shows: of a sweep, by strength, how strongly the concept shows; the unsteered level first.
-        setting: what was sent to the model; known once it is loaded.
-    """
-
-    asked: Asked
-    title: str
-    picture: sight.Look
-    sweep: tuple[float, ...] | None = None
-    answers: "dict[str, Answer]" = field(default_factory=dict)
-    seconds: float = 0.0
-    finished: bool = False
-    changed: str = ""
-    setting: "Setting | None" = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    shows: list[float] = field(default_factory=list)
-    shown_by: str = ""
-
-    def heard(self, answers: "dict[str, Answer]", seconds: float) -> None:
-        """Keep what is said so far. Reading the session is where Streamlit interrupts a script
-        that is to stop, so that Stop takes effect at once."""
-        self.answers, self.seconds = answers, seconds
-        st.session_state[_SHOWN] = self
-
-
-def history() -> list[Experiment]:
-    """This visit's experiments, the last first."""
-    found: list[Experiment] = st.session_state.setdefault(_HISTORY, [])
-    return found
-
-
-def begin(one: Experiment) -> None:
-    """Show this experiment, and keep it."""
-    st.session_state[_SHOWN] = one
-    st.session_state[_HISTORY] = [one, *history()][:MOST_KEPT]
-
-
-def shown(asked: Asked) -> Experiment | None:
-    """The experiment that the page shows: the last of the setting asked for, else the one that
-    was last on the page."""
-    last: Experiment | None = st.session_state.get(_SHOWN)
-    if last is not None and last.asked == asked:
-        return last
-    same = next((one for one in history() if one.asked == asked), None)
-    if same is not None:
-        st.session_state[_SHOWN] = same
-    return same or last
-
-
-def reopen(one: Experiment) -> None:
-    """Show an earlier experiment: its setting into the address."""
-    st.session_state[_SHOWN] = one
-    wanted = one.asked.parameters
-    if one.asked.features:
-        wanted["features"] = state.BETWEEN.join(state.feature_key(*k) for k in one.asked.features)
-    names = [f.name for f in dataclasses.fields(Asked)]
-    for name in names:
-        put(name, wanted.get(name))
 
 
 def warn(lines: Sequence[str]) -> None:

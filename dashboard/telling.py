@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
-from dashboard import palette, spoken, words
+from dashboard import palette, spoken
+from dashboard import words_steering as words
 from dashboard.numbers import number
 from dashboard.steering import Experiment
 

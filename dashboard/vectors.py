@@ -75,7 +75,7 @@ def named(
     names = dict.fromkeys(
         name for one in alongs for name in (one.direction, one.to) if name is not None
     )
-    with _faults():
+    with faults():
         return {name: _vector(run, at, name).to(at.adapter.device) for name in names}
 
 
@@ -90,7 +90,7 @@ def scale(run: connection.Run, model: str, name: str) -> Scale:
 
     def measured() -> Scale:
         _warm(run, model, asked)
-        with live.studied(run, model) as at, _faults():
+        with live.studied(run, model) as at, faults():
             _, norm, _ = _mean_of(run, at, asked.hook, _common(run))
             length = float(_vector(run, at, name).norm())
         between = asked.start is not None and asked.end.source in ("tag", "feature")
@@ -109,7 +109,7 @@ def near(run: connection.Run, model: str, name: str) -> list[Near]:
     """
     asked = _parsed(name)
     _warm(run, model, asked)
-    with live.studied(run, model) as at, _faults():
+    with live.studied(run, model) as at, faults():
         from pipeline.interventions import approximate, nearest_features
 
         vector = _vector(run, at, name).to(at.adapter.device)
@@ -226,9 +226,7 @@ def _filed(end: End, d_in: int) -> "Tensor":
     return vector
 
 
-def _end(
-    run: connection.Run, at: live.Studied, hook: str, end: End, other: End | None
-) -> "Tensor":
+def _end(run: connection.Run, at: live.Studied, hook: str, end: End, other: End | None) -> "Tensor":
     if end.source == "words":
         return _words(at, hook, [end.text])
     if end.source == "file":
@@ -276,9 +274,7 @@ def _sums(
         name = at.adapter.resolve(hook).name
         looks = [look for one in ids if (look := sight.of_example(run, one)) and look.picture]
         pictures = [look.picture for look in looks if look.picture is not None]
-        given = [
-            (examples.Example(0, one.uri, "val", one.captions), one.image) for one in pictures
-        ]
+        given = [(examples.Example(0, one.uri, "val", one.captions), one.image) for one in pictures]
         total, norms, count = torch.zeros(at.adapter.resolve(hook).d_in).double(), 0.0, 0
         if not given:
             return total, norms, count
@@ -333,7 +329,7 @@ def _pieces(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 @contextmanager
-def _faults() -> Iterator[None]:
+def faults() -> Iterator[None]:
     """Faults of directions, as `Unavailable`."""
     from pipeline.interventions import InterventionError
 

@@ -291,3 +291,30 @@ NO_WORDS = (
     "a text beside each image; then run python -m pipeline run CONFIG, with captions not switched "
     "off under [captions]."
 )
+ALONG = (
+    "Edit the activations along a direction: the way from one class of images to another, from one "
+    "text to another, or a vector of yours, such as a probe's."
+)
+ALONG_KINDS = (
+    "Add: every token in scope is moved along the direction by the same length, as Line of Sight "
+    "edits from A to B. From A to B: what lies along A is taken out and as much put along B. "
+    "Project out: nothing is left along the direction."
+)
+ALONG_SOURCES = (
+    "Classes: the mean activations of up to 64 val images with a tag or class, of two classes "
+    "those of one alone; features: of their top images; texts: the mean activations of the words, "
+    "read without an image, or in a joint space their vectors; a file: a vector in .npy or "
+    ".safetensors. One end alone is set off from up to 64 images, or texts, that stand for all."
+)
+VECTOR_FILE = (
+    "One vector as wide as the hook point, .npy or .safetensors, at most 20 MB. Nothing in it is "
+    "run. This server keeps it for a while: a link to this page holds its name only."
+)
+DISTANCE = "In distances between the means of the two classes: 1 goes from the one to the other."
+NORM = "In mean lengths of the activations of {}."
+MOVE_SHARE = "The share of what lies along A that is taken out and put along B: 1 is all of it."
+NEAR_DIRECTION = (
+    "The features whose decoder rows lie nearest to the direction's line, with the cosine (negative: "
+    "they point away), and the few whose weighted sum comes near the direction, by orthogonal "
+    "matching pursuit."
+)

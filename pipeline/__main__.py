@@ -102,6 +102,58 @@ def hooks(config: Config) -> None:
 
 
 @app.command()
+def steer(
+    config: Annotated[
+        Path, typer.Argument(help="TOML file of a finished run, or the folder of its bundle")
+    ],
+    image: Annotated[
+        list[str] | None,
+        typer.Option(help="File, number or uri of an example, or blank; may be repeated"),
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="What is asked")] = "Describe the image.",
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="DICTIONARY:FEATURE=STRENGTH, as sight:112=2x: twice its largest activation"
+        ),
+    ] = None,
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(help="HOOK:add:FILE=LENGTH, HOOK:move:FROM:TO=SHARE, HOOK:project_out:FILE"),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="clamp, add, scale or ablate")] = "clamp",
+    scope: Annotated[str, typer.Option(help="image, prompt, generated or all tokens")] = "all",
+    replace: Annotated[
+        bool, typer.Option(help="Put the SAE's reconstruction in the activations' place")
+    ] = False,
+    concept: Annotated[str, typer.Option(help="What a prompt asks for in words, beside it")] = "",
+    sweep: Annotated[
+        str, typer.Option(help="FROM:TO:STEPS, as 0:4x:9: these strengths of all features")
+    ] = "",
+    longest: Annotated[int, typer.Option(help="Tokens of an answer at most")] = 64,
+    temperature: Annotated[float, typer.Option(help="0: the likeliest token each time")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn by chance")] = 0,
+    model: Annotated[str | None, typer.Option(help="Its name, where the run has several")] = None,
+    out: Out = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print records, not tables")] = False,
+) -> None:
+    """Ask CONFIG's model about images, unsteered and with features turned up, side by side."""
+    with one_line_errors():
+        from pipeline.experiment import command
+        from pipeline.experiment.request import BLANK, Request
+
+        more = {
+            "prompt": prompt, "mode": mode, "scope": scope, "concept": concept,
+            "form": "replace" if replace else "delta", "longest": longest,
+            "temperature": temperature, "seed": seed,
+        }  # fmt: skip
+        asked = Request(
+            config, out, model, image or [BLANK], feature or (), direction or (), sweep, more
+        )
+        command.steer(asked, as_json=as_json, echo=typer.echo)
+
+
+@app.command()
 def fit_projector(
     config: Annotated[Path, typer.Argument(help="TOML file, as configs/clip-gemma-projector.toml")],
     out: Annotated[
@@ -157,6 +209,7 @@ _EXPECTED = frozenset(
         "ConfigError",
         "ConversationError",
         "ExampleError",
+        "InterventionError",
         "ModelError",
         "OutOfMemoryError",
         "SAEError",

@@ -118,6 +118,24 @@ class Spoken:
     reconstruction: ReconstructionSums
 
 
+def embeddings(
+    workspace: Workspace, keys: Iterable[str], encoder: str
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The val images that could be read, by rising id [n], and their unit embeddings [n, d] by one
+    encoder; `keys` are of collect."""
+    ids, vectors = [], []
+    for key in keys:
+        folder = workspace.part("collect", key)
+        found = load_file(folder / "embeddings.safetensors").get(encoder)
+        if found is not None:  # a shard of which no image could be read has none
+            rows = pq.read_table(folder / contract.EXAMPLES.file, columns=["example_id"])
+            ids.append(rows["example_id"].to_numpy())
+            vectors.append(found)
+    every = np.concatenate(ids)
+    order = np.argsort(every)
+    return every[order], np.concatenate(vectors)[order]
+
+
 class Encoded:
     """One dictionary's parts; `spec` names them: `images` of collect, `encoded` of encode, and the
     `file` and, where they are read, the `captions` in these.

@@ -50,6 +50,11 @@ def read_rgb(file: Path | io.BytesIO) -> Image.Image:
         ) from None
 
 
+def blank() -> Image.Image:
+    """A white picture, for asking a model that sees about nothing."""
+    return Image.new("RGB", (336, 336), "white")
+
+
 def thumbnail(image: Image.Image, *, side: int) -> bytes:
     """The square centre crop of `image` at `side` pixels, as WebP."""
     small = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)

@@ -404,10 +404,8 @@ def _steer(
             parts = []
             for start in range(0, how.features, STEERED_AT_ONCE):
                 count = min(STEERED_AT_ONCE, how.features - start)
-                key = content_key(
-                    "steer", VERSIONS["steer"], said, edit, saes[scored.name], scored.key, str(place),
-                    start, count,
-                )  # fmt: skip
+                of = (said, edit, saes[scored.name], scored.key, str(place), start, count)
+                key = content_key("steer", VERSIONS["steer"], *of)
                 spec = {"place": place, "scored": scored.key, "trained": saes[scored.name]}
                 spec |= {"start": start, "count": count}
                 number = start // STEERED_AT_ONCE

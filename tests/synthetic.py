@@ -26,6 +26,8 @@ SHAPES = ("circle", "square", "triangle", "cross")
 MARKUP = "<script>document.title='owned'</script> ![x](http://evil.invalid/x.png)"
 DEAD, SINGLE = 3, 5
 """Feature ids that no image, and that exactly one image, activates (in every SAE)."""
+STEERED = "batchtopk"
+"""The dictionaries of which every other feature is steered, where there is a grid."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
     tables += [contract.HISTOGRAMS, contract.ACTIVATIONS]
     writers = {table.name: store.TableWriter(table, folder) for table in tables}
     sides: dict[str, dict] = {}
+    steered = store.TableWriter(contract.STEERING, folder)
     for number, row in enumerate(dictionaries):
         made = _one_dictionary(plan, row, pictures, rng)
         if row["basis"] == "sae":
@@ -228,6 +231,10 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
             if row["tokens"] != "text":
                 made["features"]["modality_score"] = side["modality_score"]
                 made["features"]["pair_correlation"] = side["correlation"]
+            if row["name"] == STEERED and row["grid_height"] is not None:
+                drawn = _steering(row, np.random.default_rng([9, number]))
+                made["features"] |= _listed(drawn, int(row["d_sae"]))
+                steered.write(pa.table(drawn))
         for name, data in made.items():
             data["dictionary_id"] = np.full(len(data["feature_id"]), row["dictionary_id"])
             if name in ("top_examples", "histograms", "activations"):
@@ -242,6 +249,7 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         row["n_examples"] = len(pictures.ids)
     for writer in writers.values():
         writer.__exit__()
+    steered.__exit__()
     _relations(dictionaries, rng, folder)
     _words(dictionaries, pictures, sides, folder)
     columns = {
@@ -454,6 +462,35 @@ def _modality(row: dict, rng: np.random.Generator, n: int) -> dict:
         "bridge_feature": pa.array((np.arange(d) + 1) % d, pa.int32(), mask=~both),
         "top_overlap": _masked(rng.random(d), ~fires.any(0)),
     }  # fmt: skip
+
+
+def _steering(row: dict, rng: np.random.Generator) -> dict:
+    """Every other feature is turned up; a third of those steers. One has a markup for an answer."""
+    features = np.arange(0, int(row["d_sae"]), 2)
+    n = len(features)
+    score, steers = 0.2 + 0.1 * rng.random(n), np.arange(n) % 3 == 0
+    answers = rng.choice(np.array(list(COLOURS), object), n)
+    answers[1] = MARKUP
+    made = {
+        "dictionary_id": np.full(n, row["dictionary_id"]), "feature_id": features,
+        "encoder": np.full(n, "second"), "images": np.full(n, 20), "mode": np.full(n, "clamp"),
+        "strength": 1 + rng.random(n), "scope": np.full(n, "all"), "form": np.full(n, "delta"),
+        "score": score, "changed": np.where(steers, 0.9, 0.1), "steers": steers,
+        "answer": answers, "answer_unsteered": np.full(n, "circle"),
+    }  # fmt: skip
+    for name, other in (("gain", "score_unsteered"), ("over_shuffled", "score_shuffled")):
+        gain = np.where(steers, 0.05, -0.01) + 0.005 * rng.random(n)
+        made |= {other: score - gain, name: gain}
+        made |= {f"{name}_low": gain - 0.02, f"{name}_high": gain + 0.02}
+    return made
+
+
+def _listed(steered: dict, d: int) -> dict:
+    """The columns of `features` that repeat `steering`."""
+    score, steers, known = np.zeros(d), np.zeros(d, bool), np.zeros(d, bool)
+    at = steered["feature_id"]
+    score[at], steers[at], known[at] = steered["score"], steered["steers"], True
+    return {"steering_score": _masked(score, ~known), "steers": pa.array(steers, mask=~known)}
 
 
 def _text_histograms(active: np.ndarray) -> dict:

@@ -7,7 +7,7 @@ has several items, a question names its item by what no other item has: "the red
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations, zip_longest
 from types import MappingProxyType
@@ -255,30 +255,47 @@ def grade(text: str, scene: Scene) -> dict[str, tuple[int, int]]:
         attribute -> (right, cases). A value missing, one too many, or one of another item is a case
         that is not right. Without any case (the place of several items) 0 of 0.
     """
-    said, true = named(text), named(caption(scene))
-    pairs = _paired(_items(said), _items(true))
+    return agreement(text, caption(scene))
+
+
+def agreement(text: str, true: str, *, without: str | None = None) -> dict[str, tuple[int, int]]:
+    """What a caption names against what another one names, as `grade` does.
+
+    Args:
+        text: what was said.
+        true: what it is held against.
+        without: an attribute that is left out, from the pairing of items too.
+
+    Returns:
+        attribute -> (right, cases), for all but `without`.
+    """
+    said, meant = named(text), named(true)
+    of_items = [attribute for attribute in ITEM_ATTRIBUTES if attribute != without]
+    pairs = _paired(_items(said, of_items), _items(meant, of_items))
     grades = {}
-    for attribute in true:
-        if attribute in ITEM_ATTRIBUTES:
-            at = ITEM_ATTRIBUTES.index(attribute)
+    for attribute in meant:
+        if attribute == without:
+            continue
+        if attribute in of_items:
+            at = of_items.index(attribute)
             right = sum(a[at] == b[at] for a, b in pairs if b[at] is not None)
         else:
-            right = sum(a == b for a, b in zip(said[attribute], true[attribute], strict=False))
-        grades[attribute] = right, max(len(said[attribute]), len(true[attribute]))
+            right = sum(a == b for a, b in zip(said[attribute], meant[attribute], strict=False))
+        grades[attribute] = right, max(len(said[attribute]), len(meant[attribute]))
     return grades
 
 
 Named = tuple[str | None, ...]
 
 
-def _items(values: Mapping[str, list[str]]) -> list[Named]:
-    """Each item's attributes in the order of ITEM_ATTRIBUTES; None where one is missing."""
-    return list(zip_longest(*(values[attribute] for attribute in ITEM_ATTRIBUTES)))
+def _items(values: Mapping[str, list[str]], attributes: Sequence[str]) -> list[Named]:
+    """Each item's attributes in this order; None where one is missing."""
+    return list(zip_longest(*(values[attribute] for attribute in attributes)))
 
 
 def _paired(said: list[Named], true: list[Named]) -> list[tuple[Named, Named]]:
     """Each true item with the one that was said of it, or with nothing."""
-    nothing: Named = (None,) * len(ITEM_ATTRIBUTES)
+    nothing: Named = (None,) * len(next(iter(true), ()))
     # No caption has more than three items; of one that rambles on only the first count.
     some = said[:4] + [nothing] * (len(true) - len(said))
 

@@ -1,4 +1,7 @@
-"""Means with bootstrap intervals."""
+"""Intervals: of means and of ratios by the bootstrap, of shares by Wilson."""
+
+import math
+from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float
@@ -76,3 +79,43 @@ def mean_intervals(
 
 _DRAWN = 2**20
 """Rows drawn at once."""
+
+
+def wilson(some: int, of: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a share `some / of` (Wilson 1927): lower and upper, within 0 to 1.
+
+    Raises:
+        ValueError: of nothing, or more than all.
+    """
+    if not 0 <= some <= of or not of:
+        raise ValueError(f"no share: {some} of {of}")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (some + z**2 / 2) / (of + z**2)
+    half = z * math.sqrt(some * (of - some) / of + z**2 / 4) / (of + z**2)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def ratio(
+    part: Float[np.ndarray, " n"],
+    whole: Float[np.ndarray, " n"],
+    *,
+    seed: int,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of `sum(part) / sum(whole)`, over examples: what comes from
+    one example is drawn together.
+
+    Raises:
+        ValueError: there is nothing, or nothing to be part of.
+    """
+    if len(part) != len(whole) or not np.sum(whole):
+        raise ValueError("no values to compare")
+    rng = np.random.default_rng(seed)
+    sums = np.empty((resamples, 2))
+    for i in range(resamples):
+        drawn = rng.integers(len(part), size=len(part))
+        sums[i] = part[drawn].sum(), whole[drawn].sum()
+    found = sums[sums[:, 1] > 0]
+    low, high = np.quantile(found[:, 0] / found[:, 1], [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,7 +1,7 @@
 """Encoders: any model that makes one vector of an image; contrastive ones make one of words too."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +92,25 @@ class ImageEncoder:
         return lambda start, end: embedded(
             self._model, words[start:end], device=self.device
         ).float()
+
+
+def which_speak(encoders: Mapping[str, config.Encoder]) -> dict[str, bool]:
+    """Which encoders embed words, without loading their weights."""
+    return {name: ImageEncoder(each, device="meta").speaks for name, each in encoders.items()}
+
+
+def first_speaker(speaks: Mapping[str, bool], named: str | None, *, key: str) -> str | None:
+    """The encoder that a config names under `key`, or the first that embeds words; None without.
+
+    Raises:
+        ModelError: the one named embeds no words.
+    """
+    if named is not None and not speaks[named]:
+        raise ModelError(
+            f"{key} = {named!r}: embeds no words; name a contrastive model that has its tokenizer, "
+            "or drop the key"
+        )
+    return named or next((name for name, words in speaks.items() if words), None)
 
 
 def _hugging_face(settings: config.Encoder, device: torch.device) -> _Parts:

@@ -24,9 +24,9 @@ from pipeline.asking import Asking
 from pipeline.encoded import Encoded
 from pipeline.metrics import labels, naming, samples
 from pipeline.models.captioner import Captioner
-from pipeline.models.encoder import ImageEncoder
+from pipeline.models.encoder import ImageEncoder, first_speaker, which_speak
 from pipeline.models.endpoint import Endpoint
-from pipeline.models.loading import ModelError, pick_device
+from pipeline.models.loading import pick_device
 
 OTHERS = 256
 """Images that a label is tried on beside the feature's own."""
@@ -133,25 +133,19 @@ class Worker:
     @cached_property
     def _speaks(self) -> dict[str, bool]:
         """Which encoders embed words."""
-        return {n: ImageEncoder(e, device="meta").speaks for n, e in self.run.encoders.items()}
+        return which_speak(self.run.encoders)
 
     @cached_property
     def _chosen(self) -> str | None:
         """The encoder that finds words."""
-        named = self.how.encoder
-        if named is not None and not self._speaks[named]:
-            raise ModelError(
-                f"labels.encoder = {named!r}: embeds no words; name a contrastive model that has "
-                "its tokenizer, or drop the key"
-            )
-        first = next((name for name, speaks in self._speaks.items() if speaks), None)
-        if first is None:
+        chosen = first_speaker(self._speaks, self.how.encoder, key="labels.encoder")
+        if chosen is None:
             log.warning(
                 "label: no encoder embeds words, so that features get none; to have some, add a "
                 "contrastive one, as [encoders.clip] with id = 'openai/clip-vit-base-patch32' and "
                 "judges = false"
             )
-        return named or first
+        return chosen
 
     @cached_property
     def _encoder(self) -> ImageEncoder | None:

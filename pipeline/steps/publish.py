@@ -50,9 +50,13 @@ class Worker:
                     if table is contract.FEATURES:
                         read = _labelled(read, self._labels(unit, place))
                         read = _compared(read, self._worded(unit, place, contract.MODALITY))
+                        read = _steered(read, self._steered(unit, place))
                     writer.write(read)
         self._captions(unit, rows, folder)
         self._relations(unit, rows, folder)
+        with store.TableWriter(contract.STEERING, folder) as writer:
+            for place, _ in self._in_order(unit, rows):
+                writer.write(self._steered(unit, place))
         database.build(folder)
         self._manifest(unit, folder)
         advance(1)
@@ -93,6 +97,11 @@ class Worker:
 
     def _worded(self, unit: plan.Unit, place: plan.Place, table: Table) -> pa.Table:
         return self._read("modality", unit.spec["worded"][str(place)], table)
+
+    def _steered(self, unit: plan.Unit, place: plan.Place) -> pa.Table:
+        key = unit.spec["steered"].get(str(place))
+        table = contract.STEERING
+        return table.schema.empty_table() if key is None else self._read("steer", key, table)
 
     def _encoders(self, unit: plan.Unit, folder: Path) -> None:
         names = sorted(self.run.encoders)
@@ -241,6 +250,18 @@ def _compared(features: pa.Table, compared: pa.Table) -> pa.Table:
         return features
     for name, of in (("modality_score", "modality_score"), ("pair_correlation", "correlation")):
         features = features.set_column(features.column_names.index(name), name, compared[of])
+    return features
+
+
+def _steered(features: pa.Table, steered: pa.Table) -> pa.Table:
+    """`features` with what lists show of `steering`, which has some of them or none."""
+    row = {feature: at for at, feature in enumerate(steered["feature_id"].to_pylist())}
+    at = pa.array([row.get(feature) for feature in features["feature_id"].to_pylist()], pa.int64())
+    for name, of in (("steering_score", "score"), ("steers", "steers")):
+        # Parts of features from before 1.4 lack these columns.
+        found = features.column_names
+        features = features.drop_columns([name]) if name in found else features
+        features = features.append_column(name, steered[of].combine_chunks().take(at))
     return features
 
 

@@ -7,13 +7,16 @@ twice, before the reader's eyes. So a session's first run shows nothing but this
 import streamlit as st
 
 from dashboard import palette
-from dashboard.components import component
+from dashboard.components import HERE, component
 
 ACCENT = (
     f":root {{ --loupe-accent: light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']}); }}"
 )
 
-mount = component("page", isolate_styles=False, css=ACCENT)
+# What is said streams into the page itself, before the component that it becomes is there.
+SAID = (HERE / "answers" / "style.css").read_text(encoding="utf-8")
+
+mount = component("page", isolate_styles=False, css=ACCENT + SAID)
 
 
 def styled() -> bool:

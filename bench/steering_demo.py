@@ -1,0 +1,429 @@
+"""Which values the demo LLaVA can be made to name by clamping one feature, and what that costs.
+
+    python bench/steering_demo.py                              on the demo's run
+    python bench/steering_demo.py --dictionaries 'language.1'  with other SAEs
+    python bench/steering_demo.py --scenes 400 --seed 1        on other scenes, more of them
+
+One edit at a time: a feature is clamped to k times its largest activation on the bundle's pictures,
+at every token of the image, and the model describes scenes in which the value is absent. Three sets
+of scenes, none of which the SAEs or the LLaVA learnt from:
+
+1. the bundle's val scenes, by tags: of each dictionary and value CANDIDATES features whose activation
+   tells the scenes that show it best (F1). No caption is made.
+2. the choosing scenes: all candidates at every k, on few scenes; the best of each k again on more. The
+   best is the one whose smaller margin over the two bars is largest. One k for all values: with it
+   most values reach both bars.
+3. the measuring scenes: the chosen features at that k, and beside each the same number of scenes
+   steered by RANDOM live features of the same dictionary, each at k times its own maximum, and
+   each at the very strength that the chosen feature was given.
+
+Bars: the value is named in a well-formed caption in 70 % of the scenes, 80 % of the other values named
+stay as they were (over all scenes, and over those in which steering worked: the smaller counts), and
+random features bring the value in 10 % at most. See `pipeline/demo/steered.py` for what is counted.
+"""
+
+import argparse
+import contextlib
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+# The command works from any folder, whether or not the project is installed.
+sys.path.insert(0, str(ROOT))
+
+import duckdb  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from PIL import Image  # noqa: E402
+from scipy import sparse  # noqa: E402
+
+from pipeline import config, models, store  # noqa: E402
+from pipeline.demo.scenes import Scene, render, sample  # noqa: E402
+from pipeline.demo.steered import ATTRIBUTE, Outcome, Tally, is_absent, outcome  # noqa: E402
+from pipeline.demo.talk import DESCRIBE  # noqa: E402
+from pipeline.interventions import FeatureEdit, delta, steering  # noqa: E402
+from pipeline.metrics.attributes import best_rules  # noqa: E402
+from pipeline.metrics.intervals import ratio, wilson  # noqa: E402
+from pipeline.saes.sae import SAE  # noqa: E402
+
+SEED = 970_000
+"""Of the choosing scenes; the next one of the measuring scenes. No list that anything learns from."""
+NAMED, KEPT, BY_CHANCE = 0.7, 0.8, 0.1
+STRENGTHS = (2.0, 2.5, 3.0, 3.5, 4.0)
+CURVE = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+CANDIDATES, FIRST, THEN, FINALISTS = 8, 8, 40, 3
+"""Of each dictionary and value so many features on so many scenes, then so many of them on more."""
+RANDOM = 25
+PIXELS, BATCH, LONGEST = 128, 256, 26
+SCOPE = "image"
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """An SAE, and the largest activation [s] of its features on the bundle's pictures."""
+
+    hook: str
+    name: str
+    sae: SAE
+    maximum: NDArray[np.float64]
+
+    @property
+    def layer(self) -> str:
+        return f"{self.hook.removesuffix('.resid_post')} {self.name}"
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """One feature at one strength."""
+
+    dictionary: Dictionary
+    feature: int
+    strength: float
+
+    @classmethod
+    def at(cls, dictionary: Dictionary, feature: int, k: float) -> "Clamp":
+        """At k times its maximum."""
+        return cls(dictionary, feature, k * float(dictionary.maximum[feature]))
+
+
+@dataclass
+class Seen:
+    """A list of scenes, painted and described unsteered as far as they are needed."""
+
+    speaker: "Speaker"
+    seed: int
+    scenes: list[Scene] = field(default_factory=list)
+    pictures: list[Image.Image] = field(default_factory=list)
+    plain: list[str] = field(default_factory=list)
+
+    def without(self, value: str, number: int) -> list[int]:
+        """The first scenes in which a value is absent."""
+        found: list[int] = []
+        for index in count():
+            if index == len(self.scenes):
+                self._more()
+            if is_absent(value, self.scenes[index], self.plain[index]):
+                found.append(index)
+            if len(found) == number:
+                return found
+        raise AssertionError
+
+    def _more(self) -> None:
+        at = len(self.scenes)
+        new = [sample(index, seed=self.seed) for index in range(at, at + BATCH)]
+        self.scenes += new
+        self.pictures += [Image.fromarray(render(scene, size=PIXELS), mode="RGB") for scene in new]
+        self.plain += self.speaker.say(self.pictures[at:], [(None, range(len(new)))])
+
+
+Job = tuple[Clamp | None, Sequence[int]]
+
+
+class Speaker:
+    """The LLaVA; it describes pictures, each under its own edit."""
+
+    def __init__(self, settings: config.Model) -> None:
+        self.adapter = models.load(settings, device="cpu")
+        reader: Any = self.adapter.reader
+        self.tokenizer = reader.tokenizer
+
+    def say(self, pictures: Sequence[Image.Image], jobs: Iterable[Job]) -> list[str]:
+        """What is said of the pictures that the jobs name, job by job, greedily."""
+        said: list[str] = []
+        batch: list[tuple[Clamp | None, int]] = []
+        for clamp, indices in jobs:
+            batch += [(clamp, index) for index in indices]
+            while len(batch) >= BATCH:
+                said += self._together(pictures, batch[:BATCH])
+                batch = batch[BATCH:]
+        return said + self._together(pictures, batch) if batch else said
+
+    @torch.inference_mode()
+    def _together(
+        self, pictures: Sequence[Image.Image], rows: Sequence[tuple[Clamp | None, int]]
+    ) -> list[str]:
+        prompt = self.adapter.words(DESCRIBE[0])
+        inputs = self.adapter.prepare([pictures[at] for _, at in rows], [prompt] * len(rows))
+        edited: dict[Clamp, list[int]] = {}
+        for row, (clamp, _) in enumerate(rows):
+            if clamp is not None:
+                edited.setdefault(clamp, []).append(row)
+        with contextlib.ExitStack() as stack:
+            for clamp, of in edited.items():
+                edit = FeatureEdit(clamp.feature, "clamp", clamp.strength)
+                edits = {clamp.dictionary.hook: [delta(clamp.dictionary.sae, [edit])]}
+                stack.enter_context(steering(self.adapter, inputs, edits, scope=SCOPE, examples=of))
+            made = self.adapter.generate(inputs, max_new_tokens=LONGEST, do_sample=False)
+        new = made[:, inputs.tensors["input_ids"].shape[1] :]
+        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+    def tallies(self, seen: Seen, value: str, jobs: Sequence[Job]) -> list[Tally]:
+        """What became of each job's captions; jobs that are one edit each."""
+        said = iter(self.say(seen.pictures, jobs))
+        return [Tally(tuple(_outcomes(seen, value, of, said))) for _, of in jobs]
+
+
+def _outcomes(
+    seen: Seen, value: str, indices: Sequence[int], said: Iterable[str]
+) -> Iterable[Outcome]:
+    for index, text in zip(indices, said, strict=False):
+        yield outcome(value, said=text, plain=seen.plain[index])
+
+
+@dataclass(frozen=True)
+class Steered:
+    """A value, the clamp chosen for it, and what came of it."""
+
+    value: str
+    clamp: Clamp
+    tally: Tally
+    of_one: Tally
+    random: Tally = Tally(())
+    as_strong: Tally = Tally(())
+
+    @cached_property
+    def reached(self) -> bool:
+        by_chance = max(self.random.share("named"), self.as_strong.share("named"))
+        return margin(self.tally) >= 0 and by_chance <= BY_CHANCE
+
+
+def margin(tally: Tally) -> float:
+    """By how much the bars are passed, the smaller of the two margins; negative where one is not."""
+    return min(tally.share("steered") - NAMED, tally.worst_kept - KEPT)
+
+
+def opened(run: Path, pattern: str) -> tuple[config.Model, list[Dictionary], dict[str, Any]]:
+    """The model of a run, its SAEs whose name or hook point the pattern finds, and their candidates:
+    (dictionary, value) -> features, best first."""
+    bundle = store.open_bundle(run)
+    ((_, settings),) = bundle.manifest["config"]["models"].items()
+    with duckdb.connect(str(bundle.database), read_only=True) as db:
+        rows = db.execute(
+            "SELECT dictionary_id, hook, name FROM dictionaries WHERE basis = 'sae' "
+            "ORDER BY depth, name"
+        ).fetchall()
+        rows = [row for row in rows if re.search(pattern, row[0])]
+        if not rows:
+            raise store.StoreError(f"{run}: no SAE's name holds {pattern!r}; give another pattern")
+        examples = db.execute(
+            "SELECT example_id, tags FROM examples WHERE split = 'val' ORDER BY example_id"
+        ).fetchall()
+        found, candidates = [], {}
+        for dictionary_id, hook, name in rows:
+            largest = db.execute(
+                "SELECT max FROM features WHERE dictionary_id = ? ORDER BY feature_id",
+                [dictionary_id],
+            ).fetchnumpy()["max"]
+            made = Dictionary(
+                hook, name, SAE.load(bundle.sae(dictionary_id)), largest.astype(np.float64)
+            )
+            found.append(made)
+            acts = db.execute(
+                "SELECT feature_id, example_id, activation FROM activations "
+                "WHERE dictionary_id = ? AND modality = 'image'",
+                [dictionary_id],
+            ).fetchnumpy()
+            candidates[made] = tells(acts, examples, len(largest))
+    return config.Model.model_validate(settings), found, candidates
+
+
+def tells(
+    acts: Mapping[str, NDArray[Any]], examples: Sequence[tuple[int, Sequence[str]]], d_sae: int
+) -> dict[str, list[int]]:
+    """Of each value the CANDIDATES features that tell best which pictures show it."""
+    ids = np.array([example for example, _ in examples])
+    has = np.array([[value in tags for value in ATTRIBUTE] for _, tags in examples])
+    at = (np.searchsorted(ids, acts["example_id"]), acts["feature_id"])
+    f1 = best_rules(sparse.csc_matrix((acts["activation"], at), shape=(len(ids), d_sae)), has).f1
+    order = np.argsort(-f1, 0, kind="stable")[:CANDIDATES]
+    return {value: order[:, column].tolist() for column, value in enumerate(ATTRIBUTE)}
+
+
+def choose(
+    speaker: Speaker, seen: Seen, candidates: Mapping[Dictionary, Mapping[str, list[int]]]
+) -> tuple[float, dict[float, dict[str, tuple[Clamp, Tally]]]]:
+    """The k for all values, and at each k the clamp of each value with what it does on the choosing
+    scenes."""
+    best: dict[float, dict[str, tuple[Clamp, Tally]]] = {k: {} for k in STRENGTHS}
+    for value in ATTRIBUTE:
+        first, then = (seen.without(value, number) for number in (FIRST, THEN))
+        features = [(d, feature) for d, of in candidates.items() for feature in of[value]]
+        features = [(d, feature) for d, feature in features if d.maximum[feature] > 0]
+        jobs = [(Clamp.at(*one, k), first) for k in STRENGTHS for one in features]
+        clamps = [job[0] for job in jobs]
+        margins = [margin(tally) for tally in speaker.tallies(seen, value, jobs)]
+        last = []
+        for place, _ in enumerate(STRENGTHS):
+            part = range(place * len(features), (place + 1) * len(features))
+            last += sorted(part, key=lambda at: -margins[at])[:FINALISTS]
+        tallies = speaker.tallies(seen, value, [(clamps[at], then) for at in last])
+        for place, k in enumerate(STRENGTHS):
+            part = range(place * FINALISTS, (place + 1) * FINALISTS)
+            at = max(part, key=lambda at: margin(tallies[at]))
+            best[k][value] = clamps[last[at]], tallies[at]
+        note(f"{value}: chosen")
+
+    def passed(k: float) -> tuple[int, float]:
+        margins = [margin(tally) for _, tally in best[k].values()]
+        return sum(one >= 0 for one in margins), sum(margins)
+
+    return max(STRENGTHS, key=passed), best
+
+
+def measure(
+    speaker: Speaker, seen: Seen, value: str, clamp: Clamp, *, k: float, number: int, seed: int
+) -> Steered:
+    """A chosen clamp on the measuring scenes, and the two controls on the same."""
+    indices = seen.without(value, number)
+    d = clamp.dictionary
+    live = np.flatnonzero(d.maximum > 0)
+    rng = np.random.default_rng((seed, list(ATTRIBUTE).index(value)))
+    drawn = rng.choice(live[live != clamp.feature], RANDOM, replace=False).tolist()
+    parts = [indices[place::RANDOM] for place in range(RANDOM)]
+    own = [(Clamp.at(d, f, k), part) for f, part in zip(drawn, parts, strict=True)]
+    same = [(Clamp(d, f, clamp.strength), part) for f, part in zip(drawn, parts, strict=True)]
+    tally, *controls = speaker.tallies(seen, value, [(clamp, indices), *own, *same])
+    random, as_strong = (
+        Tally(tuple(one for control in half for one in control.outcomes))
+        for half in (controls[:RANDOM], controls[RANDOM:])
+    )
+    single = [
+        one
+        for index, one in zip(indices, tally.outcomes, strict=True)
+        if len(seen.scenes[index].items) == 1
+    ]
+    note(f"{value}: measured")
+    return Steered(value, clamp, tally, Tally(tuple(single)), random, as_strong)
+
+
+def row(one: Steered, seed: int) -> list[str]:
+    """A line of the main table."""
+    tally, n = one.tally, len(one.tally.outcomes)
+    low, high = wilson(sum(o.steered for o in tally.outcomes), n)
+    columns = [np.array([getattr(o, name) for o in tally.outcomes]) for name in ("kept", "others")]
+    kept_low, kept_high = ratio(*columns, seed=seed, resamples=2000)
+    return [
+        one.value,
+        f"{one.clamp.dictionary.layer} {one.clamp.feature}",
+        f"{one.clamp.strength:.1f}",
+        f"{tally.share('named'):.0%}",
+        f"{tally.share('steered'):.0%} [{low:.0%}, {high:.0%}]",
+        f"{tally.kept:.0%} [{kept_low:.0%}, {kept_high:.0%}]",
+        f"{tally.kept_where_steered:.0%}" if tally.share("steered") else "–",
+        f"{tally.share('clean'):.0%}",
+        f"{one.of_one.share('steered'):.0%} / {one.of_one.kept:.0%}",
+        f"{one.random.share('named'):.0%} / {one.as_strong.share('named'):.0%}",
+        "yes" if one.reached else "no",
+    ]
+
+
+HEADS = (
+    "value",
+    "feature",
+    "strength",
+    "named",
+    "named, well-formed",
+    "others kept",
+    "kept where named",
+    "nothing else changed",
+    "one item: named / kept",
+    "random features: own k / same strength",
+    "reached",
+)
+
+
+def curve(
+    speaker: Speaker, seen: Seen, chosen: Mapping[str, Clamp], strengths: Sequence[float]
+) -> list[list[str]]:
+    """The chosen features at other multiples of their maximum, on the choosing scenes."""
+    every: dict[float, list[Tally]] = {k: [] for k in strengths}
+    for value, clamp in chosen.items():
+        indices = seen.without(value, 2 * FIRST)
+        jobs = [(Clamp.at(clamp.dictionary, clamp.feature, k), indices) for k in strengths]
+        for k, tally in zip(strengths, speaker.tallies(seen, value, jobs), strict=True):
+            every[k].append(tally)
+    lines = []
+    for k, tallies in every.items():
+        whole = Tally(tuple(one for tally in tallies for one in tally.outcomes))
+        shares = [whole.share(name) for name in ("named", "formed", "steered")]
+        reached = sum(margin(tally) >= 0 for tally in tallies)
+        cells = [*shares, whole.kept, whole.kept_where_steered, whole.share("clean")]
+        lines.append([f"{k:g}", *(f"{cell:.0%}" for cell in cells), str(reached)])
+    return lines
+
+
+def show(caption: str, heads: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """A table of Markdown."""
+    print(f"\n{caption}\n\n| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    for line in lines:
+        print("| " + " | ".join(line) + " |")
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Choose, measure, print."""
+    settings, dictionaries, candidates = opened(options.run, options.dictionaries)
+    speaker = Speaker(settings)
+    choosing, measuring = (Seen(speaker, SEED + 2 * options.seed + one) for one in (0, 1))
+    k, best = choose(speaker, choosing, candidates)
+    results = [
+        measure(speaker, measuring, value, clamp, k=k, number=options.scenes, seed=options.seed)
+        for value, (clamp, _) in best[k].items()
+    ]
+    print(
+        f"\n{', '.join(d.layer for d in dictionaries)}; clamp to {k:g} times the maximum, at the "
+        f"tokens of the image; {options.scenes} scenes a value."
+    )
+    reached = sum(one.reached for one in results)
+    show(f"{reached} of {len(results)} values", HEADS, (row(one, options.seed) for one in results))
+    show(
+        "The rule, on the choosing scenes: values that reach the bars, by their best feature",
+        ("k", "values", *(d.layer for d in dictionaries)),
+        (
+            [
+                f"{strength:g}",
+                str(sum(margin(tally) >= 0 for _, tally in of.values())),
+                *(
+                    str(sum(clamp.dictionary is d for clamp, _ in of.values()))
+                    for d in dictionaries
+                ),
+            ]
+            for strength, of in best.items()
+        ),
+    )
+    chosen = {value: clamp for value, (clamp, _) in best[k].items()}
+    show(
+        "The chosen features at other strengths, on choosing scenes, all values together",
+        ("k", "named", "well-formed", "named, well-formed", "others kept", "kept where named",
+         "nothing else changed", "values"),
+        curve(speaker, choosing, chosen, CURVE),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, nargs="?", default=Path("data/runs/demo-llava"))
+    parser.add_argument("--dictionaries", default=r"language\.0\.", help="pattern of their names")
+    parser.add_argument("--scenes", type=int, default=200, help="measured for each value")
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes and the controls")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    try:
+        report(options)
+    except store.StoreError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

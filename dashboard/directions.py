@@ -1,0 +1,228 @@
+"""Choosing a direction to steer along, and what the run's features say of it.
+
+What is chosen stands in the address; only a visitor's file cannot be made again from there.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import connection, live, queries, state, vectors, widgets, words
+from dashboard.components.chips import chips
+from dashboard.numbers import number, percent
+from dashboard.toward import End, Named, Toward, as_text, named, of_text, told
+
+__all__ = ["Toward", "about", "as_text", "chooser", "of_text", "told"]
+
+KINDS = {"add": "add", "move": "from A to B", "project_out": "project out"}
+SOURCES = {"tag": "classes", "feature": "features", "words": "texts", "file": "a file"}
+ALL = "all images"
+MOST_CLASSES = 1000
+MOST_TIMES = {"add": 4.0, "move": 2.0}
+STEP = 0.05
+
+
+def chooser(
+    run: connection.Run,
+    model: str,
+    hooks: Sequence[str],
+    *,
+    key: str = "along",
+    given: Toward | None = None,
+) -> Toward | None:
+    """The edit along a direction that the address holds under `key`, with what changes it: a
+    popover that chooses the direction, and beside it the strength.
+
+    Args:
+        hooks: full names of the hook points to choose from.
+        given: what stands there where the address holds none.
+    """
+    text = st.query_params.get(key, "")
+    current = of_text(text) if text else given
+    if text and current is None:
+        st.warning(widgets.plain(f"No direction is called {text[:200]}. Choose one."))
+    with st.popover("Along a direction", help=words.ALONG, key=f"{key}-open"):
+        _choose(run, model, hooks, key=key)
+    if current is None:
+        return None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"{key}-now"):
+        st.caption(widgets.plain(told(current)), width="content")
+        if current.kind in MOST_TIMES:
+            _strength(run, model, current, key)
+        st.button(
+            "Take out", key=f"{key}-out", on_click=_forget, args=(key,),
+            help="Steer along no direction.",
+        )  # fmt: skip
+    return current
+
+
+def about(
+    run: connection.Run, model: str, one: Toward, *, key: str = "along-about"
+) -> None:  # fmt: skip
+    """The features of the SAEs at the direction's hook point that lie nearest to it, and those few
+    that approximate it."""
+    widgets.section("Features of this direction", words.NEAR_DIRECTION)
+    for place, name in enumerate(filter(None, (one.direction, one.to))):
+        try:
+            found = vectors.near(run, model, name)
+        except live.Unavailable as problem:
+            st.warning(widgets.plain(str(problem)))
+            return
+        if not found:
+            st.caption("This run has no SAE at the direction's hook point.")
+            return
+        for near in found:
+            _near(run, near, key=f"{key}-{place}-{near.dictionary.name}")
+
+
+def _near(run: connection.Run, near: vectors.Near, *, key: str) -> None:
+    of = near.dictionary.dictionary_id
+    ids = [feature for feature, _ in (*near.nearest, *near.parts)]
+    labels = queries.feature_names(run.connection, of, ids)
+
+    def called(feature: int) -> str:
+        label = labels.get(feature)
+        return f"#{feature} {label}" if label else f"#{feature}"
+
+    links = [
+        (
+            f"{called(feature)} {cosine:+.2f}", state.to_feature(of, feature),
+            f"cosine {cosine:.3f} with the direction",
+        )
+        for feature, cosine in near.nearest
+        if cosine
+    ]  # fmt: skip
+    chips(links, name=near.dictionary.short, key=key)
+    terms = [
+        f"{'−' if weight < 0 else '+' if place else ''} {number(abs(weight))} × {called(feature)}"
+        for place, (feature, weight) in enumerate(near.parts)
+    ]
+    share = percent(max(0.0, near.fvu))
+    st.caption(widgets.plain(f"≈ {' '.join(terms)}, which leaves {share} of its square (fvu)."))
+
+
+def _forget(key: str) -> None:
+    st.query_params.pop(key, None)
+
+
+def _strength(run: connection.Run, model: str, one: Toward, key: str) -> None:
+    """The slider of the strength; the address has the number itself, in the activations' unit."""
+    unit, about_unit = 1.0, words.MOVE_SHARE
+    if one.kind == "add":
+        try:
+            scale = vectors.scale(run, model, one.direction)
+        except live.Unavailable as problem:
+            st.warning(widgets.plain(str(problem)))
+            return
+        unit = scale.unit or 1.0
+        kind = "the CLS token" if _reads_cls(run, model, one.hook) else "an image token"
+        between = scale.distance is not None
+        about_unit = words.DISTANCE if between else words.NORM.format(kind)
+        about_unit += f" Here 1 is {number(unit)} of the activations' unit."
+    most = MOST_TIMES[one.kind]
+    at = f"{key}-times-{state.name_of(one.kind, one.direction, one.to)}"
+    # The address is what counts: Back changes it, and so the slider.
+    times = min(most, max(-most, round(one.strength / unit / STEP) * STEP))
+    st.session_state[at] = round(times, 4)
+
+    def put() -> None:
+        st.query_params[key] = as_text(replace(one, strength=st.session_state[at] * unit))
+
+    st.slider("Strength", -most, most, step=STEP, key=at, help=about_unit, on_change=put, width=320)
+
+
+def _choose(run: connection.Run, model: str, hooks: Sequence[str], *, key: str) -> None:
+    hook = st.selectbox(
+        "Hook point", hooks, key=f"{key}-hook", help=words.HOOK,
+        format_func=lambda name: name.removesuffix(".resid_post"),
+    )  # fmt: skip
+    kind = st.segmented_control(
+        "Edit", list(KINDS), default="add", format_func=KINDS.__getitem__, required=True,
+        key=f"{key}-kind", help=words.ALONG_KINDS,
+    )  # fmt: skip
+    source = st.segmented_control(
+        "The direction comes from", list(SOURCES), default="tag", format_func=SOURCES.__getitem__,
+        required=True, key=f"{key}-source", help=words.ALONG_SOURCES,
+    )  # fmt: skip
+    ends = _ends(run, model, hook, kind, source, key)
+    if ends is None:
+        return
+    if st.button("Use it", key=f"{key}-use", type="primary"):
+        try:
+            made = _made(run, model, hook, kind, *ends())
+        except live.Unavailable as problem:
+            st.warning(widgets.plain(str(problem)))
+            return
+        st.query_params[key] = as_text(made)
+        st.rerun()
+
+
+Ends = tuple[End | None, End]
+
+
+def _ends(
+    run: connection.Run, model: str, hook: str, kind: str, source: str, key: str
+) -> Callable[[], Ends] | None:
+    """Fields for both ends of the direction, and what gives them; None while they are not whole."""
+    if source == "file":
+        if kind == "move":
+            st.caption("A file holds one vector, and a move needs two ends: add or project out.")
+            return None
+        file = st.file_uploader(
+            "A vector", type=["npy", "safetensors"], max_upload_size=vectors.MOST_BYTES >> 20,
+            key=f"{key}-file", help=words.VECTOR_FILE,
+        )  # fmt: skip
+        if file is None:
+            return None
+        every = connection.dictionaries(run.connection, run.key)
+        width = next(d.d_in for d in every if (d.model, d.hook) == (model, hook))
+        return lambda: (None, vectors.kept(file.name, file.getvalue(), d_in=width))
+    start, end = _texts(run, source, key, bare=kind != "move")
+    if not end or start == end:
+        st.caption("Give two different ends." if end else "Give what the direction leads to.")
+        return None
+    return lambda: (End(source, start) if start else None, End(source, end))
+
+
+def _texts(run: connection.Run, source: str, key: str, *, bare: bool) -> tuple[str, str]:
+    """What stands in the fields for A and B; `bare`: A may be empty."""
+    if source == "words":
+        a = st.text_input("From A, a text", key=f"{key}-a-words", max_chars=200)
+        b = st.text_input("To B, a text", key=f"{key}-b-words", max_chars=200)
+        return (a or "").strip(), (b or "").strip()
+    if source == "feature":
+        options = [state.feature_key(*one) for one in state.asked_features()[0]]
+        if not options:
+            st.caption("Choose one or two features on this page first: their top images count.")
+            return "", ""
+    else:
+        options = queries.marks(run.connection, limit=MOST_CLASSES)
+        if not options:
+            st.caption("This run's images have no tags and no classes. Use texts or a file.")
+            return "", ""
+    begin = [ALL, *options] if bare else options
+    a = st.selectbox("From A", begin, key=f"{key}-a-{source}-{bare}")
+    b = st.selectbox("To B", options, key=f"{key}-b-{source}", index=len(options) > 1)
+    return "" if a == ALL else a or "", b or ""
+
+
+def _made(
+    run: connection.Run, model: str, hook: str, kind: str, start: End | None, end: End
+) -> Toward:
+    """The edit with a strength to begin with."""
+    if kind == "move" and start is not None:
+        # Each end is a direction of its own, off from what all have in common.
+        names = [str(Named(hook, one)) for one in (start, end)]
+        vectors.scale(run, model, names[0]), vectors.scale(run, model, names[1])
+        return Toward(hook, kind, names[0], names[1], 1.0)
+    name = str(Named(hook, end, start))
+    if named(name) is None:
+        raise live.Unavailable("this text cannot stand in an address; give a shorter one")
+    unit = vectors.scale(run, model, name).unit
+    return Toward(hook, kind, name, None, unit if kind == "add" and math.isfinite(unit) else 0.0)
+
+
+def _reads_cls(run: connection.Run, model: str, hook: str) -> bool:
+    return vectors.tokens(run, model, hook) == "cls"

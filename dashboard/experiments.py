@@ -1,0 +1,84 @@
+"""What this visit has asked models that talk, and what they said: kept as it comes."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import sight, state
+from dashboard.steering import Asked, put
+
+if TYPE_CHECKING:
+    from pipeline.interventions import Answer, Setting
+
+MOST_KEPT = 20
+_SHOWN, _HISTORY = "steering-shown", "steering-history"
+
+
+@dataclass(eq=False)
+class Experiment:
+    """One press of Run or Sweep, as far as it came.
+
+    Attributes:
+        picture: what was looked at.
+        answers: by the names of `interventions.ways_of`; of a sweep by place.
+        sweep: of a sweep the strengths, as multiples; else None.
+        seconds: since the first token was asked for.
+        shows: of a sweep, by strength, how strongly the concept shows; the unsteered level first.
+        setting: what was sent to the model; known once it is loaded.
+    """
+
+    asked: Asked
+    title: str
+    picture: sight.Look
+    sweep: tuple[float, ...] | None = None
+    answers: "dict[str, Answer]" = field(default_factory=dict)
+    seconds: float = 0.0
+    finished: bool = False
+    changed: str = ""
+    setting: "Setting | None" = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    shows: list[float] = field(default_factory=list)
+    shown_by: str = ""
+
+    def heard(self, answers: "dict[str, Answer]", seconds: float) -> None:
+        """Keep what is said so far. Reading the session is where Streamlit interrupts a script
+        that is to stop, so that Stop takes effect at once."""
+        self.answers, self.seconds = answers, seconds
+        st.session_state[_SHOWN] = self
+
+
+def history() -> list[Experiment]:
+    """This visit's experiments, the last first."""
+    found: list[Experiment] = st.session_state.setdefault(_HISTORY, [])
+    return found
+
+
+def begin(one: Experiment) -> None:
+    """Show this experiment, and keep it."""
+    st.session_state[_SHOWN] = one
+    st.session_state[_HISTORY] = [one, *history()][:MOST_KEPT]
+
+
+def shown(asked: Asked) -> Experiment | None:
+    """The experiment that the page shows: the last of the setting asked for, else the one that
+    was last on the page."""
+    last: Experiment | None = st.session_state.get(_SHOWN)
+    if last is not None and last.asked == asked:
+        return last
+    same = next((one for one in history() if one.asked == asked), None)
+    if same is not None:
+        st.session_state[_SHOWN] = same
+    return same or last
+
+
+def reopen(one: Experiment) -> None:
+    """Show an earlier experiment: its setting into the address."""
+    st.session_state[_SHOWN] = one
+    wanted = one.asked.parameters
+    if one.asked.features:
+        wanted["features"] = state.BETWEEN.join(state.feature_key(*k) for k in one.asked.features)
+    names = [f.name for f in dataclasses.fields(Asked)]
+    for name in names:
+        put(name, wanted.get(name))

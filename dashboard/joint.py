@@ -1,0 +1,118 @@
+"""An image's place in a contrastive model's joint space, before and after steering: numbers only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+NEAREST = 8
+WAYS = ("unsteered", "reconstruction only", "steered")
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One image, steered and not.
+
+    Attributes:
+        unsteered, steered: unit embeddings [d].
+        reconstruction: with the SAEs' reconstruction and no edit; None where no feature is edited.
+        swept: [n, d] under the other settings.
+        key: names the model and its weights.
+        changed: what to know where the model is not the one that made the bundle.
+    """
+
+    unsteered: Vectors
+    reconstruction: Vectors | None
+    steered: Vectors
+    swept: Vectors
+    key: str
+    changed: str
+
+    @property
+    def kept(self) -> float:
+        """Cosine of the steered and the unsteered embedding."""
+        return float(self.unsteered @ self.steered)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels as the model's text tower embeds them.
+
+    Attributes:
+        vectors: unit [n, d].
+        scale, bias: of the logits (see `pipeline.models.text_tower.Logits`).
+    """
+
+    names: tuple[str, ...]
+    vectors: Vectors
+    scale: float
+    bias: float | None
+
+    def chances(self, embeddings: Vectors) -> NDArray[np.float64]:
+        """Probabilities [b, n] of the labels, of unit embeddings [b, d]: over the labels, or with a
+        bias each by itself."""
+        logits = self.scale * (embeddings.astype(np.float64) @ self.vectors.astype(np.float64).T)
+        if self.bias is not None:
+            found: NDArray[np.float64] = 1 / (1 + np.exp(-(logits + self.bias)))
+            return found
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        found = shares / shares.sum(1, keepdims=True)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Among:
+    """What an embedding is near to.
+
+    Attributes:
+        ids: of each the example.
+        texts: of captions what they say; else empty.
+        vectors: unit [n, d].
+        source: where the vectors come from, for the page.
+    """
+
+    ids: NDArray[np.int64]
+    vectors: Vectors
+    texts: tuple[str, ...] = ()
+    source: str = ""
+
+    def nearest(
+        self, embedding: Vectors, *, count: int = NEAREST, but: int | None = None
+    ) -> list[tuple[int, float]]:
+        """(place, cosine) of the nearest, `but` of this example's."""
+        cosines = self.vectors @ embedding
+        kept = np.flatnonzero(self.ids != (-1 if but is None else but))
+        order = kept[np.argsort(-cosines[kept], kind="stable")][:count]
+        return [(int(place), float(cosines[place])) for place in order]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A label before and after: probabilities in the order of WAYS; None where nothing is rebuilt."""
+
+    name: str
+    unsteered: float
+    reconstruction: float | None
+    steered: float
+
+    @property
+    def change(self) -> float:
+        return self.steered - self.unsteered
+
+
+def shifts(labels: Labels, one: Seen) -> list[Shift]:
+    """All labels, those that change most first."""
+    rebuilt = one.unsteered if one.reconstruction is None else one.reconstruction
+    before, middle, after = labels.chances(np.stack([one.unsteered, rebuilt, one.steered])).tolist()
+    made = [
+        Shift(name, b, None if one.reconstruction is None else m, a)
+        for name, b, m, a in zip(labels.names, before, middle, after, strict=True)
+    ]
+    return sorted(made, key=lambda s: (-abs(s.change), -s.unsteered, s.name))
+
+
+def new(after: Sequence[tuple[int, float]], before: Sequence[tuple[int, float]]) -> set[int]:
+    """The places that are among the nearest after and were not before."""
+    return {place for place, _ in after} - {place for place, _ in before}

@@ -1,0 +1,288 @@
+"""The form of Steering: an image, a prompt, features with their strengths, and how they are edited."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import streamlit as st
+
+from dashboard import directions, filters, finding, people, queries, sight, state, steering, widgets
+from dashboard import words_steering as words
+from dashboard.components.strips import strips
+from dashboard.connection import Run
+from dashboard.listed import Listed
+from dashboard.numbers import number, percent
+from dashboard.records import Card, Dictionary, Filter, Key
+from dashboard.steering import Asked
+
+MOST_OFFERED, TILES, TILE = 16, (2, 2), 64
+LEAST, MOST, STEP = -10.0, 20.0, 0.25
+"""Of a slider; a link may name strengths beyond."""
+
+
+@dataclass
+class Form:
+    """What is drawn, and what the visitor asked for with it.
+
+    Attributes:
+        asked: from the address; `draw` settles which image.
+        here: the dictionaries whose features can be steered.
+        cards: of the chosen features.
+        picture: what the model is to look at.
+        concept: what the prompt-only baseline asks for; empty for none.
+    """
+
+    run: Run
+    here: Sequence[Dictionary]
+    every: Sequence[Dictionary]
+    asked: Asked
+    cards: dict[Key, Card] = field(default_factory=dict)
+    picture: sight.Look | None = None
+    concept: str = ""
+
+    def __post_init__(self) -> None:
+        found = queries.cards_at(self.run.connection, self.asked.features, examples=16)
+        self.cards = {(card.dictionary_id, card.feature_id): card for card in found}
+        self.by_id = {one.dictionary_id: one for one in self.here}
+
+    @property
+    def names(self) -> list[str]:
+        """The chosen features, each as `red (vision.2 / sight #9)`."""
+        return [self.name(key) for key in self.asked.features]
+
+    def name(self, key: Key) -> str:
+        card, where = self.cards.get(key), self.by_id[key[0]].short
+        label = card.label if card and card.label else "no label"
+        return f"{label} ({where} #{key[1]})"
+
+    def draw(self) -> None:
+        """All choices, from the picture to the edits."""
+        with st.container(key="steer-form"):
+            left, right = st.columns([1, 3.4], gap="medium")
+            with left:
+                self._picture()
+            with right:
+                self._prompt()
+                for place, key in enumerate(self.asked.features):
+                    self._feature(place, key)
+                self._more_features()
+                self._how()
+
+    def _picture(self) -> None:
+        shown = st.empty()
+        with st.popover("Another image", width="stretch"):
+            found = finding.bar(self.run, most=1, folded=False)
+            current = self.asked.example
+            if current is None and not self.asked.blank and not found.own and found.examples:
+                current = found.examples[0].example_id
+            self.asked = replace(self.asked, example=None if found.own else current)
+
+            def to(one: int | None, _: int | None) -> str:
+                wanted = replace(self.asked, example=one, blank=False)
+                return _address(wanted, find=found.text, seed=str(found.seed or ""))
+
+            thumbs = sight.thumbs(
+                self.run, found.examples, current=current, to=to, own=len(found.own), pairs=False
+            )
+            strips([{"name": found.name, "images": thumbs, "wide": True}], key="steer-found")
+            st.button(
+                "A blank picture", help=words.BLANK, on_click=steering.put,
+                args=("example", steering.BLANK),
+            )  # fmt: skip
+        if found.own:
+            self.picture = found.own[0]
+            self.asked = replace(self.asked, blank=False)
+        elif self.asked.blank:
+            self.picture = sight.blank()
+        elif current is not None:
+            self.picture = finding.of_run(self.run, current)
+        with shown:
+            _look(self.picture)
+
+    def _prompt(self) -> None:
+        st.text_area(
+            "Prompt", height=68, max_chars=steering.MOST_LETTERS,
+            **steering.bound("prompt", self.asked.prompt, usual=steering.PROMPT),
+        )  # fmt: skip
+
+    def _feature(self, place: int, key: Key) -> None:
+        """One chosen feature: what it is, how strong, and the way out."""
+        card, at = self.cards.get(key), self.asked.at[place]
+        mode, unit = self.asked.mode, steering.unit(card)
+        name = f"strength-{state.feature_key(*key)}"
+        with st.container(
+            horizontal=True, vertical_alignment="center", gap="small", key=f"steer-feature-{place}"
+        ):
+            with st.container(width=248):
+                self._thumb(key, card)
+            if mode == "ablate":
+                st.caption("its activation becomes 0", width="stretch")
+            else:
+                if st.session_state.get(name) != at:
+                    st.session_state[name] = at
+                st.slider(
+                    f"Strength of {self.name(key)}", min(LEAST, at), max(MOST, at), step=STEP,
+                    key=name, label_visibility="collapsed", on_change=self._strengthen,
+                    args=(place, name), format="%g ×", width="stretch",
+                    help=words.FACTOR if mode == "scale" else words.STRENGTH,
+                )  # fmt: skip
+                told = "" if mode == "scale" else f"{number(at * unit)} of {number(unit)}"
+                about = "activation, of the largest over the val images"
+                st.html(f'<p class="strength" title="{about}">{told}</p>', width=104)
+            st.button(
+                "✕", key=f"out-{name}", help="Take this feature out", on_click=self._take_out,
+                args=(place,),
+            )  # fmt: skip
+
+    def _thumb(self, key: Key, card: Card | None) -> None:
+        where, href = self.by_id[key[0]].short, html.escape(state.to_feature(*key))
+        sheet = self.run.contact([card], tiles=(4, 1), tile=48)[0] if card else ""
+        label = card.label if card and card.label else "no label"
+        st.html(
+            f'<a class="steered-feature" href="{href}" target="_self" title="Open this feature">'
+            f'<img src="{sheet}" alt=""><span><b>{html.escape(label)}</b>'
+            f"<i>{html.escape(where)} #{key[1]}</i></span></a>"
+        )
+
+    def _strengthen(self, place: int, name: str) -> None:
+        at = [*self.asked.at]
+        at[place] = float(st.session_state[name])
+        steering.put("at", steering.strengths(at))
+
+    def _take_out(self, place: int) -> None:
+        kept = [i for i in range(len(self.asked.features)) if i != place]
+        keys = [state.feature_key(*self.asked.features[i]) for i in kept]
+        steering.put("features", state.BETWEEN.join(keys) or None)
+        steering.put("at", steering.strengths([self.asked.at[i] for i in kept]) or None)
+
+    def _more_features(self) -> None:
+        with st.container(horizontal=True, gap="small", key="steer-add"):
+            full = len(self.asked.features) >= steering.MOST_FEATURES
+            with st.popover("Add a feature", disabled=full, key="steer-search"):
+                self._search()
+            with st.popover("From a list", disabled=full):
+                self._from_list()
+            self._along()
+
+    def _search(self) -> None:
+        """Features by label or number."""
+        text = st.text_input(
+            "Label or number", key="steer-find", max_chars=100, type="search",
+            placeholder="label or number", label_visibility="collapsed",
+        )  # fmt: skip
+        names = ["all", *(one.short for one in self.here)]
+        of = st.selectbox("Dictionary", names, key="steer-in", help=words.STEERABLE)
+        chosen = [one for one in self.here if of in ("all", one.short)]
+        text = (text or "").strip()
+        if text.isascii() and text.isdigit() and len(text) < 9:
+            keys = [(d.dictionary_id, int(text)) for d in chosen if int(text) < d.d_sae]
+            self._offer(queries.cards_at(self.run.connection, keys[:MOST_OFFERED], examples=4))
+            return
+        named = filters.named(self.run, chosen, text) if text else None
+        cards = queries.page(
+            self.run.connection, [one.dictionary_id for one in chosen],
+            Filter(named=named, n_active=0 if text else 16), limit=MOST_OFFERED, examples=4,
+        )  # fmt: skip
+        self._offer(cards)
+        left = [one.short for one in self.every if one not in self.here]
+        if left:
+            st.caption(widgets.plain(words.NOT_STEERABLE.format(", ".join(left))))
+
+    def _from_list(self) -> None:
+        """Features that people put into lists, and the visitor's stars."""
+        lists = {one.uuid: one.name for one in people.lists()}
+        uuid = st.selectbox(
+            "List", ["", *lists], format_func=lambda one: lists.get(one, "my stars"),
+            key="steer-list",
+        )  # fmt: skip
+        if not uuid:
+            keys = sorted(people.starred(self.here))
+        else:
+            listed = Listed(self.run, self.here)
+            items = people.ask(lambda store: store.items_of(uuid), None) or []
+            keys = [at for item in items if (at := listed.place(item.key))]
+        people.notice()
+        cards = queries.cards_at(self.run.connection, keys[:MOST_OFFERED], examples=4)
+        self._offer(cards, none="None of its features can be steered here.")
+
+    def _offer(self, cards: Sequence[Card], *, none: str = "No feature has that.") -> None:
+        if not cards:
+            st.caption(none)
+            return
+        strips([{"name": "press one to add it", "images": offered(self, cards), "wide": True}],
+               key=f"steer-offer-{none[:7]}")  # fmt: skip
+
+    def _along(self) -> None:
+        hooks = list(dict.fromkeys(one.hook for one in self.here))
+        found = directions.chooser(self.run, self.asked.model, hooks)
+        self.asked = replace(self.asked, along=directions.as_text(found) if found else "")
+
+    def _how(self) -> None:
+        """Mode, scope, form, and what is seldom changed."""
+        asked, usual = self.asked, Asked()
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="steer-how"):
+            for name, known, title, about in (
+                ("mode", steering.MODES, "Mode", words.MODE),
+                ("scope", steering.SCOPES, "Tokens", words.SCOPE),
+                ("form", steering.FORMS, "What else is there", words.FORM),
+            ):
+                st.segmented_control(
+                    title, list(known), format_func=known.__getitem__, required=True, help=about,
+                    **steering.bound(name, getattr(asked, name), usual=getattr(usual, name)),
+                )  # fmt: skip
+            with st.popover("More"):
+                self._rest()
+
+    def _rest(self) -> None:
+        asked, usual = self.asked, Asked()
+        first = self.cards.get(asked.features[0]) if asked.features else None
+        label = (first.label if first else None) or ""
+        self.concept = label if asked.concept is None else asked.concept
+        st.text_input(
+            "Ask in words for", max_chars=200, help=words.CONCEPT, placeholder="nothing",
+            **steering.bound("concept", self.concept, usual=label),
+        )  # fmt: skip
+        st.number_input(
+            "Longest answer", 1, 256, help=words.LONGEST,
+            **steering.bound("longest", asked.longest, usual=usual.longest),
+        )  # fmt: skip
+        st.number_input(
+            "Temperature", 0.0, 2.0, step=0.1, help=words.TEMPERATURE,
+            **steering.bound("temperature", asked.temperature, usual=usual.temperature),
+        )  # fmt: skip
+        st.number_input(
+            "Seed", 0, 2**31 - 1, help=words.SEED,
+            **steering.bound("random", asked.random, usual=usual.random),
+        )  # fmt: skip
+
+
+def offered(form: Form, cards: Sequence[Card]) -> list[dict[str, object]]:
+    """Features to press, as images of a row of the component `strips`: each leads to the page with
+    that feature added."""
+    sheets = form.run.contact(cards, tiles=TILES, tile=TILE)
+    made = []
+    for card, sheet in zip(cards, sheets, strict=True):
+        key = (card.dictionary_id, card.feature_id)
+        name = f"{card.label or 'no label'} ({form.by_id[key[0]].short} #{key[1]})"
+        said = f"{name}, density {percent(card.density)}, MS {number(card.ms)}"
+        made.append(
+            {
+                "src": sheet, "caption": said, "text": card.label or f"#{key[1]}",
+                "href": form.asked.plus(key).address, "shown": key in form.asked.features,
+            }
+        )  # fmt: skip
+    return made
+
+
+def _address(asked: Asked, **finding_too: str) -> str:
+    kept = asked.parameters | {name: text for name, text in finding_too.items() if text}
+    return state.to_steering(asked.features, **kept)
+
+
+def _look(look: sight.Look | None) -> None:
+    if look is None or look.picture is None:
+        st.html('<div class="steered-image none">no image</div>')
+        return
+    small = sight.shown(look.picture.image)
+    name = html.escape(f"{look.name}. {look.note}" if look.note else look.name)
+    st.html(f'<img class="steered-image" src="{small}" alt="{name}" title="{name}">')

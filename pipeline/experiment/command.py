@@ -1,0 +1,83 @@
+"""`python -m pipeline steer`: from the request to what is printed."""
+
+import json
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+
+from pipeline.experiment import request, shown
+from pipeline.experiment.trials import Studied, Trial
+from pipeline.interventions import InterventionError, as_record
+from pipeline.interventions.setting import STEERED
+from pipeline.pictures import Unreadable
+
+
+def steer(asked: request.Request, *, as_json: bool, echo: Callable[[str], None]) -> None:
+    """Ask about every picture and print what was said.
+
+    Args:
+        as_json: one document, {"records": [...], "skipped": {image: reason}}, in place of tables.
+        echo: prints a line.
+
+    Raises:
+        InterventionError, ConfigError, StoreError, ModelError, SAEError: what cannot be, in one
+            line.
+    """
+    home = request.Home(asked.config, asked.out)
+    base = request.setting(asked, home)
+    if not base.features and not base.directions:
+        raise InterventionError("nothing to steer: give --feature or --direction")
+    steps = request.sweep(asked.sweep) if asked.sweep else []
+    settings = [request.at(base, home, to) for to in steps] or [base]
+    notes, screen = Console(stderr=True, highlight=False, soft_wrap=True), Console(highlight=False)
+    pictures, skipped = _pictures(home, asked.images)
+    for name, reason in skipped.items():
+        notes.print(f"skipped {name}: {reason}", markup=False)
+    if not pictures:
+        raise InterventionError("no picture is left to ask about; name others by --image")
+    studied = Studied(home, base, model=asked.model)
+    if studied.changed:
+        notes.print("note: the model has changed since the bundle was made; run the pipeline again")
+    records: list[dict[str, object]] = []
+    with notes.status("asking …") as status:
+        for trials in studied.trials(
+            settings, pictures, heard=lambda tokens: status.update(f"{tokens} tokens said")
+        ):
+            if as_json:
+                records += [as_record(t.setting, t.answers, **studied.facts(t)) for t in trials]
+            else:
+                _print(screen, studied, trials, [step.shown for step in steps])
+            if all(trial.silent for trial in trials):
+                notes.print(
+                    f"note: {trials[0].picture.uri}: the edit changed nothing: the model does not "
+                    "read this hook point, or the features are as the edit asks already",
+                    markup=False,
+                )
+    if as_json:
+        echo(json.dumps({"records": records, "skipped": skipped}, ensure_ascii=False, indent=1))
+
+
+def _print(
+    screen: Console, studied: Studied, trials: Sequence[Trial], strengths: Sequence[str]
+) -> None:
+    marks, first = not screen.is_terminal, trials[0]
+    screen.print(shown.heading(first.setting, first.picture.uri), markup=False, soft_wrap=True)
+    if not strengths:
+        shown.printed(screen, shown.ways_table(first, marks=marks))
+        return
+    texts = [trial.answers[STEERED].text for trial in trials]
+    cosines = studied.shows(first.setting, texts)
+    shown.printed(screen, shown.sweep_table(trials, strengths, cosines, marks=marks))
+
+
+def _pictures(
+    home: request.Home, names: Sequence[str]
+) -> tuple[list[request.Picture], dict[str, str]]:
+    """Those that can be read, and of the others the reason why not."""
+    found, skipped = [], {}
+    for name in names:
+        try:
+            found.append(home.picture(name))
+        except Unreadable as error:
+            skipped[name] = str(error)
+    return found, skipped

@@ -1,0 +1,115 @@
+"""Agreement: against published figures, and on simulated people whose preferences are known."""
+
+import numpy as np
+import pytest
+
+from pipeline.study import agreement
+from pipeline.study.agreement import bradley_terry, score_agreement
+
+# Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section D: 4 people, 12 things.
+KNOWN = np.array(
+    [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, np.nan, np.nan, np.nan],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, np.nan, 3],
+        [np.nan, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, np.nan],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, np.nan],
+    ]
+)
+
+
+def test_published_figures() -> None:
+    """Of the same data irrCAC (Gwet), version 1.0, gives these."""
+    assert agreement.alpha(KNOWN) == pytest.approx(0.743421, abs=1e-5)
+    assert agreement.alpha(KNOWN, level="ordinal") == pytest.approx(0.815388, abs=1e-4)
+    assert agreement.ac2(KNOWN) == pytest.approx(0.77544, abs=1e-4)
+    assert agreement.percent(KNOWN) == pytest.approx(0.818182, abs=1e-5)
+
+
+def test_extremes() -> None:
+    same = np.array([[1.0, 2, 1, 2], [1, 2, 1, 2]])
+    assert [agreement.percent(same), agreement.alpha(same), agreement.ac2(same)] == [1, 1, 1]
+    assert agreement.ac2(same, level="ordinal") == 1
+    alone = np.array([[1.0, 2, np.nan], [np.nan, np.nan, 1]])
+    constant = np.ones((3, 5))
+    for figure in (agreement.alpha, agreement.ac2):
+        assert np.isnan(figure(alone)) and np.isnan(figure(constant))
+    assert np.isnan(agreement.percent(alone)) and agreement.percent(constant) == 1
+
+
+def test_ordinal_weights_forgive_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(1, 6, 200)
+    near = np.stack([truth, np.clip(truth + rng.integers(-1, 2, 200), 1, 5)]).astype(float)
+    assert agreement.ac2(near, level="ordinal") > agreement.ac2(near) + 0.2
+
+
+def test_a_score_is_held_against_the_majority() -> None:
+    preference = np.array([1.0, 0.0, 2 / 3, 0.5, 1.0, 0.0, np.nan])
+    difference = np.array([0.1, 0.2, 0.3, 0.4, np.nan, 0.0, 1.0])
+    found = agreement.agrees(preference, difference)
+    np.testing.assert_array_equal(found, [1, 0, 1, np.nan, np.nan, 0.5, np.nan])
+    told = score_agreement(preference, difference, seed=0)
+    assert (told.value, told.count) == (2.5 / 4, 4)
+    nothing = score_agreement(preference[3:4], difference[3:4], seed=0)
+    assert np.isnan(nothing.value) and nothing.count == 0
+
+
+def people(rng: np.random.Generator, pairs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of which a score tells more the more it differs: share, difference, true agreement."""
+    difference = rng.normal(size=pairs)
+    right = 1 / (1 + np.exp(-2 * np.abs(difference)))
+    agree = rng.random(pairs) < right
+    return np.where(agree == (difference > 0), 1.0, 0.0), difference, right
+
+
+def test_intervals_cover_the_truth_and_the_figure_is_not_biased() -> None:
+    rng = np.random.default_rng(0)
+    truth = people(rng, 400_000)[2].mean()
+    told = [
+        agreement.score_agreement(*people(rng, 150)[:2], seed=n) for n in range(120)
+    ]  # fmt: skip
+    assert np.mean([t.value for t in told]) == pytest.approx(truth, abs=0.012)
+    covered = np.mean([t.low <= truth <= t.high for t in told])
+    assert 0.88 <= covered <= 1.0
+
+
+def test_agreement_grows_with_the_difference() -> None:
+    share, difference, right = people(np.random.default_rng(1), 3000)
+    steps = agreement.agreement_by_difference(share, difference, steps=5, seed=0)
+    assert sum(step.agreement.count for step in steps) == 3000
+    assert [s.low for s in steps[1:]] >= [s.high for s in steps[:-1]]
+    for step in steps:
+        here = (np.abs(difference) >= step.low) & (np.abs(difference) <= step.high)
+        assert step.agreement.value == pytest.approx(right[here].mean(), abs=0.06)
+        assert step.agreement.low < step.agreement.value < step.agreement.high
+
+
+FEATURES, PAIRS, VOTES = 20, 60, 3
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
+def test_a_ranking_recovers_known_strengths(spread: float) -> None:
+    rng = np.random.default_rng(2)
+    covered, alike = [], []
+    for _ in range(15):
+        truth = rng.normal(size=FEATURES) * spread
+        truth -= truth.mean()
+        pairs = np.array([rng.choice(FEATURES, 2, replace=False) for _ in range(PAIRS)])
+        chance = 1 / (1 + np.exp(-(truth[pairs[:, 0]] - truth[pairs[:, 1]])))
+        wins = rng.binomial(VOTES, chance).astype(float)
+        found = bradley_terry(pairs, wins, VOTES - wins, features=FEATURES)
+        assert found.strength.mean() == pytest.approx(0, abs=1e-6)
+        covered.append(((found.low <= truth) & (truth <= found.high)).mean())
+        alike.append(np.corrcoef(truth, found.strength)[0, 1])
+    assert np.mean(covered) > 0.82
+    assert np.mean(alike) > {0.5: 0.5, 1.0: 0.75, 2.0: 0.85}[spread]
+
+
+def test_who_always_wins_has_a_place() -> None:
+    pairs = np.array([[0, 1], [0, 2], [1, 2]])
+    found = bradley_terry(pairs, np.array([5.0, 5, 5]), np.zeros(3), features=4)
+    assert np.isfinite(found.strength).all()
+    assert found.strength[0] > found.strength[1] > found.strength[2]
+    assert found.high[3] - found.low[3] > found.high[1] - found.low[1], "nobody judged it"
+    halves = bradley_terry(pairs, np.full(3, 2.5), np.full(3, 2.5), features=4)
+    np.testing.assert_allclose(halves.strength, 0, atol=1e-4)
