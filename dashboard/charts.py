@@ -9,10 +9,12 @@ import altair as alt
 
 from dashboard import palette
 from dashboard.records import Dictionary, Summary
+from dashboard.steered import Steered
 
 Z95 = 1.96
 """Half the width of a 95 % interval of a mean, in standard errors."""
 WIDTH = 14
+STEERS, STEERS_NOT = "steers", "does not"
 
 
 def ms_by_hook(dictionaries: Sequence[Dictionary], summaries: Sequence[Summary]) -> alt.LayerChart:
@@ -88,6 +90,55 @@ def overlaid(
             tooltip=[alt.Tooltip("name:N"), alt.Tooltip("count:Q", title="features")],
         )
     )  # fmt: skip
+
+
+PRESSED = "pressed"
+"""The selection of a point in `steering_scores`: its row has `feature`."""
+
+
+def steering_scores(found: Sequence[Steered]) -> alt.LayerChart:
+    """Each feature's steering score against that of the unsteered answers, with the interval of the
+    difference; on the dashed line the two are equal."""
+    rows = [
+        {
+            "feature": one.feature_id, "name": f"#{one.feature_id} {one.label or ''}".strip(),
+            "answer": one.answer, "score": one.score, "unsteered": one.score_unsteered,
+            "shuffled": one.score_shuffled, "low": one.score_unsteered + one.gain_low,
+            "high": one.score_unsteered + one.gain_high,
+            "steers": STEERS if one.steers else STEERS_NOT,
+        }
+        for one in found
+    ]  # fmt: skip
+    sides = [value for row in rows for value in (row["unsteered"], row["low"], row["high"])]
+    least, most = min(sides, default=0.0), max(sides, default=1.0)
+    line = [{"unsteered": at, "low": at} for at in (least, most)]
+    x = alt.X("unsteered:Q", title="unsteered", scale=alt.Scale(zero=False))
+    y = alt.Y("low:Q", title="steering score", scale=alt.Scale(zero=False))
+    colours = {STEERS: palette.SAE_SHADES[0], STEERS_NOT: palette.NEURONS}
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=x,
+        color=alt.Color(
+            "steers:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+            legend=alt.Legend(title=None, orient="top", symbolType="circle"),
+        ),
+    )  # fmt: skip
+    tooltip = [
+        alt.Tooltip("name:N", title="feature"), alt.Tooltip("answer:N"),
+        alt.Tooltip("score:Q", format=".3f"), alt.Tooltip("unsteered:Q", format=".3f"),
+        alt.Tooltip("shuffled:Q", format=".3f"), alt.Tooltip("low:Q", format=".3f"),
+        alt.Tooltip("high:Q", format=".3f"), alt.Tooltip("steers:N", title=" "),
+    ]  # fmt: skip
+    press = alt.selection_point(name=PRESSED, fields=["feature"], empty=False, toggle=False)
+    equal = alt.Chart(alt.InlineData(values=line)).mark_line(
+        strokeDash=[4, 4], color=palette.NEURONS, strokeWidth=1
+    )
+    return alt.layer(
+        equal.encode(x=x, y=y),
+        base.mark_rule(strokeWidth=1.5, opacity=0.5).encode(y=y, y2="high:Q"),
+        base.mark_circle(size=80, opacity=1, cursor="pointer")
+        .encode(y=alt.Y("score:Q"), tooltip=tooltip)
+        .add_params(press),
+    )
 
 
 def _between(ends: tuple[float, float], share: float, *, log: bool) -> float:

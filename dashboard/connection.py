@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dashboard import nearness, queries, records, state
 from dashboard.sheets import Sheets
+from dashboard.steered import SteeredSum
 from pipeline import store
 
 DEFAULT = Path("data/runs/demo")
@@ -153,6 +154,12 @@ def two_sided(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
 def worded(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
     """`queries.worded`, once a bundle."""
     return queries.worded(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def steered_sums(_connection: duckdb.DuckDBPyConnection, key: str) -> list[SteeredSum]:
+    """`queries.steered_sums`, once a bundle."""
+    return queries.steered_sums(_connection)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -9,13 +9,15 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import connection, live, queries, state, vectors, widgets, words
+from dashboard import connection, live, queries, state, vectors, widgets
+from dashboard import words_steering as words
 from dashboard.components.chips import chips
 from dashboard.numbers import number, percent
 from dashboard.toward import End, Named, Toward, as_text, named, of_text, told
 
 __all__ = ["Toward", "about", "as_text", "chooser", "of_text", "told"]
 
+PLACE = "Where in the model the activations are edited."
 KINDS = {"add": "add", "move": "from A to B", "project_out": "project out"}
 SOURCES = {"tag": "classes", "feature": "features", "words": "texts", "file": "a file"}
 ALL = "all images"
@@ -135,7 +137,7 @@ def _strength(run: connection.Run, model: str, one: Toward, key: str) -> None:
 
 def _choose(run: connection.Run, model: str, hooks: Sequence[str], *, key: str) -> None:
     hook = st.selectbox(
-        "Hook point", hooks, key=f"{key}-hook", help=words.HOOK,
+        "Hook point", hooks, key=f"{key}-hook", help=PLACE,
         format_func=lambda name: name.removesuffix(".resid_post"),
     )  # fmt: skip
     kind = st.segmented_control(
@@ -204,7 +206,7 @@ def _texts(run: connection.Run, source: str, key: str, *, bare: bool) -> tuple[s
             return "", ""
     begin = [ALL, *options] if bare else options
     a = st.selectbox("From A", begin, key=f"{key}-a-{source}-{bare}")
-    b = st.selectbox("To B", options, key=f"{key}-b-{source}", index=len(options) > 1)
+    b = st.selectbox("To B", options, key=f"{key}-b-{source}", index=min(1, len(options) - 1))
     return "" if a == ALL else a or "", b or ""
 
 

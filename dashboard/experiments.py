@@ -1,6 +1,7 @@
 """What this visit has asked models that talk, and what they said: kept as it comes."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,30 +22,38 @@ class Experiment:
     """One press of Run or Sweep, as far as it came.
 
     Attributes:
-        picture: what was looked at.
-        answers: by the names of `interventions.ways_of`; of a sweep by place.
-        sweep: of a sweep the strengths, as multiples; else None.
+        title: its setting in a line.
+        concept: what was asked for in words; empty for nothing.
+        sweep: of a sweep the strengths; else none.
+        answers: by the names of `interventions.ways_of`; of a sweep as `spoken.sweep` names them.
         seconds: since the first token was asked for.
-        shows: of a sweep, by strength, how strongly the concept shows; the unsteered level first.
-        setting: what was sent to the model; known once it is loaded.
+        finished: whether it came to its end, rather than to Stop.
+        fault: why there is no answer, or no whole one.
+        changed: what to know where the model is not the one that made the bundle.
+        settings: what was sent to the model, of a sweep one a strength.
+        facts: what its file says beside.
+        shows: of a sweep how strongly the concept shows in the unsteered text, then by strength.
+        shown_by: the encoder that tells; empty where there is none.
     """
 
     asked: Asked
     title: str
     picture: sight.Look
-    sweep: tuple[float, ...] | None = None
+    concept: str
+    sweep: tuple[float, ...] = ()
     answers: "dict[str, Answer]" = field(default_factory=dict)
     seconds: float = 0.0
     finished: bool = False
+    fault: str = ""
     changed: str = ""
-    setting: "Setting | None" = None
+    settings: "Sequence[Setting]" = ()
     facts: dict[str, Any] = field(default_factory=dict)
     shows: list[float] = field(default_factory=list)
     shown_by: str = ""
 
     def heard(self, answers: "dict[str, Answer]", seconds: float) -> None:
         """Keep what is said so far. Reading the session is where Streamlit interrupts a script
-        that is to stop, so that Stop takes effect at once."""
+        that is to stop: so Stop, and a visitor who leaves, take effect within a token."""
         self.answers, self.seconds = answers, seconds
         st.session_state[_SHOWN] = self
 
@@ -79,6 +88,5 @@ def reopen(one: Experiment) -> None:
     wanted = one.asked.parameters
     if one.asked.features:
         wanted["features"] = state.BETWEEN.join(state.feature_key(*k) for k in one.asked.features)
-    names = [f.name for f in dataclasses.fields(Asked)]
-    for name in names:
-        put(name, wanted.get(name))
+    for each in dataclasses.fields(Asked):
+        put(each.name, wanted.get(each.name))

@@ -18,6 +18,8 @@ SORTS = {
 }  # fmt: skip
 SIDES = {"modality_score": "modality score", "pair_correlation": "pair correlation"}
 """More of them, where captions are read."""
+STEERED = {"steering_score": "steering score"}
+"""And where features were steered."""
 LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 TOP = 8
@@ -64,6 +66,7 @@ def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str =
             placeholder="nothing",
         )  # fmt: skip
     sides = modality(run, chosen)
+    turned = steering(run, chosen)
     mine = _some("Only", list(MINE), "mine", words.MINE)
     return Filter(
         ms=_range(low, high),
@@ -75,6 +78,7 @@ def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str =
         n_active=least,
         without=tuple(without),
         **sides,
+        steers=turned,
     )
 
 
@@ -98,15 +102,35 @@ def modality(run: connection.Run, chosen: Sequence[Dictionary]) -> dict[str, Any
     }  # fmt: skip
 
 
+def steering(run: connection.Run, chosen: Sequence[Dictionary]) -> bool | None:
+    """Whether only features that steer are listed, or only those that do not; None for all, and
+    where no feature of these dictionaries was steered."""
+    if not steered(run, chosen):
+        return None
+    choice = st.segmented_control(
+        "Steers", list(words.STEER_CHOICES), default="all", key="steers", bind="query-params",
+        format_func=words.STEER_CHOICES.__getitem__, required=True,
+        help=f"{words.STEERING_SCORE} {words.STEERS}",
+    )  # fmt: skip
+    return {"yes": True, "no": False}.get(choice)
+
+
+def steered(run: connection.Run, chosen: Sequence[Dictionary]) -> bool:
+    """Whether features of one of the dictionaries were steered."""
+    known = {one.dictionary_id for one in connection.steered_sums(run.connection, run.key)}
+    return any(d.dictionary_id in known for d in chosen)
+
+
 def two_sided(run: connection.Run, chosen: Sequence[Dictionary]) -> bool:
     """Whether captions went through one of the dictionaries."""
     known = connection.two_sided(run.connection, run.key)
     return any(d.dictionary_id in known for d in chosen)
 
 
-def order(*, sides: bool = False) -> tuple[str, bool]:
-    """The column to sort by, and whether from high to low; `sides` are to be had, or not."""
-    names = SORTS | (SIDES if sides else {})
+def order(*, sides: bool = False, steered: bool = False) -> tuple[str, bool]:
+    """The column to sort by, and whether from high to low; `sides` and `steered`: these are to be
+    had, or not."""
+    names = SORTS | (SIDES if sides else {}) | (STEERED if steered else {})
     sort = st.selectbox(
         "Sort by", list(names), format_func=names.__getitem__, key="sort", bind="query-params",
     )  # fmt: skip

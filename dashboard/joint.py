@@ -1,4 +1,4 @@
-"""An image's place in a contrastive model's joint space, before and after steering: numbers only."""
+"""An image in a contrastive model's joint space, before and after steering: numbers only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class Among:
 
 @dataclass(frozen=True)
 class Shift:
-    """A label before and after: probabilities in the order of WAYS; None where nothing is rebuilt."""
+    """A label's probabilities in the order of WAYS; None where nothing is rebuilt."""
 
     name: str
     unsteered: float

@@ -145,6 +145,8 @@ class Filter:
     fires_on: tuple[str, ...] = ()
     """Any of FIRES_ON; none lets all pass. Words alone let features pass that no image activates,
     whatever `n_active` says."""
+    steers: bool | None = None
+    """Only features that steer, or only those that were tried and do not; None lets all pass."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,11 @@ class Card:
     contract 1.3."""
     pair_correlation: float | None = None
     """Of its activations on images and on their captions; None likewise."""
+    steering_score: float | None = None
+    """How nearly the model's answers mean what it shows, when it is turned up; None where that was
+    not tried, and before contract 1.4."""
+    steers: bool | None = None
+    """Whether that is above both baselines; None likewise."""
     examples: list[int] = field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""Charts of steering a contrastive model: labels before and after, and over a range of strengths."""
+"""Charts of steering a contrastive model: labels before and after, and over strengths."""
 
 from collections.abc import Sequence
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import connection, live, queries, steering, toward
+from dashboard import connection, live, steering, toward
 from dashboard.faults import told
 from dashboard.records import Card, Dictionary, Key
 from pipeline import config
@@ -82,49 +82,47 @@ def setting_of(
 def say(
     run: connection.Run,
     model: str,
-    setting: "Setting",
+    settings: "Sequence[Setting]",
     picture: live.Picture,
     heard: Heard,
-) -> dict[str, Any]:
-    """Have the model answer in the ways of `setting`; what is said comes through `heard`, token by
-    token, by way.
+) -> str:
+    """Have the model answer in the ways of the one setting; what is said comes through `heard`,
+    token by token, by way, with the seconds since the first was asked for.
 
     Returns:
-        what a file of it names beside (see `facts`), and `changed` of the model.
+        what to know where the model is not the one that made the bundle.
 
     Raises:
         live.Unavailable: the model, an SAE or a direction cannot be had, an edit does not fit, or
             memory is not enough.
     """
+    (setting,) = settings
     with live.studied(run, model) as at:
         ways = _ways(run, at, setting)
         _answer(at, list(ways), list(ways.values()), setting, picture, heard)
-        return {"changed": at.changed}
+        return at.changed
 
 
 def sweep(
     run: connection.Run,
     model: str,
-    settings: Sequence["Setting"],
+    settings: "Sequence[Setting]",
     picture: live.Picture,
     heard: Heard,
-) -> dict[str, Any]:
+) -> str:
     """The same over several settings in one batch: UNSTEERED, and of each setting by its place
-    `0 steered`, `0 judged` and so on."""
+    what is said, `steered(0)`, and how the unsteered model finds it, `judged(0)`."""
     with live.studied(run, model) as at:
         names, ways = [], []
         for place, setting in enumerate(settings):
             made = _ways(run, at, setting)
             if not place:
-                names.append(UNSTEERED)
-                ways.append(made[UNSTEERED])
+                names, ways = [UNSTEERED], [made[UNSTEERED]]
+            follows = len(ways)
             names += [steered(place), judged(place)]
-            ways += [
-                made[STEERED],
-                dataclasses.replace(made[JUDGED], follows=len(ways)),
-            ]
+            ways += [made[STEERED], dataclasses.replace(made[JUDGED], follows=follows)]
         _answer(at, names, ways, settings[0], picture, heard)
-        return {"changed": at.changed}
+        return at.changed
 
 
 def steered(place: int) -> str:
@@ -150,11 +148,20 @@ def facts(
     }
 
 
-def record(setting: "Setting", answers: "Mapping[str, Answer]", **more: Any) -> dict[str, Any]:
-    """An experiment as a JSON object (see `interventions.record`)."""
+def records(
+    settings: "Sequence[Setting]", answers: "Mapping[str, Answer]", more: Mapping[str, Any]
+) -> Any:
+    """An experiment as JSON (see `interventions.record`); of a sweep one object a strength."""
     from pipeline.interventions.record import as_record
 
-    return as_record(setting, answers, **more)
+    if len(settings) == 1:
+        return as_record(settings[0], answers, **more)
+    made = []
+    for place, setting in enumerate(settings):
+        known = {UNSTEERED: UNSTEERED, STEERED: steered(place), JUDGED: judged(place)}
+        own = {name: answers[of] for name, of in known.items() if of in answers}
+        made.append(as_record(setting, own, **more))
+    return made
 
 
 def _ways(run: connection.Run, at: live.Studied, setting: "Setting") -> "dict[str, Way]":

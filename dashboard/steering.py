@@ -161,7 +161,8 @@ def known(
         if dictionary_id not in others:
             bad.append(f"this run has no dictionary {dictionary_id[:200]!r}")
         elif dictionary_id not in by_id:
-            bad.append(f"{others[dictionary_id].short} cannot be steered here: {why(asked, others[dictionary_id])}")
+            one = others[dictionary_id]
+            bad.append(f"{one.short} cannot be steered here: {why(asked, one)}")
         elif number >= by_id[dictionary_id].d_sae:
             most = by_id[dictionary_id].d_sae - 1
             bad.append(f"{by_id[dictionary_id].short} has features 0 to {most}, no {number}")
@@ -234,7 +235,9 @@ def told(asked: Asked, names: Sequence[str]) -> str:
         parts.append("a direction")
     what = f"{asked.mode} " if names else ""
     replaced = ", replaced" if asked.form == "replace" and names else ""
-    return f"{what}{' and '.join(parts) or 'nothing'}, {SCOPES[asked.scope].lower()} tokens{replaced}"
+    return (
+        f"{what}{' and '.join(parts) or 'nothing'}, {SCOPES[asked.scope].lower()} tokens{replaced}"
+    )
 
 
 def warn(lines: Sequence[str]) -> None:
@@ -257,7 +260,9 @@ def _strengths(text: str, count: int, bad: list[str]) -> tuple[float, ...]:
     for place in range(count):
         value = _number(parts[place], float) if place < len(parts) else USUAL
         if value is None or abs(value) > MOST_STRENGTH:
-            bad.append(f"a strength is {parts[place][:40]!r}: from -{MOST_STRENGTH:g} to {MOST_STRENGTH:g}")
+            bad.append(
+                f"a strength is {parts[place][:40]!r}: from -{MOST_STRENGTH:g} to {MOST_STRENGTH:g}"
+            )
             value = USUAL
         found.append(value)
     return tuple(found)

@@ -1,14 +1,17 @@
-"""What a model said, for the page: words that changed, tokens with what else was likely, numbers."""
+"""What a model said, for the page: words that changed, tokens and what else was likely."""
 
 import html
+import math
+import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from dashboard import palette, spoken
 from dashboard import words_steering as words
+from dashboard.experiments import Experiment
 from dashboard.numbers import number
-from dashboard.steering import Experiment
+from dashboard.steering import Asked
 
 if TYPE_CHECKING:
     from pipeline.interventions import Answer
@@ -23,6 +26,7 @@ NAMES = {
 ODD = 0.01
 """A token that the unsteered model gives less chance than this is marked."""
 LIKELY = 6
+WORD = re.compile(r"\w+")
 
 
 def columns(one: Experiment) -> dict[str, Any]:
@@ -53,19 +57,58 @@ def columns(one: Experiment) -> dict[str, Any]:
 
 def streaming(one: Experiment) -> str:
     """The columns as HTML, while they are being said: as the component draws them."""
+    if one.sweep:
+        said = sum(answer.ended for _, answer, _ in swept(one))
+        most = max((len(answer.said) for answer in one.answers.values()), default=0)
+        return (
+            f'<p class="answers muted">{len(one.sweep)} strengths at once: {most} tokens, '
+            f"{said} answers ended …</p>"
+        )
     plain = one.answers.get(spoken.UNSTEERED)
-    made = ""
-    for name, (title, _) in NAMES.items():
-        if (answer := one.answers.get(name)) is not None:
-            pieces = "".join(
+    made = {}
+    for name in expected(one.asked, one.concept):
+        answer = one.answers.get(name)
+        against = plain if name != spoken.UNSTEERED else None
+        made[name] = (
+            ""
+            if answer is None
+            else "".join(
                 f"<mark>{html.escape(piece)}</mark>" if changed else html.escape(piece)
-                for piece, changed in _runs(answer, plain if name != spoken.UNSTEERED else None)
+                for piece, changed in _runs(answer, against)
             )
-            made += (
-                f'<section><h3>{title}</h3><p class="said">{pieces}<i class="caret"></i></p>'
-                '<div class="facts"></div></section>'
-            )
-    return f'<div class="answers"><div class="columns">{made}</div></div>'
+        )
+    return _drawn(made, '<i class="caret"></i>')
+
+
+def waiting(asked: Asked, concept: str) -> str:
+    """The columns as HTML, before anything is said."""
+    return _drawn(dict.fromkeys(expected(asked, concept), ""), "")
+
+
+def expected(asked: Asked, concept: str) -> list[str]:
+    """Which columns there will be."""
+    without = {
+        spoken.RECONSTRUCTION: not asked.features, spoken.PROMPTED: not concept,
+    }  # fmt: skip
+    return [name for name in NAMES if not without.get(name)]
+
+
+def same(one: Experiment) -> bool:
+    """Whether steering changed nothing at all: not even a chance."""
+    before, after = one.answers[spoken.JUDGED], one.answers[spoken.STEERED]
+    pairs = zip(before.said, after.said, strict=True)
+    return all(math.isclose(a.chance, b.chance, rel_tol=1e-5, abs_tol=1e-9) for a, b in pairs)
+
+
+def _drawn(said: Mapping[str, str], end: str) -> str:
+    sections = "".join(
+        f'<section class="{"steered" if name == spoken.STEERED else ""}"><h3>{NAMES[name][0]}</h3>'
+        f'<p class="said" dir="auto">{text}{end}</p><div class="facts"></div></section>'
+        for name, text in said.items()
+    )
+    return (
+        f'<div class="answers"><div class="columns">{sections}</div><div class="next"></div></div>'
+    )
 
 
 def changed_words(text: str, plain: str) -> list[tuple[int, int]]:
@@ -115,9 +158,7 @@ def _tokens(
     answer: "Answer", plain: "Answer | None", judge: "Answer | None"
 ) -> list[dict[str, Any]]:
     made = []
-    for place, (piece, changed) in enumerate(
-        _runs(answer, None if answer is plain else plain)
-    ):
+    for place, (piece, changed) in enumerate(_runs(answer, None if answer is plain else plain)):
         said = answer.said[place]
         before = judge.said[place] if judge and place < len(judge.said) else None
         made.append(
@@ -143,7 +184,11 @@ def _chance(value: float) -> float:
 
 def _facts(one: Experiment, answer: "Answer", judge: "Answer | None") -> list[dict[str, str]]:
     found = judge or answer
-    name, about = ("perplexity, unsteered", words.COHERENCE) if judge else ("perplexity", words.OWN_PERPLEXITY)
+    name, about = (
+        ("perplexity, unsteered", words.COHERENCE)
+        if judge
+        else ("perplexity", words.OWN_PERPLEXITY)
+    )
     facts = [{"name": name, "text": number(found.perplexity), "help": about}]
     speed = len(answer.said) / one.seconds if one.seconds else None
     facts.append({"name": "tokens", "text": f"{len(answer.said)}", "help": words.TOKENS_SAID})
@@ -161,6 +206,11 @@ def swept(one: Experiment) -> list[tuple[float, "Answer", "Answer"]]:
     ]
 
 
-def level(answers: Mapping[str, "Answer"]) -> "Answer | None":
-    """What the model says unsteered."""
-    return answers.get(spoken.UNSTEERED)
+def names(text: str, labels: Sequence[str]) -> bool:
+    """Whether a text names one of the labels, word for word, in any case."""
+    return any(_plainly(label) in _plainly(text) for label in labels)
+
+
+def _plainly(text: str) -> str:
+    """The words alone, with a blank around each."""
+    return f" {' '.join(re.findall(WORD, text.casefold()))} "

@@ -70,7 +70,18 @@ def card(
         "label": one.label, "unlabelled": bare, "ms": one.ms, "msText": number(one.ms),
         "density": shown, "sheet": sheet, "spoken": spoken and spoken.text, "help": about,
         "sides": None if score is None else sides(score),
+        "steering": steering(one) and {
+            "text": f"steering {steering(one)}",
+            "help": f"{words.STEERING_SCORE} {words.STEERS}",
+        },
     }  # fmt: skip
+
+
+def steering(one: Card) -> str:
+    """A steering score, with a tick where the feature steers; empty where that was not tried."""
+    if one.steering_score is None:
+        return ""
+    return f"{number(one.steering_score)} {'✓' if one.steers else '✗'}"
 
 
 def row(
@@ -84,7 +95,7 @@ def row(
         "first": False, "id": f"{dictionary.short} #{one.feature_id}",
         "label": one.label or made["unlabelled"], "ms": {"value": one.ms, "text": made["msText"]},
         "active": f"{one.n_active:,}", "max": number(one.max), "mean": number(one.mean),
-        "score": number(one.label_score) if one.label else "",
+        "score": number(one.label_score) if one.label else "", "steering": steering(one),
         "pairs": "" if one.pair_correlation is None else number(one.pair_correlation),
     }  # fmt: skip
 

@@ -123,6 +123,40 @@ SEARCH_IMAGE = (
     "Features whose top images are most like this one come first, by the run's own image encoder. "
     "The image stays in this visit and is not kept."
 )
+STEERING_SCORE = (
+    "How nearly what the model says of images, with this feature turned up, means what the "
+    "feature's top images show: mean cosine in a contrastive encoder's space (Pach et al. 2025)."
+)
+STEERS = (
+    "A feature steers (✓) if its steering score is above that of the unsteered answers, and above "
+    "that of answers while another feature is turned up, each by its 95 % interval over images."
+)
+STEER_CHOICES = {
+    "yes": "steers", "no": "does not", "all": "all",
+}  # fmt: skip
+UNSTEERED_SCORE = "The same cosine of what the model says without an edit."
+SHUFFLED_SCORE = "The same cosine of what it says while another steered feature is turned up."
+STEERING_GAIN = "Steering score less that of the unsteered answers, with its 95 % interval."
+MEAN_GAIN = (
+    "Mean over the features of the steering score less that of the unsteered answers, with the "
+    "95 % interval of the mean."
+)
+OVER_SHUFFLED = "The same less the score of answers while another feature is turned up."
+CHANGED = "The share of the images of which turning the feature up changes the answer."
+STEERING_CHART = (
+    "Each point is a feature: its steering score against that of the unsteered answers, with the "
+    "95 % interval of the difference. On the dashed line turning it up changes nothing."
+)
+REACHES_NOTHING = (
+    "No answer changed, whatever feature was turned up: what the model says does not depend on "
+    "this hook point at the tokens edited (a LLaVA does not read what lies behind its vision "
+    "layer), or the strength is too low."
+)
+NO_STEERING = (
+    "No feature was steered in this run. Give its config a section [steering] (pipeline/configs/"
+    "llava-1.5-7b.toml has one), then run python -m pipeline run CONFIG: the step steer fills this "
+    "look. It needs a model that talks, an SAE and a contrastive encoder."
+)
 LEVEL = "Matryoshka level, from 1, the innermost."
 MATCHED = (
     "A feature is found again in another dictionary if one there correlates with it by 0.5 or more "
@@ -290,31 +324,4 @@ NO_WORDS = (
     "No caption was read in this run. Give captions: a caption column of your CSV or data set, or "
     "a text beside each image; then run python -m pipeline run CONFIG, with captions not switched "
     "off under [captions]."
-)
-ALONG = (
-    "Edit the activations along a direction: the way from one class of images to another, from one "
-    "text to another, or a vector of yours, such as a probe's."
-)
-ALONG_KINDS = (
-    "Add: every token in scope is moved along the direction by the same length, as Line of Sight "
-    "edits from A to B. From A to B: what lies along A is taken out and as much put along B. "
-    "Project out: nothing is left along the direction."
-)
-ALONG_SOURCES = (
-    "Classes: the mean activations of up to 64 val images with a tag or class, of two classes "
-    "those of one alone; features: of their top images; texts: the mean activations of the words, "
-    "read without an image, or in a joint space their vectors; a file: a vector in .npy or "
-    ".safetensors. One end alone is set off from up to 64 images, or texts, that stand for all."
-)
-VECTOR_FILE = (
-    "One vector as wide as the hook point, .npy or .safetensors, at most 20 MB. Nothing in it is "
-    "run. This server keeps it for a while: a link to this page holds its name only."
-)
-DISTANCE = "In distances between the means of the two classes: 1 goes from the one to the other."
-NORM = "In mean lengths of the activations of {}."
-MOVE_SHARE = "The share of what lies along A that is taken out and put along B: 1 is all of it."
-NEAR_DIRECTION = (
-    "The features whose decoder rows lie nearest to the direction's line, with the cosine (negative: "
-    "they point away), and the few whose weighted sum comes near the direction, by orthogonal "
-    "matching pursuit."
 )

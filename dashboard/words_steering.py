@@ -69,7 +69,9 @@ NOTHING_CHANGED = (
 )
 NOT_STEERABLE = "Neurons and dictionaries whose SAE is not in the bundle cannot be steered: {}."
 HISTORY = "What you ran in this visit; press one to see it again, with its setting."
-RECORD = "The setting, the answers with their tokens and chances, and the versions of all behind it."
+RECORD = (
+    "The setting, the answers with their tokens and chances, and the versions of all behind it."
+)
 EMPTY = (
     "Choose a feature, set how strongly it fires, and press Run: the model answers unsteered, with "
     "the SAE's reconstruction alone, and steered, side by side. These features are a start:"
@@ -83,3 +85,54 @@ NOTHING_STEERABLE = (
 )
 STOPPED = "Stopped: what was said so far stays."
 OTHER_SETTING = "These answers are of another setting: {}. Press Run for the one above."
+ALONG = (
+    "Edit the activations along a direction: the way from one class of images to another, from one "
+    "text to another, or a vector of yours, such as a probe's."
+)
+ALONG_KINDS = (
+    "Add: every token in scope is moved along the direction by the same length, as Line of Sight "
+    "edits from A to B. From A to B: what lies along A is taken out and as much put along B. "
+    "Project out: nothing is left along the direction."
+)
+ALONG_SOURCES = (
+    "Classes: the mean activations of up to 64 val images with a tag or class, of two classes "
+    "those of one alone; features: of their top images; texts: the mean activations of the words, "
+    "read without an image, or in a joint space their vectors; a file: a vector in .npy or "
+    ".safetensors. One end alone is set off from up to 64 images, or texts, that stand for all."
+)
+VECTOR_FILE = (
+    "One vector as wide as the hook point, .npy or .safetensors, at most 20 MB. Nothing in it is "
+    "run. This server keeps it for a while: a link to this page holds its name only."
+)
+DISTANCE = "In distances between the means of the two classes: 1 goes from the one to the other."
+NORM = "In mean lengths of the activations of {}."
+MOVE_SHARE = "The share of what lies along A that is taken out and put along B: 1 is all of it."
+NEAR_DIRECTION = (
+    "The features whose decoder rows lie nearest to the direction's line, with the cosine "
+    "(negative: they point away), and the few whose weighted sum comes near the direction, by "
+    "orthogonal matching pursuit."
+)
+STEER_KEPT = (
+    "Cosine of the image's embedding before and after: 1 is no change. Far below the cosines of "
+    "one image to another below, the edit has left what images look like to the model."
+)
+STEER_REBUILT = (
+    "The same with the SAE's reconstruction in place of the activations and no edit: what the SAE "
+    "loses by itself."
+)
+STEER_EXPORT = "The setting and all that is shown, with every label; strengths in the model's unit."
+ZERO_SHOT = (
+    "How well each label fits the image, by the model's own text tower and its own logit scale: "
+    "over all labels together (CLIP), or each by itself (SigLIP). Sorted by how much they change."
+)
+LABEL_SET = "What the model chooses between, at most 64: tags, words that features carry, or yours."
+TEMPLATE = "The sentence in which a label is read; {} stands for it."
+NEAREST_IMAGES = (
+    "The val images whose embedding is nearest to the image's, before and after; the image itself "
+    "is left out."
+)
+NEAREST_CAPTIONS = (
+    "The captions of val images, by the model's own text tower, whose embedding is nearest to the "
+    "image's, before and after."
+)
+CHANGED_WORDS = "Words that the unsteered text does not have there."

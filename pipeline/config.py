@@ -321,6 +321,8 @@ class Steering(_Frozen):
 
     dictionaries: Names | None = None
     """SAEs of models that talk; all of them when not given."""
+    hooks: Names | None = None
+    """Hook points at which they are steered, as the models name them; all when not given."""
     features: int = Field(32, ge=1)
     """So many live features of each, the most monosemantic first; those with fewer top images than
     a concept is made of come last."""
@@ -461,6 +463,10 @@ class RunConfig(_Frozen):
         for name in self.steering.dictionaries or ():
             if name not in saes:
                 raise ValueError(f"steering.dictionaries has {name!r}: name some SAEs of {saes}")
+        hooks = list(dict.fromkeys(hook for m in self.models.values() for hook in m.hooks))
+        for name in self.steering.hooks or ():
+            if name not in hooks:
+                raise ValueError(f"steering.hooks has {name!r}: name some of {hooks}")
         encoder = self.steering.encoder
         if encoder is not None and encoder not in self.encoders:
             raise ValueError(f"steering.encoder = {encoder!r}: name one of {list(self.encoders)}")

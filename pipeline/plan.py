@@ -392,8 +392,9 @@ def _steer(
         judged = (images, how.encoder, list(run.encoders), how.seed)
         for scored in score.units:
             place: Place = scored.spec["place"]
-            wanted = how.dictionaries is None or place.dictionary in how.dictionaries
-            if scored.name not in saes or not wanted:
+            named = how.dictionaries is None or place.dictionary in how.dictionaries
+            there = how.hooks is None or place.hook in how.hooks
+            if scored.name not in saes or not (named and there):
                 continue
             facts = (weights[place.model], [asdict(e) for e in asked], how.prompt, how.longest)
             said = content_key("steer", VERSIONS["steer"], UNSTEERED, facts)

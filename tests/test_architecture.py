@@ -38,6 +38,10 @@ ALLOWED: dict[str, set[str]] = {
     "study": {"annotations", "store", "metrics", "contract", "config"},
     # Hooks take its edits; models' layouts say which tokens a scope means.
     "interventions": {"config", "hooks", "models", "saes"},
+    "experiment": {
+        *("config", "contract", "examples", "interventions", "metrics", "models", "pictures"),
+        *("plan", "saes", "store"),
+    },
     "readings": {"contract", "config", "examples", "metrics", "models", "plan", "saes"},
     "plan": {"contract", "config", "examples", "store"},
     "encoded": {"contract", "metrics", "store"},
@@ -52,6 +56,7 @@ DASHBOARD = {"contract", "annotations", "study", "metrics"}
 DASHBOARD_ALSO = {
     "connection": {"store"},
     "faults": {"config", "examples", "pictures"},
+    "spoken": {"models", "saes", "interventions", "hooks", "config"},
     "live": {"models", "saes", "interventions", "hooks", "examples", "config", "plan", "pictures"},
 }
 

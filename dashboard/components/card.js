@@ -25,6 +25,12 @@ function card(data, tiles) {
   facts.append(meter(data.ms, data.msText, data.help.ms), density);
   node.append(sheet, title, label, facts);
   if (data.sides) node.append(sides(data.sides));
+  // Whether the model says what it shows, once it is turned up.
+  if (data.steering) {
+    const steering = el("div", "note num muted", data.steering.text);
+    steering.title = data.steering.help;
+    node.append(steering);
+  }
   // What people say of it.
   for (const text of data.words ?? []) {
     const words = el("div", "words", text);

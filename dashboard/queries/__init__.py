@@ -86,7 +86,8 @@ from dashboard.queries.modalities import (
 )
 from dashboard.queries.places import linked, mapped, points
 from dashboard.queries.relations import matches, neighbors
-from dashboard.queries.rows import MOST_ROWS, SIDES, Connection
+from dashboard.queries.rows import MOST_ROWS, SIDES, STEERED, Connection
+from dashboard.queries.steering import steered, steered_sums, steering_of
 
 __all__ = [
     "BANDS",
@@ -100,6 +101,7 @@ __all__ = [
     "ORDERS",
     "SIDES",
     "SORTS",
+    "STEERED",
     "agreement",
     "aligned",
     "artefacts",
@@ -153,6 +155,9 @@ __all__ = [
     "sides",
     "skipped",
     "spoken",
+    "steered",
+    "steered_sums",
+    "steering_of",
     "summaries",
     "table",
     "tag_rates",

@@ -11,6 +11,7 @@ from dashboard.queries.rows import (
     MOST_ROWS,
     MOST_TABLED,
     SIDES,
+    STEERED,
     Connection,
     card_columns,
     records,
@@ -19,9 +20,10 @@ from dashboard.records import Card, Filter, Key
 
 SORTS = (
     "ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id",
-    *SIDES,
+    *SIDES, STEERED[0],
 )  # fmt: skip
-"""Columns of `features` that a list may be sorted by; SIDES only where the bundle has them."""
+"""Columns of `features` that a list may be sorted by; SIDES and STEERED only where the bundle has
+them."""
 _FIRES_ON = {
     "pictures": "modality_score = 1", "words": "modality_score = 0",
     "both": "modality_score > 0 AND modality_score < 1",
@@ -187,6 +189,8 @@ def _where(dictionary_ids: Sequence[str], chosen: Filter) -> tuple[str, list[Any
         parameters += _columns(chosen.among)
     if chosen.fires_on:
         terms.append(f"({' OR '.join(_FIRES_ON[name] for name in chosen.fires_on)})")
+    if chosen.steers is not None:
+        terms.append("steers" if chosen.steers else "NOT steers")
     if chosen.n_active > 0:
         wordy = " OR modality_score = 0" if "words" in chosen.fires_on else ""
         terms.append(f"(n_active >= ?{wordy})")

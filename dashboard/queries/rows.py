@@ -22,6 +22,8 @@ CARD = (
 """Columns of a feature card that every bundle has, without its images."""
 SIDES = ("modality_score", "pair_correlation")
 """More of them, which bundles before contract 1.3 lack."""
+STEERED = ("steering_score", "steers")
+"""The same, before 1.4."""
 
 
 def records(connection: Connection, kind: type[T], sql: str, values: Sequence[Any] = ()) -> list[T]:
@@ -41,7 +43,8 @@ def has(connection: Connection, table: str, column: str | None = None) -> bool:
 
 def card_fields(connection: Connection) -> str:
     """Columns of a feature card without its images, in the order of `Card`."""
-    known = [name if has(connection, "features", name) else f"NULL AS {name}" for name in SIDES]
+    later = (*SIDES, *STEERED)
+    known = [name if has(connection, "features", name) else f"NULL AS {name}" for name in later]
     return ", ".join([CARD, *known])
 
 

@@ -20,7 +20,7 @@ from dashboard.components.table import table
 
 PER_PAGE, TILES, TILE = {"cards": 24, "table": 50}, (4, 2), 96
 STRIP = (6, 1)
-ORDERS = filters.SORTS | filters.SIDES
+ORDERS = filters.SORTS | filters.SIDES | filters.STEERED
 COLUMNS = [
     {"key": key, "title": title, "kind": kind, "sort": ORDERS.get(sort), "help": about}
     for key, title, kind, sort, about in (
@@ -29,6 +29,13 @@ COLUMNS = [
         ("ms", "MS", "meter", "ms", words.MS),
         ("sides", "modality", "balance", "modality_score", words.MODALITY_SCORE),
         ("pairs", "pairs", "number", "pair_correlation", words.PAIR_CORRELATION),
+        (
+            "steering",
+            "steering",
+            "number",
+            "steering_score",
+            f"{words.STEERING_SCORE} {words.STEERS}",
+        ),
         ("density", "density", "number", "density", words.DENSITY),
         ("active", "active on", "number", "n_active", words.ACTIVE),
         ("max", "max", "number", "max", words.MAX),
@@ -96,6 +103,8 @@ def as_table(cards: list[records.Card], notes: dict[str, str], said: str) -> Non
     left_out = {"note"} if not notes else set()
     if not two_sided:
         left_out |= {"sides", "pairs"}
+    if not steered:
+        left_out |= {"steering"}
     columns = [c for c in COLUMNS if c["key"] not in left_out]
     order = None if notes else {"by": ORDERS[sort], "descending": descending}
     table(columns, rows, order=order, said=said, key="rows", page=page, pages=pages, of=of)
@@ -105,7 +114,7 @@ run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
 here = filters.dictionaries(every)
 by_id = {d.dictionary_id: d for d in here}
-two_sided = filters.two_sided(run, here)
+two_sided, steered = filters.two_sided(run, here), filters.steered(run, here)
 panel, gallery = widgets.panelled("browse", "Filter and sort")
 with gallery:
     text, near, view = search.bar(run)
@@ -113,7 +122,7 @@ with panel:
     spark = st.container()
     chosen = filters.features(run, here, search=text)
     if near is None:
-        sort, descending = filters.order(sides=two_sided)
+        sort, descending = filters.order(sides=two_sided, steered=steered)
     else:
         sort, descending = "nearness", True
         st.caption("The nearest first.")

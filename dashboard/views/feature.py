@@ -6,6 +6,7 @@ from dashboard import (
     captions,
     charts,
     connection,
+    outcomes,
     palette,
     queries,
     records,
@@ -19,6 +20,7 @@ from dashboard.components.featurebar import featurebar
 from dashboard.components.grid import grid
 from dashboard.components.strips import strips
 from dashboard.components.topimages import topimages
+from dashboard.components.twosided import twosided
 from dashboard.modality import TopCaption
 
 TILES, TILE, MOST_CARDS = (4, 1), 96, 8
@@ -85,6 +87,9 @@ def show_top(
     if said:
         with beside:
             captions.show(run, said)
+    outcome = queries.steering_of(run.connection, one.card.dictionary_id, one.card.feature_id)
+    if outcome is not None:
+        twosided(outcomes.facts(outcome), title="Steering", help=words.STEERS, key="steered")
     found = captions.two_sides(run, dictionary, one.card.feature_id)
     if found:
         captions.show_sides(found, dictionary, said=bool(said))

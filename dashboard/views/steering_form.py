@@ -1,10 +1,11 @@
-"""The form of Steering: an image, a prompt, features with their strengths, and how they are edited."""
+"""The form of Steering: an image, a prompt, features with their strengths, how they are edited."""
 
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import directions, filters, finding, people, queries, sight, state, steering, widgets
 from dashboard import words_steering as words
@@ -30,6 +31,7 @@ class Form:
         cards: of the chosen features.
         picture: what the model is to look at.
         concept: what the prompt-only baseline asks for; empty for none.
+        foot: the row of buttons below.
     """
 
     run: Run
@@ -39,6 +41,7 @@ class Form:
     cards: dict[Key, Card] = field(default_factory=dict)
     picture: sight.Look | None = None
     concept: str = ""
+    foot: DeltaGenerator = field(init=False)
 
     def __post_init__(self) -> None:
         found = queries.cards_at(self.run.connection, self.asked.features, examples=16)
@@ -57,8 +60,8 @@ class Form:
 
     def draw(self) -> None:
         """All choices, from the picture to the edits."""
-        with st.container(key="steer-form"):
-            left, right = st.columns([1, 3.4], gap="medium")
+        with st.container(key="steer-setting"):
+            left, right = st.columns([1, 4.2], gap="medium")
             with left:
                 self._picture()
             with right:
@@ -67,6 +70,11 @@ class Form:
                     self._feature(place, key)
                 self._more_features()
                 self._how()
+                self.foot = st.container(
+                    horizontal=True, vertical_alignment="center", gap="small", key="steer-go"
+                )
+                with self.foot, st.popover("More"):
+                    self._rest()
 
     def _picture(self) -> None:
         shown = st.empty()
@@ -220,7 +228,9 @@ class Form:
     def _how(self) -> None:
         """Mode, scope, form, and what is seldom changed."""
         asked, usual = self.asked, Asked()
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="steer-how"):
+        with st.container(
+            horizontal=True, vertical_alignment="bottom", gap="medium", key="steer-how"
+        ):
             for name, known, title, about in (
                 ("mode", steering.MODES, "Mode", words.MODE),
                 ("scope", steering.SCOPES, "Tokens", words.SCOPE),
@@ -230,8 +240,6 @@ class Form:
                     title, list(known), format_func=known.__getitem__, required=True, help=about,
                     **steering.bound(name, getattr(asked, name), usual=getattr(usual, name)),
                 )  # fmt: skip
-            with st.popover("More"):
-                self._rest()
 
     def _rest(self) -> None:
         asked, usual = self.asked, Asked()

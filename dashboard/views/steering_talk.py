@@ -6,14 +6,23 @@ import time
 
 import streamlit as st
 
-from dashboard import connection, downloads, experiments, live, queries, spoken, steering
-from dashboard import telling, widgets
+from dashboard import (
+    connection,
+    downloads,
+    experiments,
+    live,
+    queries,
+    spoken,
+    steering,
+    telling,
+    widgets,
+)
 from dashboard import words_steering as words
 from dashboard.components.answers import answers
 from dashboard.components.strips import strips
 from dashboard.connection import Run
 from dashboard.experiments import Experiment
-from dashboard.records import Filter
+from dashboard.records import Card, Filter
 from dashboard.views import steering_sweep
 from dashboard.views.steering_form import Form, offered
 
@@ -34,26 +43,127 @@ def show(run: Run, model: str) -> None:
     steering.warn([*bad, *more])
     form = Form(run, here, every, asked)
     form.draw()
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="steer-go"):
-        button = st.empty()
-        swept = st.empty()
-        able = form.asked.edits and form.picture is not None and form.picture.picture is not None
-        pressed = button.button("Run", shortcut="Ctrl+Enter", disabled=not able, key="run")
-        sweeps = swept.button("Sweep", help=words.SWEEP, disabled=not able, key="sweep")
-        history(form)
+    with form.foot:
+        button, other = st.empty(), st.empty()
+        off = not form.asked.edits or form.picture is None or form.picture.picture is None
+        pressed = button.button("Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run")
+        sweeps = other.button("Sweep", help=words.SWEEP, disabled=off, key="steer-sweep")
+        history()
     with st.container(key="steer-answers"):
         if pressed or sweeps:
-            button.button("Stop", shortcut="Escape", key="stop")
-            values = steering.values(form.asked) if sweeps else None
-            one = experiments.begin(form, values)
-            try:
-                (steering_sweep.run if sweeps else ask)(one, form)
-            finally:
-                one.finished = True
-            button.button("Run", shortcut="Ctrl+Enter", key="run-again")
-        else:
-            one = experiments.shown(form.asked)
+            button.button("Stop", shortcut="Escape", key="steer-stop")
+            other.button("Sweep", disabled=True, key="steer-sweep-waits")
+            begin(form, steering.values(form.asked) if sweeps else ())
+            st.rerun()
+        one = experiments.shown(form.asked)
         if one is None:
             start(form)
         else:
             draw(one, form)
+
+
+def begin(form: Form, sweep: tuple[float, ...]) -> None:
+    """Ask the model, and show what it says while it does."""
+    if form.picture is None or form.picture.picture is None:
+        return
+    title = steering.told(form.asked, form.names)
+    if sweep:
+        title = f"sweep to {sweep[-1]:g}: {title}"
+    one = Experiment(form.asked, title, form.picture, form.concept, sweep)
+    experiments.begin(one)
+    place, picture, model = st.empty(), form.picture.picture, form.asked.model
+    place.html(telling.streaming(one))
+    last = time.monotonic()
+
+    def heard(found: dict, seconds: float) -> None:
+        nonlocal last
+        one.heard(found, seconds)
+        if time.monotonic() - last >= EVERY:
+            place.html(telling.streaming(one))
+            last = time.monotonic()
+
+    try:
+        one.settings = [
+            spoken.setting_of(form.asked, form.cards, form.concept, times=times)
+            for times in sweep or (None,)
+        ]
+        one.facts = spoken.facts(form.run, model, one.settings[0], picture)
+        ask = spoken.sweep if sweep else spoken.say
+        one.changed = ask(form.run, model, one.settings, picture, heard)
+        place.html(telling.streaming(one))
+        if sweep:
+            steering_sweep.judge(one, form)
+        one.finished = True
+    except live.Unavailable as problem:
+        one.fault = str(problem)
+
+
+def draw(one: Experiment, form: Form) -> None:
+    """An experiment, whole or as far as it came."""
+    if one.asked != form.asked:
+        st.caption(widgets.plain(words.OTHER_SETTING.format(one.title)))
+    for line in filter(None, (one.fault, one.changed)):
+        st.warning(widgets.plain(line))
+    if not one.answers:
+        return
+    if one.sweep:
+        steering_sweep.draw(one, form)
+    else:
+        answers(telling.columns(one), key="answers")
+        if one.finished and telling.same(one):
+            st.info(words.NOTHING_CHANGED)
+    if not one.finished and not one.fault:
+        st.caption(words.STOPPED)
+    st.download_button(
+        "Export JSON", lambda: record(one), help=words.RECORD, key="export-steering",
+        file_name=f"{downloads.file_name(form.run.name, 'steering')}.json",
+        mime="application/json", on_click="ignore",
+    )  # fmt: skip
+
+
+def record(one: Experiment) -> bytes:
+    """The experiment as a file."""
+    made = spoken.records(one.settings, one.answers, one.facts)
+    return json.dumps(made, ensure_ascii=False, indent=1).encode()
+
+
+def history() -> None:
+    """What was run in this visit."""
+    kept = experiments.history()
+    with st.popover("History", disabled=not kept, help=words.HISTORY):
+        for place, one in enumerate(kept):
+            said = one.answers.get(spoken.STEERED)
+            text = said.text if said else ""
+            st.button(
+                widgets.plain(f"{one.title}: “{text[:120]}”" if text else one.title),
+                key=f"history-{place}", on_click=experiments.reopen, args=(one,), width="stretch",
+            )  # fmt: skip
+
+
+def start(form: Form) -> None:
+    """What the page can do, and features to begin with."""
+    if form.asked.edits:
+        st.html(telling.waiting(form.asked, form.concept))
+        return
+    st.caption(words.EMPTY)
+    cards, why = presets(form)
+    if cards:
+        strips([{"name": words.PRESETS.format(why), "images": offered(form, cards), "wide": True}],
+               key="steer-presets")  # fmt: skip
+
+
+def presets(form: Form) -> tuple[list[Card], str]:
+    """Features to begin with, and what they were chosen by: those that steer best, where the bundle
+    knows, else the most monosemantic ones, each label once."""
+    of = [d for d in form.here if d.hook.startswith("language")] or list(form.here)
+    ids = [d.dictionary_id for d in of]
+    sort = "ms"
+    found = queries.page(
+        form.run.connection, ids, Filter(n_active=16), sort=sort, limit=200, examples=4
+    )
+    by_label: dict[str, Card] = {}
+    for card in found:
+        if card.label:
+            by_label.setdefault(card.label, card)
+    why = "those that steer best" if sort == "steering_score" else "the most monosemantic"
+    return list(by_label.values())[:MOST_PRESETS], why

@@ -1,4 +1,4 @@
-"""One line of numbers about a feature's two sides: pictures and words."""
+"""One line of numbers about a feature: of its two sides, pictures and words, or of steering it."""
 
 from typing import Any
 

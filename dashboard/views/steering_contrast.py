@@ -1,0 +1,107 @@
+"""Steering of a contrastive model: an image, features and a direction, and what changes live."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import connection, directions, queries, steering, widgets
+from dashboard import words_steering as words
+from dashboard.components.chips import chips
+from dashboard.connection import Run
+from dashboard.records import Card, Dictionary, Filter
+from dashboard.steering import Asked
+from dashboard.views import steering_shifts
+from dashboard.views.steering_form import Form
+
+MOST_PRESETS, LEAST_SCORE, LEAST_ACTIVE = 10, 0.7, 16
+KEPT = ("labels", "words", "template")
+
+
+class Here(Asked):
+    """The setting with what only this page shows, which its links keep."""
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        kept = {name: st.query_params[name] for name in KEPT if name in st.query_params}
+        return super().parameters | kept
+
+
+class Towers(Form):
+    """The form without what only a model that talks is asked."""
+
+    def draw(self) -> None:
+        with st.container(key="contrast-form"):
+            left, right = st.columns([1, 3.4], gap="medium")
+            with left:
+                self._picture()
+            with right:
+                self._presets()
+                for place, key in enumerate(self.asked.features):
+                    self._feature(place, key)
+                self._more_features()
+                if self.asked.features:
+                    self._how()
+
+    def _presets(self) -> None:
+        """The most monosemantic features with a clear label, one a label: each alone."""
+        ids = [one.dictionary_id for one in self.here]
+        best = Filter(n_active=LEAST_ACTIVE)
+        found: dict[str, Card] = {}
+        for card in queries.page(self.run.connection, ids, best, limit=200, examples=0):
+            if card.label and (card.label_score or 0.0) >= LEAST_SCORE:
+                found.setdefault(card.label, card)
+        alone = replace(self.asked, features=(), at=())
+        links = []
+        for card in list(found.values())[:MOST_PRESETS]:
+            key = (card.dictionary_id, card.feature_id)
+            where = f"{self.by_id[key[0]].short} #{key[1]}"
+            about = f"{where}, MS {widgets.number(card.ms)}"
+            links.append((card.label or "", alone.plus(key).address, about))
+        if links:
+            chips(links, name="Try", key="steer-presets")
+
+    def _along(self) -> None:
+        hooks = list(dict.fromkeys(d.hook for d in self.every if d.model == self.asked.model))
+        found = directions.chooser(self.run, self.asked.model, hooks)
+        self.asked = replace(self.asked, along=directions.as_text(found) if found else "")
+
+    def _how(self) -> None:
+        with st.container(
+            horizontal=True, vertical_alignment="bottom", gap="medium", key="steer-how"
+        ):
+            for name, known, title, about in (
+                ("mode", steering.MODES, "Mode", words.MODE),
+                ("form", steering.FORMS, "What else is there", words.FORM),
+            ):
+                value = getattr(self.asked, name)
+                st.segmented_control(
+                    title, list(known), format_func=known.__getitem__, required=True, help=about,
+                    **steering.bound(name, value, usual=getattr(Asked(), name)),
+                )  # fmt: skip
+
+
+def show(run: Run, model: str) -> None:
+    """All below the page's head."""
+    every = connection.dictionaries(run.connection, run.key)
+    here = steering.steerable(run, every, model)
+    asked, bad = steering.read()
+    asked, more = steering.known(replace(asked, model=model), here, every)
+    steering.warn([*bad, *more])
+    form = _form(run, here, every, asked)
+    look = form.picture
+    if look is None or look.picture is None:
+        widgets.empty(look.note if look else "Choose an image, or give one of yours.")
+        return
+    steering_shifts.show(run, model, form.asked, form.cards, look)
+    along = directions.of_text(form.asked.along)
+    if along is not None:
+        directions.about(run, model, along)
+
+
+def _form(run: Run, here: Sequence[Dictionary], every: Sequence[Dictionary], asked: Asked) -> Form:
+    form = Towers(run, here, every, Here(**vars(asked)))
+    form.draw()
+    if not here:
+        st.caption("The bundle holds no SAE of this model: steer along a direction.")
+    return form

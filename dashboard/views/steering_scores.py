@@ -1,0 +1,128 @@
+"""Steering's scores: which features make the model say what they show, and which do not."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import charts, connection, outcomes, queries, state, widgets, words
+from dashboard.components.table import table
+from dashboard.connection import Run
+from dashboard.records import Dictionary
+from dashboard.steered import Steered, SteeredSum
+
+HIGH, MOST_ROWS = 460, 100
+COLUMNS = [
+    {"key": "short", "title": "dictionary", "kind": "link", "help": "Opens it in Browse."},
+    {"key": "steer", "title": "steer", "kind": "number", "help": words.STEERS},
+    {"key": "score", "title": "score", "kind": "number", "help": words.STEERING_SCORE},
+    {"key": "unsteered", "title": "unsteered", "kind": "number", "help": words.UNSTEERED_SCORE},
+    {"key": "shuffled", "title": "shuffled", "kind": "number", "help": words.SHUFFLED_SCORE},
+    {"key": "gain", "title": "mean gain", "kind": "number", "help": words.MEAN_GAIN},
+    {"key": "over", "title": "over shuffled", "kind": "number", "help": words.OVER_SHUFFLED},
+    {"key": "changed", "title": "answers changed", "kind": "number", "help": words.CHANGED},
+]
+FEATURES = [
+    {"key": "id", "title": "feature", "kind": "link", "help": words.FEATURE},
+    {"key": "label", "title": "label", "kind": "text", "help": words.LABEL},
+    {"key": "answer", "title": "commonest answer", "kind": "text",
+     "help": "What the model says most often while the feature is turned up."},
+    {"key": "score", "title": "score", "kind": "number", "help": words.STEERING_SCORE},
+    {"key": "gain", "title": "gain", "kind": "number", "help": words.STEERING_GAIN},
+    {"key": "over", "title": "over shuffled", "kind": "number", "help": words.OVER_SHUFFLED},
+    {"key": "changed", "title": "answers changed", "kind": "number", "help": words.CHANGED},
+]  # fmt: skip
+
+
+def show(run: Run) -> None:
+    """The dictionaries in sum, and of one of them each feature."""
+    sums = connection.steered_sums(run.connection, run.key)
+    if not sums:
+        widgets.empty(words.NO_STEERING)
+        return
+    by_id = {d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}
+    widgets.section("Dictionaries", words.STEERS)
+    table(COLUMNS, [summary(one, by_id[one.dictionary_id]) for one in sums], key="steered-sums")
+    names = {by_id[one.dictionary_id].short: one for one in sums}
+    best = max(names, key=lambda name: names[name].steer)
+    name = st.selectbox(
+        "Features of", list(names), list(names).index(best), key="scored", bind="query-params",
+        help=words.DICTIONARY, width=260,
+    )  # fmt: skip
+    found = queries.steered(run.connection, names[name].dictionary_id)
+    if not names[name].changed:
+        st.warning(words.REACHES_NOTHING)
+    plot, room = st.columns([5, 7], gap="medium")
+    with plot:
+        scatter(found)
+        one = found[0]
+        st.caption(
+            f"{words.STEERING_CHART} {one.images} images; {one.mode}, {one.scope} tokens, "
+            f"{one.form}; compared in the space of {widgets.plain(one.encoder)}. Press a point to "
+            "open its feature."
+        )
+    with room:
+        features(found)
+
+
+def summary(one: SteeredSum, dictionary: Dictionary) -> dict[str, object]:
+    """A row of the table of dictionaries."""
+    number = widgets.number
+    return {
+        "short": dictionary.short, "href": state.to_browse(dictionary), "first": False,
+        "steer": f"{one.steer} of {one.features}", "score": number(one.score, 3),
+        "unsteered": number(one.score_unsteered, 3), "shuffled": number(one.score_shuffled, 3),
+        "gain": _mean(one.gain, one.gain_error),
+        "over": _mean(one.over_shuffled, one.over_shuffled_error),
+        "changed": {"text": widgets.percent(one.changed),
+                    "help": "" if one.changed else words.REACHES_NOTHING},
+    }  # fmt: skip
+
+
+def scatter(found: Sequence[Steered]) -> None:
+    """The chart; a press on a point opens the feature."""
+    answer = st.altair_chart(
+        charts.steering_scores(found), width="stretch", height=HIGH, on_select="rerun",
+        selection_mode=charts.PRESSED, key="steering-scores",
+        alt="Steering score against the score of the unsteered answers, a point a feature; the "
+        "numbers are in the table beside it.",
+    )  # fmt: skip
+    chosen = answer.get("selection", {}).get(charts.PRESSED) or []
+    if chosen:
+        one = found[0]
+        open_feature(one.dictionary_id, int(chosen[0]["feature"]))
+
+
+def open_feature(dictionary_id: str, feature_id: int) -> None:
+    """Go to the page of a feature."""
+    st.switch_page("views/feature.py", query_params=state.of_feature(dictionary_id, feature_id))
+
+
+def features(found: Sequence[Steered]) -> None:
+    """The features, those that gain most first."""
+    best = sorted(found, key=lambda one: (not one.steers, -one.gain, one.feature_id))
+    rows = [
+        {
+            "id": f"#{one.feature_id} {'✓' if one.steers else ''}", "first": False,
+            "href": state.to_feature(one.dictionary_id, one.feature_id),
+            "label": one.label or "", "answer": outcomes.cut(one.answer),
+            "score": widgets.number(one.score, 3),
+            "gain": f"{one.gain:+.3f} ({outcomes.interval(one.gain_low, one.gain_high)})",
+            "over": "" if one.over_shuffled is None else f"{one.over_shuffled:+.3f}",
+            "changed": widgets.percent(one.changed),
+        }
+        for one in best[:MOST_ROWS]
+    ]  # fmt: skip
+    steer = sum(bool(one.steers) for one in found)
+    widgets.section(f"{steer} of {len(found)} features steer", words.STEERS)
+    table(FEATURES, rows, key="steered-features")
+    if len(found) > MOST_ROWS:
+        st.caption(f"The first {MOST_ROWS}; Browse lists and filters all of them.")
+
+
+def _mean(value: float | None, error: float | None) -> str:
+    if value is None:
+        return widgets.number(value)
+    if error is None:
+        return f"{value:+.3f}"
+    half = charts.Z95 * error
+    return f"{value:+.3f} ({outcomes.interval(value - half, value + half)})"

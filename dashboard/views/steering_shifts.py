@@ -1,0 +1,266 @@
+"""What steering changes for a contrastive model: labels, nearest images, nearest captions."""
+
+import dataclasses
+import html
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import (
+    connection,
+    contrast,
+    downloads,
+    live,
+    queries,
+    shifts,
+    sight,
+    spoken,
+    state,
+    toward,
+    widgets,
+)
+from dashboard import words_steering as words
+from dashboard.components.strips import strips
+from dashboard.connection import Run
+from dashboard.joint import NEAREST, WAYS, Among, Labels, Seen, new
+from dashboard.joint import shifts as shifted
+from dashboard.numbers import number
+from dashboard.records import Card, Key
+from dashboard.sheets import data_uri
+from dashboard.steering import Asked
+
+MOST_TIMES = 10.0
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+"""Of the setting's strengths, in a sweep."""
+MOST_BARS, MOST_LINES = 10, 6
+SETS = {"tags": "The run's tags", "names": "Words of features", "own": "Your own"}
+
+
+def show(run: Run, model: str, asked: Asked, cards: Mapping[Key, Card], look: sight.Look) -> None:
+    """The image under the setting, live."""
+    assert look.picture is not None
+    try:
+        swept = _swept(asked)
+        settings = [spoken.setting_of(one, cards, "") for one in [asked, *swept.values()]]
+        with st.spinner("Looking …"):
+            one = contrast.seen(run, model, look.picture, settings)
+    except live.Unavailable as problem:
+        st.warning(widgets.plain(str(problem)))
+        return
+    if one.changed:
+        st.warning(widgets.plain(one.changed))
+    _head(asked, one, look)
+    made: dict[str, Any] = {
+        "model": model, "image": look.name, "example": look.example and look.example.example_id,
+        "picture": look.picture.key, "setting": settings[0].model_dump(mode="json", include=_SAID),
+        "strengths": "in the unit of the activations", "cosine": one.kept,
+    }  # fmt: skip
+    own = look.example.example_id if look.example else None
+    _labels(run, model, asked, one, list(swept), made)
+    _images(run, model, one, own, made)
+    _captions(run, model, one, own, made)
+    st.download_button(
+        "Export (JSON)", lambda: json.dumps(made, indent=2, ensure_ascii=False).encode(),
+        file_name=f"{downloads.file_name(run.name, model, 'steered')}.json",
+        mime="application/json", on_click="ignore", key="contrast-export", help=words.STEER_EXPORT,
+    )  # fmt: skip
+
+
+_SAID = {"features", "directions", "mode", "form"}
+"""What of a setting concerns an image tower."""
+
+
+def _swept(asked: Asked) -> dict[float, Asked]:
+    """The settings of a sweep, by the share of the strengths; none where none has a strength."""
+    along = toward.of_text(asked.along) if asked.along else None
+    strong = asked.features and asked.mode != "ablate"
+    if not strong and (along is None or along.kind == "project_out"):
+        return {}
+    found = {}
+    for share in SHARES:
+        text = asked.along
+        if along is not None:
+            text = toward.as_text(dataclasses.replace(along, strength=share * along.strength))
+        at = tuple(share * each for each in asked.at)
+        found[share] = dataclasses.replace(asked, at=at, along=text)
+    return found
+
+
+def _head(asked: Asked, one: Seen, look: sight.Look) -> None:
+    facts = [("cosine to unsteered", number(one.kept, 3), words.STEER_KEPT)]
+    if one.reconstruction is not None:
+        cosine = float(one.unsteered @ one.reconstruction)
+        facts.append(("reconstruction only", number(cosine, 3), words.STEER_REBUILT))
+    widgets.figures(facts)
+    st.caption(widgets.plain(f"{look.name}{f' ({look.note})' if look.note else ''}"))
+    if not asked.edits:
+        st.caption(
+            "Nothing is steered yet: choose a feature above, or a direction. Below is what the "
+            "model makes of the image as it is."
+        )
+
+
+def _labels(
+    run: Run, model: str, asked: Asked, one: Seen, shares: Sequence[float], made: dict[str, Any]
+) -> None:
+    widgets.section("Labels", words.ZERO_SHOT)
+    names, template = _choose_labels(run)
+    if len(names) < 2:
+        st.caption("Give at least two labels to choose between.")
+        return
+    try:
+        labels = contrast.labels(run, model, one.key, names, template)
+    except live.Unavailable as problem:
+        st.caption(widgets.plain(f"No labels: {problem}"))
+        return
+    every = shifted(labels, one)
+    made["template"], made["labels"] = template, [dataclasses.asdict(s) for s in every]
+    top = every[:MOST_BARS]
+    left, right = st.columns(2, gap="medium")
+    with left:
+        ways = [way for way in WAYS if way != WAYS[1] or one.reconstruction is not None]
+        colours = dict(zip(WAYS, shifts.COLOURS, strict=True))
+        widgets.line_legend({"Probability": [(way, colours[way], "solid") for way in ways]})
+        st.altair_chart(
+            shifts.before_and_after(top), width="stretch",
+            alt="Probabilities of the labels that change most; the export has all.",
+        )  # fmt: skip
+        if len(every) > len(top):
+            st.caption(f"The {len(top)} labels that change most, of {len(every)}.")
+    with right:
+        if len(one.swept):
+            _sweep(labels, one, asked, shares, [s.name for s in top], made)
+
+
+def _sweep(
+    labels: Labels,
+    one: Seen,
+    asked: Asked,
+    shares: Sequence[float],
+    names: Sequence[str],
+    made: dict[str, Any],
+) -> None:
+    single = len(asked.features) == 1 and not asked.along
+    times = asked.at[0] if single else 1.0
+    at = [share * times for share in shares]
+    title = "share of the setting's strengths"
+    if single:
+        title = "factor" if asked.mode == "scale" else "strength, times the feature's max"
+    chances = labels.chances(one.swept)
+    places = [labels.names.index(name) for name in names[:MOST_LINES]]
+    st.altair_chart(
+        shifts.over_strengths(
+            names[:MOST_LINES], at, chances[:, places], title=title, chosen=times
+        ),
+        width="stretch", height=max(260, shifts.ROW * len(names)),
+        alt="Probabilities of the labels that change most, over strengths; the export has all.",
+    )  # fmt: skip
+    made["sweep"] = {
+        "by": title, "at": at,
+        "chances": dict(zip(labels.names, chances.T.tolist(), strict=True)),
+        "cosine": (one.swept @ one.unsteered).tolist(),
+    }  # fmt: skip
+
+
+def _choose_labels(run: Run) -> tuple[list[str], str]:
+    """The labels to choose between, and the sentence that they stand in."""
+    tags = queries.marks(run.connection, limit=contrast.MOST_LABELS)
+    named = connection.labels(run.connection, run.key)[: contrast.MOST_LABELS]
+    sets = [name for name, of in (("tags", tags), ("names", named), ("own", True)) if of]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="label-set"):
+        chosen = st.segmented_control(
+            "Labels", sets, default=sets[0], format_func=SETS.__getitem__, required=True,
+            key="labels", bind="query-params", help=words.LABEL_SET,
+        )  # fmt: skip
+        own = ""
+        if chosen == "own":
+            own = st.text_input(
+                "Your labels, with commas between", key="words", bind="query-params",
+                max_chars=2000, placeholder="a cat, a dog, a car", width=420,
+            )  # fmt: skip
+        said = run.bundle.manifest.get("config", {}).get("labels", {}).get("template")
+        usual = said if isinstance(said, str) else "a photo of {}"
+        template = st.text_input(
+            "In the sentence", value=usual, key="template", bind="query-params", max_chars=200,
+            help=words.TEMPLATE, width=220,
+        )  # fmt: skip
+    if "{}" not in (template or ""):
+        st.caption("The sentence needs {} where the label goes; without it the label stands alone.")
+        template = "{}"
+    given = [text.strip()[:200] for text in (own or "").split(",")]
+    names = {"tags": tags, "names": named, "own": [text for text in given if text]}[chosen]
+    return list(dict.fromkeys(names))[: contrast.MOST_LABELS], template or "{}"
+
+
+def _nearest(
+    find: Callable[[], Among], one: Seen, own: int | None, what: str
+) -> tuple[Among, list[tuple[int, float]], list[tuple[int, float]]] | None:
+    """What the embedding is near to, before and after; says so where there is nothing."""
+    try:
+        with st.spinner(f"Reading {what}, once for all visitors …"):
+            among = find()
+    except live.Unavailable as problem:
+        st.caption(widgets.plain(f"No nearest {what}: {problem}"))
+        return None
+    if not len(among.ids):
+        st.caption(f"This run has no {what}.")
+        return None
+    # The image itself is the nearest to itself, which says nothing; its caption does.
+    but = None if among.texts else own
+    return among, among.nearest(one.unsteered, but=but), among.nearest(one.steered, but=but)
+
+
+def _images(run: Run, model: str, one: Seen, own: int | None, made: dict[str, Any]) -> None:
+    widgets.section("Nearest images", words.NEAREST_IMAGES)
+    found = _nearest(
+        lambda: contrast.images(run, model, one.key, same=not one.changed), one, own, "images"
+    )
+    if found is None:
+        return
+    among, *sides = found
+    fresh = new(sides[1], sides[0])
+    ids = [int(among.ids[place]) for side in sides for place, _ in side]
+    known, pictures = queries.examples(run.connection, ids), queries.pictures(run.connection, ids)
+    rows = []
+    for name, side in zip(("unsteered", "steered"), sides, strict=True):
+        tiles, listed = [], []
+        for place, cosine in side:
+            example_id = int(among.ids[place])
+            example, picture = known.get(example_id), pictures.get(example_id)
+            is_new = name == "steered" and place in fresh
+            tiles.append(
+                {
+                    "src": picture and data_uri(picture), "href": state.to_image(example_id),
+                    "caption": (example.captions or [example.uri])[0][:400] if example else "",
+                    "text": f"{'new ' if is_new else ''}{number(cosine)}", "shown": is_new,
+                }
+            )  # fmt: skip
+            listed.append({"example": example_id, "cosine": cosine, "new": is_new})
+        rows.append({"name": name, "images": tiles, "wide": True})
+        made.setdefault("nearest_images", {})[name] = listed
+    strips(rows, key="near-images")
+    st.caption(f"Of {among.source}; {len(fresh)} of {NEAREST} are new, framed.")
+
+
+def _captions(run: Run, model: str, one: Seen, own: int | None, made: dict[str, Any]) -> None:
+    widgets.section("Nearest captions", words.NEAREST_CAPTIONS)
+    found = _nearest(lambda: contrast.captions(run, model, one.key), one, own, "captions")
+    if found is None:
+        return
+    among, *sides = found
+    fresh = new(sides[1], sides[0])
+    columns = ""
+    for name, side in zip(("unsteered", "steered"), sides, strict=True):
+        items = ""
+        for place, cosine in side:
+            mark = '<b class="new">new</b> ' if name == "steered" and place in fresh else ""
+            text = html.escape(among.texts[place][:400])
+            items += f"<li>{mark}{text} <span>{number(cosine)}</span></li>"
+        columns += f"<div><p>{name}</p><ol>{items}</ol></div>"
+        made.setdefault("nearest_captions", {})[name] = [
+            {"caption": among.texts[place], "cosine": cosine} for place, cosine in side
+        ]
+    st.html(f'<div class="near-captions">{columns}</div>')
+    st.caption(f"Of {among.source}.")

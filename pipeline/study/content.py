@@ -1,0 +1,76 @@
+"""What a study consists of once it is created: every item with every image, kept with its votes."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.study.files import Study
+
+X, Y = "x", "y"
+"""The two sides of a pair, whichever is shown left."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Feature(_Frozen):
+    """A feature that is judged.
+
+    Attributes:
+        scores: columns of `features` that are numbers, as they were when the study was created.
+    """
+
+    dictionary_id: str
+    fingerprint: str
+    feature_id: int
+    scores: dict[str, float | None]
+
+
+class Side(_Frozen):
+    """Images that are shown together.
+
+    Attributes:
+        feature: place among the study's features; None: unrelated images, drawn at random.
+        images: ids of examples, in no order that tells anything.
+    """
+
+    feature: int | None
+    images: tuple[int, ...]
+
+
+class Item(_Frozen):
+    """What is judged in one trial.
+
+    Attributes:
+        item: its number.
+        sides: of a pair x and y; else one.
+        answer: what is right, where that is known: a side, or an intruder's id.
+    """
+
+    item: int
+    role: Literal["practice", "trial", "catch"]
+    sides: tuple[Side, ...]
+    answer: str | None = None
+
+
+class Content(_Frozen):
+    """A whole study.
+
+    Attributes:
+        run: name of the run that it was drawn from.
+        images: id -> sha256 of the RGB pixels, so that other pictures are never shown in their
+            place.
+    """
+
+    format: Literal["loupe-study/1"] = "loupe-study/1"
+    study: Study
+    run: str
+    features: tuple[Feature, ...]
+    items: tuple[Item, ...]
+    images: dict[int, str] = Field(repr=False)
+
+    @property
+    def wanted(self) -> dict[int, int]:
+        """Item -> the votes that it is to get."""
+        return {one.item: self.study.votes for one in self.items if one.role == "trial"}

@@ -1,0 +1,140 @@
+"""A study drawn from a bundle: its pairs, images, checks and practice."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic import make_bundle
+
+from pipeline import config, store
+from pipeline.study.content import Content
+from pipeline.study.creation import create
+from pipeline.study.draw import StudyError
+from pipeline.study.files import Study
+
+IMAGES = 4
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("runs") / "demo")
+
+
+def study(bundle: Path, **settings) -> Study:
+    draw = {"count": 6, **settings.pop("draw", {})}
+    return Study.model_validate(
+        {"name": "s", "bundle": bundle, "images": IMAGES, "draw": draw, **settings}
+    )
+
+
+def rows(bundle: Path, query: str, *values: object) -> list[tuple]:
+    with duckdb.connect(str(store.open_bundle(bundle).database), read_only=True) as database:
+        return database.execute(query, values).fetchall()
+
+
+@pytest.mark.parametrize("how", ["random", "stratified", "neurons"])
+def test_pairs_show_the_features_own_images(bundle: Path, how: str) -> None:
+    made = create(study(bundle, draw={"how": how}))
+    assert made == create(study(bundle, draw={"how": how}))
+    assert Content.model_validate_json(made.model_dump_json()) == made
+    trials = [item for item in made.items if item.role == "trial"]
+    assert len(trials) == 6 and made.wanted == dict.fromkeys(range(6), 3)
+    for item in trials:
+        assert len(item.sides) == 2 and item.sides[0].feature != item.sides[1].feature
+        for side in item.sides:
+            of = made.features[side.feature]
+            top = rows(
+                bundle,
+                """SELECT example_id FROM top_examples WHERE dictionary_id = ? AND feature_id = ?
+                AND modality = 'image' AND rank <= ?""",
+                of.dictionary_id,
+                of.feature_id,
+                IMAGES,
+            )
+            assert {row[0] for row in top} == set(side.images) <= set(made.images)
+    if how == "neurons":
+        bases = {
+            tuple("neurons" in made.features[side.feature].dictionary_id for side in item.sides)
+            for item in trials
+        }
+        assert bases == {(False, True)}
+
+
+def test_checks_and_practice_have_an_answer_that_is_right(bundle: Path) -> None:
+    made = create(study(bundle, practice=2, checks={"catch": 3}))
+    known = [item for item in made.items if item.answer is not None]
+    assert [item.role for item in known] == ["practice"] * 2 + ["catch"] * 3
+    for item in known:
+        first, second = item.sides
+        assert item.answer == "x" and first.feature is not None and second.feature is None
+        of = made.features[first.feature]
+        active = rows(
+            bundle,
+            "SELECT example_id FROM activations WHERE dictionary_id = ? AND feature_id = ?",
+            of.dictionary_id,
+            of.feature_id,
+        )
+        assert not {row[0] for row in active} & set(second.images)
+        assert len(set(second.images)) == IMAGES
+
+
+def test_an_intruder_does_not_activate_the_feature(bundle: Path) -> None:
+    made = create(study(bundle, kind="intruder", images_from="range"))
+    for item in made.items:
+        (side,) = item.sides
+        assert len(set(side.images)) == IMAGES and item.answer in map(str, side.images)
+        of = made.features[side.feature]
+        active = {
+            row[0]
+            for row in rows(
+                bundle,
+                """SELECT example_id FROM activations
+                WHERE dictionary_id = ? AND feature_id = ? AND modality = 'image'""",
+                of.dictionary_id,
+                of.feature_id,
+            )
+        }
+        assert set(side.images) - active == {int(item.answer)}
+    places = {item.sides[0].images.index(int(item.answer)) for item in made.items}
+    assert len(places) > 1, "it does not always stand at the same place"
+
+
+def test_a_list_is_judged_as_it_is_given(bundle: Path, tmp_path: Path) -> None:
+    drawn = create(study(bundle))
+    names = [f"{f.dictionary_id}:{f.feature_id}" for f in drawn.features[:4]]
+    file = tmp_path / "pairs.csv"
+    file.write_text(f"x,y\n{names[0]},{names[1]}\n{names[2]},{names[3]}\n", encoding="utf-8")
+    made = create(study(bundle, draw={"how": "list", "file": file}))
+    shown = [
+        f"{made.features[side.feature].dictionary_id}:{made.features[side.feature].feature_id}"
+        for item in made.items
+        if item.role == "trial"
+        for side in item.sides
+    ]
+    assert shown == names
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"draw": {"dictionaries": ["none"]}}, "draw.dictionaries has 'none': name some of"),
+        ({"draw": {"score": "label"}}, "draw.score = 'label': no numeric column"),
+        ({"draw": {"count": 100_000}}, "draw.count = 100,000: there are"),
+    ],
+)
+def test_what_the_bundle_does_not_have_is_refused(bundle: Path, settings: dict, said: str) -> None:
+    with pytest.raises(StudyError, match=said):
+        create(study(bundle, **settings))
+
+
+def test_a_study_file_is_read_as_other_configs_are(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text('name = "s"\nbundle = "data/runs/demo"\n[draw]\nhow = "random"\n')
+    assert config.load(file, Study).draw.how == "random"
+    file.write_text('name = "s"\nbundle = "x"\nvote = 3\n[draw]\nhow = "list"\n')
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(file, Study)
+    assert str(refused.value).splitlines() == [
+        f"{file}: draw: file: name one with how = 'list', and only then",
+        f"{file}: vote: unknown key; remove it or mend its spelling",
+    ]
