@@ -31,7 +31,7 @@ class Form:
         cards: of the chosen features.
         picture: what the model is to look at.
         concept: what the prompt-only baseline asks for; empty for none.
-        foot: the row of buttons below.
+        foot, buttons: the row below, and the places in it of what runs.
     """
 
     run: Run
@@ -42,6 +42,7 @@ class Form:
     picture: sight.Look | None = None
     concept: str = ""
     foot: DeltaGenerator = field(init=False)
+    buttons: tuple[DeltaGenerator, DeltaGenerator] = field(init=False)
 
     def __post_init__(self) -> None:
         found = queries.cards_at(self.run.connection, self.asked.features, examples=16)
@@ -73,8 +74,10 @@ class Form:
                 self.foot = st.container(
                     horizontal=True, vertical_alignment="center", gap="small", key="steer-go"
                 )
-                with self.foot, st.popover("More"):
-                    self._rest()
+                with self.foot:
+                    self.buttons = st.empty(), st.empty()
+                    with st.popover("More"):
+                        self._rest()
 
     def _picture(self) -> None:
         shown = st.empty()

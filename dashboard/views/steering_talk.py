@@ -44,7 +44,7 @@ def show(run: Run, model: str) -> None:
     form = Form(run, here, every, asked)
     form.draw()
     with form.foot:
-        button, other = st.empty(), st.empty()
+        button, other = form.buttons
         off = not form.asked.edits or form.picture is None or form.picture.picture is None
         pressed = button.button("Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run")
         sweeps = other.button("Sweep", help=words.SWEEP, disabled=off, key="steer-sweep")

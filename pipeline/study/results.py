@@ -1,0 +1,227 @@
+"""What a study found: its votes in arrays, and the figures that Results and `agree` give."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pipeline.annotations import Vote
+from pipeline.annotations.trials import SKIP, UNDONE
+from pipeline.study import agreement
+from pipeline.study.agreement import Estimate
+from pipeline.study.assignment import CATCH, REPEAT, TRIAL
+from pipeline.study.content import Content, X, Y
+
+TIE = "tie"
+VALUES = {X: 1.0, TIE: 0.5, Y: 0.0}
+"""What an answer to a pair is worth: for x."""
+
+
+def standing(votes: Sequence[Vote]) -> list[Vote]:
+    """The votes that stand: of each trial the last row, if it is not one that takes back."""
+    last: dict[tuple[str, int], Vote] = {}
+    for vote in votes:
+        at = vote.annotator, vote.trial.trial
+        if at not in last or vote.revision > last[at].revision:
+            last[at] = vote
+    return [vote for vote in last.values() if vote.answer != UNDONE]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How one annotator did where it can be checked.
+
+    Attributes:
+        votes: judgements that count.
+        caught, catches: wrong answers to catch trials, and all answers to them.
+        alike, repeats: repetitions judged as the first time, and all of them.
+        median_ms: of the response times; None without any.
+    """
+
+    annotator: str
+    votes: int
+    caught: int
+    catches: int
+    alike: int
+    repeats: int
+    median_ms: float | None
+
+
+def checked(content: Content, votes: Sequence[Vote]) -> list[Checked]:
+    """Each annotator's checks, in the order of their names.
+
+    A tie, or nothing that is right, is a wrong answer to a catch trial; a skip is no answer.
+    """
+    answers = {item.item: item.answer for item in content.items}
+    by_annotator: dict[str, list[Vote]] = defaultdict(list)
+    for vote in standing(votes):
+        by_annotator[vote.annotator].append(vote)
+    found = []
+    for annotator, own in sorted(by_annotator.items()):
+        judged = [vote for vote in own if vote.answer != SKIP]
+        first = {vote.trial.item: vote.answer for vote in judged if vote.trial.role == TRIAL}
+        catches = [vote for vote in judged if vote.trial.role == CATCH]
+        repeats = [v for v in judged if v.trial.role == REPEAT and v.trial.item in first]
+        times = [v.response_ms for v in judged if v.response_ms is not None]
+        found.append(
+            Checked(
+                annotator,
+                sum(vote.trial.role == TRIAL for vote in judged),
+                sum(vote.answer != answers[vote.trial.item] for vote in catches),
+                len(catches),
+                sum(vote.answer == first[vote.trial.item] for vote in repeats),
+                len(repeats),
+                float(np.median(times)) if times else None,
+            )
+        )
+    return found
+
+
+def attentive(checks: Sequence[Checked], *, failures: int) -> set[str]:
+    """The annotators with at most so many wrong answers to catch trials."""
+    return {one.annotator for one in checks if one.caught <= failures}
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The votes on a study's pairs.
+
+    Attributes:
+        items: [n], numbers of the pairs that have a vote.
+        features: [n, 2], places of x and y among the study's features.
+        ratings: [annotators, n], as VALUES; NaN where someone did not judge.
+        annotators: their pseudonyms, in order.
+    """
+
+    items: Int[np.ndarray, " n"]
+    features: Int[np.ndarray, "n 2"]
+    ratings: Float[np.ndarray, "a n"]
+    annotators: tuple[str, ...]
+
+    @property
+    def votes(self) -> Int[np.ndarray, " n"]:
+        """How many each pair has."""
+        counts: Int[np.ndarray, " n"] = (~np.isnan(self.ratings)).sum(0)
+        return counts
+
+    @property
+    def preference(self) -> Float[np.ndarray, " n"]:
+        """The share of people that prefer x; a tie is half."""
+        share: Float[np.ndarray, " n"] = np.nansum(self.ratings, 0) / self.votes
+        return share
+
+    def difference(self, score: Float[np.ndarray, " s"]) -> Float[np.ndarray, " n"]:
+        """Of a score of each of the study's features: x less y."""
+        found: Float[np.ndarray, " n"] = score[self.features[:, 0]] - score[self.features[:, 1]]
+        return found
+
+
+def judged(
+    content: Content, votes: Sequence[Vote], *, only: Collection[str] | None = None
+) -> Judged:
+    """The pairs' standing votes; those of checks, practice and repetitions do not count.
+
+    Args:
+        only: the annotators that count; all when not given.
+    """
+    counted = [
+        vote
+        for vote in standing(votes)
+        if vote.trial.role == TRIAL
+        and vote.answer in VALUES
+        and (only is None or vote.annotator in only)
+    ]
+    sides = {
+        item.item: tuple(side.feature for side in item.sides)
+        for item in content.items
+        if item.role == "trial"
+    }
+    items = sorted({vote.trial.item for vote in counted})
+    annotators = sorted({vote.annotator for vote in counted})
+    ratings = np.full((len(annotators), len(items)), np.nan)
+    row = {name: n for n, name in enumerate(annotators)}
+    column = {item: n for n, item in enumerate(items)}
+    for vote in counted:
+        ratings[row[vote.annotator], column[vote.trial.item]] = VALUES[vote.answer]
+    places = np.array([sides[item] for item in items], dtype=np.int64).reshape(-1, 2)
+    return Judged(np.array(items, dtype=np.int64), places, ratings, tuple(annotators))
+
+
+def scores(content: Content) -> dict[str, Float[np.ndarray, " s"]]:
+    """Score -> its value for each of the study's features; those that all lack are left out."""
+    names = {name: None for feature in content.features for name in feature.scores}
+    found = {}
+    for name in names:
+        values = [feature.scores.get(name) for feature in content.features]
+        column = np.array([np.nan if value is None else value for value in values])
+        if not np.isnan(column).all():
+            found[name] = column
+    return found
+
+
+def leaderboard(
+    of: Judged, by_score: Mapping[str, Float[np.ndarray, " s"]], *, seed: int = 0
+) -> list[tuple[str, Estimate]]:
+    """Score -> how often it prefers what most people prefer, the best first."""
+    found = [
+        (name, agreement.score_agreement(of.preference, of.difference(values), seed=seed))
+        for name, values in by_score.items()
+    ]
+    return sorted(found, key=lambda one: (np.isnan(one[1].value), -one[1].value, one[0]))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A pair on which people and a score differ.
+
+    Attributes:
+        preference: share of people that prefer x.
+        difference: of the score, x less y.
+        weight: how much they differ: the score's difference, in its standard deviations, times how
+            far people are from a tie.
+    """
+
+    item: int
+    preference: float
+    difference: float
+    votes: int
+    weight: float
+
+
+def apart(of: Judged, score: Float[np.ndarray, " s"], *, most: int) -> list[Apart]:
+    """The pairs where people and the score differ most."""
+    difference, preference = of.difference(score), of.preference
+    spread = np.nanstd(difference) or 1.0
+    weight = -np.sign(difference) * (preference - 0.5) * 2 * np.abs(difference) / spread
+    order = np.argsort(-np.nan_to_num(weight, nan=-1.0), kind="stable")
+    return [
+        Apart(
+            int(of.items[n]),
+            float(preference[n]),
+            float(difference[n]),
+            int(of.votes[n]),
+            float(weight[n]),
+        )
+        for n in order[:most]
+        if weight[n] > 0
+    ]
+
+
+def ranking(of: Judged, *, features: int) -> agreement.Ranking:
+    """The study's features by what people prefer."""
+    known = ~np.isnan(of.ratings)
+    wins = np.nansum(of.ratings, 0)
+    return agreement.bradley_terry(of.features, wins, known.sum(0) - wins, features=features)
+
+
+def progress(content: Content, votes: Sequence[Vote]) -> tuple[int, int]:
+    """Votes that the study has of those that it wants, and how many it wants."""
+    had = Counter(
+        vote.trial.item
+        for vote in standing(votes)
+        if vote.trial.role == TRIAL and vote.answer != SKIP
+    )
+    wanted = content.wanted
+    return sum(min(had[item], count) for item, count in wanted.items()), sum(wanted.values())
