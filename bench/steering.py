@@ -9,10 +9,12 @@ Random weights and random SAEs; every way says as many tokens, greedily and with
 edit is made at every token of image, prompt and answer. The share is what is left of the plain
 tokens a second: the median over rounds of plain seconds / steered seconds, with its quartiles; a
 round runs every way once, in another order than the last. The goal is a share >= 0.9 for a delta of
-one feature of a ReLU or JumpReLU SAE.
+one feature of a ReLU or JumpReLU SAE. "five at once" is the batch of the page Steering: two rows
+unedited, one rebuilt, one steered, one asked otherwise; its tokens are those of one row.
 """
 
 import argparse
+import contextlib
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -45,7 +47,8 @@ SHAPES = {
 }
 BEGIN, IMAGE = 1, 3
 TOPK = 32
-Ways = Mapping[str, Edit | None]
+Ways = Mapping[str, Sequence[Edit | None]]
+"""Name -> the edit of each row of the batch."""
 
 
 def adapter_for(shape: str, *, dtype: str, device: str) -> LlavaAdapter:
@@ -135,19 +138,30 @@ def ways_for(d_in: int, *, d_sae: int, features: Sequence[int], device: str) -> 
     def edits(count: int) -> list[FeatureEdit]:
         return [FeatureEdit(feature, "clamp", 1.0) for feature in range(count)]
 
-    ways: dict[str, Edit | None] = {"plain": None}
+    ways: dict[str, Sequence[Edit | None]] = {"plain": [None]}
     for count in features:
         for activation, sae in saes.items():
-            ways[f"delta of {count}, {activation}"] = delta(sae, edits(count))
-    ways["replace, jumprelu"] = replace(saes["jumprelu"], edits(1))
-    ways["replace, topk"] = replace(saes["topk"], edits(1))
+            ways[f"delta of {count}, {activation}"] = [delta(sae, edits(count))]
+    ways["replace, jumprelu"] = [replace(saes["jumprelu"], edits(1))]
+    ways["replace, topk"] = [replace(saes["topk"], edits(1))]
+    rebuilt, steered = replace(saes["jumprelu"], []), delta(saes["jumprelu"], edits(1))
+    ways["five at once, jumprelu"] = [None, rebuilt, steered, None, None]
     return ways
 
 
-def seconds(adapter: LlavaAdapter, inputs: Inputs, hook: str, edit: Edit | None, new: int) -> float:
-    edits = {} if edit is None else {hook: [edit]}
+def seconds(
+    adapter: LlavaAdapter, inputs: Inputs, hook: str, rows: Sequence[Edit | None], new: int
+) -> float:
+    """Of a batch with a row for each edit."""
+    inputs = Inputs(
+        {name: torch.cat([tensor] * len(rows)) for name, tensor in inputs.tensors.items()},
+        inputs.sizes * len(rows),
+    )
     start = time.perf_counter()
-    with steering(adapter, inputs, edits):
+    with contextlib.ExitStack() as stack:
+        for row, edit in enumerate(rows):
+            if edit is not None:
+                stack.enter_context(steering(adapter, inputs, {hook: [edit]}, examples=[row]))
         made = adapter.generate(inputs, max_new_tokens=new, min_new_tokens=new, do_sample=False)
     made.cpu()  # waits for the GPU
     assert made.shape[1] == inputs.tensors["input_ids"].shape[1] + new
@@ -158,8 +172,8 @@ def compare(
     adapter: LlavaAdapter, inputs: Inputs, hook: str, ways: Ways, *, new: int, rounds: int
 ) -> dict[str, list[float]]:
     """Seconds of every way, round by round."""
-    for edit in ways.values():
-        seconds(adapter, inputs, hook, edit, new)
+    for rows in ways.values():
+        seconds(adapter, inputs, hook, rows, new)
     taken: dict[str, list[float]] = {name: [] for name in ways}
     names = list(ways)
     for number in range(rounds):

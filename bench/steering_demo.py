@@ -3,6 +3,7 @@
     python bench/steering_demo.py                              on the demo's run
     python bench/steering_demo.py --dictionaries 'language.1'  with other SAEs
     python bench/steering_demo.py --scenes 400 --seed 1        on other scenes, more of them
+    python bench/steering_demo.py --layers --dictionaries .    which layers can be steered at all
 
 One edit at a time: a feature is clamped to k times its largest activation on the bundle's pictures,
 at every token of the image, and the model describes scenes in which the value is absent. Three sets
@@ -64,7 +65,8 @@ CURVE = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 CANDIDATES, FIRST, THEN, FINALISTS = 8, 6, 36, 3
 RANDOM = 25
 PIXELS, BATCH, LONGEST = 128, 256, 26
-SCOPE: Scope = "image"
+LAYERS = (2.0, 3.0, 4.0)
+SCOPES: tuple[Scope, ...] = ("image", "prompt", "generated", "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +133,10 @@ Job = tuple[Clamp | None, Sequence[int]]
 
 
 class Speaker:
-    """The LLaVA; it describes pictures, each under its own edit."""
+    """The LLaVA; it describes pictures, each under its own edit of the tokens of a scope."""
 
-    def __init__(self, settings: config.Model) -> None:
+    def __init__(self, settings: config.Model, scope: Scope = "image") -> None:
+        self.scope = scope
         self.adapter = models.load(settings, device="cpu")
         reader: Any = self.adapter.reader
         self.tokenizer = reader.tokenizer
@@ -162,7 +165,9 @@ class Speaker:
         with contextlib.ExitStack() as stack:
             for dictionary, of in edited.items():
                 edits = {dictionary.hook: [row_by_row([rows[row][0] for row in of])]}
-                stack.enter_context(steering(self.adapter, inputs, edits, scope=SCOPE, examples=of))
+                stack.enter_context(
+                    steering(self.adapter, inputs, edits, scope=self.scope, examples=of)
+                )
             made = self.adapter.generate(inputs, max_new_tokens=LONGEST, do_sample=False)
         new = made[:, inputs.tensors["input_ids"].shape[1] :]
         return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
@@ -294,6 +299,31 @@ def choose(
     return max(STRENGTHS, key=passed), best
 
 
+def layers(speaker: Speaker, seen: Seen, candidates: Candidates) -> Iterable[list[str]]:
+    """Of each dictionary how many values its best of half the candidates brings, k by k: chosen and
+    counted on the same few scenes, which flatters all alike."""
+    for d, of in candidates.items():
+        best: dict[float, list[Tally]] = {k: [] for k in LAYERS}
+        for value in ATTRIBUTE:
+            features = [f for f in of[value][: CANDIDATES // 2] if d.maximum[f] > 0]
+            some = seen.without(value, 2 * FIRST)
+            jobs = [(Clamp.at(d, f, k), some) for k in LAYERS for f in features]
+            tallies = speaker.tallies(seen, value, jobs)
+            for place, k in enumerate(LAYERS):
+                part = tallies[place * len(features) : (place + 1) * len(features)]
+                best[k].append(max(part, key=margin, default=Tally(())))
+        note(f"{d.layer}: done")
+        yield [
+            d.layer,
+            *(
+                f"{sum(margin(tally) >= 0 for tally in of_k)} "
+                f"({np.mean([tally.share('steered') for tally in of_k]):.0%}, "
+                f"{np.mean([tally.kept for tally in of_k]):.0%})"
+                for of_k in best.values()
+            ),
+        ]
+
+
 def measure(
     speaker: Speaker, seen: Seen, value: str, clamp: Clamp, *, k: float, number: int, seed: int
 ) -> Steered:
@@ -392,16 +422,23 @@ def report(options: argparse.Namespace) -> None:
     """Choose, measure, print."""
     settings, candidates = opened(options.run, options.dictionaries)
     dictionaries = list(candidates)
-    speaker = Speaker(settings)
+    speaker = Speaker(settings, options.scope)
     choosing, measuring = (Seen(speaker, SEED + 2 * options.seed + one) for one in (0, 1))
+    if options.layers:
+        show(
+            f"Values that reach both bars (mean named, well-formed; kept), scope {options.scope}",
+            ("dictionary", *(f"k = {k:g}" for k in LAYERS)),
+            layers(speaker, choosing, candidates),
+        )
+        return
     k, best = choose(speaker, choosing, candidates)
     results = [
         measure(speaker, measuring, value, clamp, k=k, number=options.scenes, seed=options.seed)
         for value, (clamp, _) in best[k].items()
     ]
     print(
-        f"\n{', '.join(d.layer for d in dictionaries)}; clamp to {k:g} times the maximum, at the "
-        f"tokens of the image; {options.scenes} scenes a value."
+        f"\n{', '.join(d.layer for d in dictionaries)}; clamp to {k:g} times the maximum, "
+        f"scope {options.scope}; {options.scenes} scenes a value."
     )
     reached = sum(one.reached for one in results)
     show(f"{reached} of {len(results)} values", HEADS, (row(one, options.seed) for one in results))
@@ -435,6 +472,8 @@ def main() -> None:
     parser.add_argument("--dictionaries", default=r"language\.0\.", help="pattern of their names")
     parser.add_argument("--scenes", type=int, default=200, help="measured for each value")
     parser.add_argument("--seed", type=int, default=0, help="of the scenes and the controls")
+    parser.add_argument("--scope", choices=SCOPES, default="image", help="tokens that are edited")
+    parser.add_argument("--layers", action="store_true", help="compare the dictionaries instead")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard import connection, live, queries, sight, vectors
+from dashboard import connection, live, means, queries, sight, vectors
 from dashboard.faults import Unavailable
 from dashboard.joint import Among, Labels, Seen
 
@@ -41,7 +41,7 @@ def seen(
     from pipeline.interventions import edits_of, replace, steering
 
     every = {d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}
-    with live.studied(run, model) as at, vectors.faults():
+    with live.studied(run, model) as at, means.faults():
         hook = _projection(at)
 
         def saes(dictionary_id: str) -> "SAE":
@@ -87,7 +87,7 @@ def labels(
     sentences = tuple(template.replace("{}", name) for name in names)
 
     def made() -> tuple[Vectors, float, float | None]:
-        with live.studied(run, model) as at, vectors.faults():
+        with live.studied(run, model) as at, means.faults():
             tower = _tower(at)
             return _texts(sentences, at), tower.logits.scale, tower.logits.bias
 
@@ -164,7 +164,7 @@ def _piece(run: connection.Run, model: str, key: Any, make: Callable[[live.Studi
     """What one turn of the model makes, kept."""
 
     def made() -> Any:
-        with live.studied(run, model) as at, vectors.faults():
+        with live.studied(run, model) as at, means.faults():
             return make(at)
 
     return live.shared().directions.get(key, made)
@@ -192,7 +192,7 @@ def _texts(texts: Sequence[str], at: live.Studied) -> Vectors:
     """Unit embeddings [n, d] of texts by the model's text tower."""
     hook = _projection(at)
     _tower(at)
-    words = at.adapter.read_words(texts, longest=vectors.LONGEST)
+    words = at.adapter.read_words(texts, longest=means.LONGEST)
     made = [_unit(acts[hook][:, 0]) for _, acts, _ in at.adapter.recorded_words(words, [hook])]
     return np.concatenate(made)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import connection, live, queries, state, vectors, widgets
+from dashboard import connection, live, means, queries, state, vectors, widgets
 from dashboard import words_steering as words
 from dashboard.components.chips import chips
 from dashboard.numbers import number, percent
@@ -227,4 +227,4 @@ def _made(
 
 
 def _reads_cls(run: connection.Run, model: str, hook: str) -> bool:
-    return vectors.tokens(run, model, hook) == "cls"
+    return means.tokens(run, model, hook) == "cls"

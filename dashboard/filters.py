@@ -18,6 +18,7 @@ SORTS = {
 }  # fmt: skip
 SIDES = {"modality_score": "modality score", "pair_correlation": "pair correlation"}
 """More of them, where captions are read."""
+STEERS = {"yes": True, "no": False}
 STEERED = {"steering_score": "steering score"}
 """And where features were steered."""
 LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
@@ -108,11 +109,10 @@ def steering(run: connection.Run, chosen: Sequence[Dictionary]) -> bool | None:
     if not steered(run, chosen):
         return None
     choice = st.segmented_control(
-        "Steers", list(words.STEER_CHOICES), default="all", key="steers", bind="query-params",
-        format_func=words.STEER_CHOICES.__getitem__, required=True,
-        help=f"{words.STEERING_SCORE} {words.STEERS}",
+        "Steers", ["all", *STEERS], default="all", key="steers", bind="query-params",
+        required=True, help=f"{words.STEERING_SCORE} {words.STEERS}",
     )  # fmt: skip
-    return {"yes": True, "no": False}.get(choice)
+    return STEERS.get(choice)
 
 
 def steered(run: connection.Run, chosen: Sequence[Dictionary]) -> bool:

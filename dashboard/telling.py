@@ -184,16 +184,14 @@ def _chance(value: float) -> float:
 
 def _facts(one: Experiment, answer: "Answer", judge: "Answer | None") -> list[dict[str, str]]:
     found = judge or answer
-    name, about = (
-        ("perplexity, unsteered", words.COHERENCE)
-        if judge
-        else ("perplexity", words.OWN_PERPLEXITY)
-    )
-    facts = [{"name": name, "text": number(found.perplexity), "help": about}]
-    speed = len(answer.said) / one.seconds if one.seconds else None
-    facts.append({"name": "tokens", "text": f"{len(answer.said)}", "help": words.TOKENS_SAID})
-    if judge is not None or one.sweep is None:
-        facts.append({"name": "tokens / s", "text": number(speed, 1), "help": words.SPEED})
+    about = words.COHERENCE if judge else words.OWN_PERPLEXITY
+    facts = [
+        {"name": "perplexity", "text": number(found.perplexity), "help": about},
+        {"name": "tokens", "text": f"{len(answer.said)}", "help": words.TOKENS_SAID},
+    ]
+    if judge is not None and one.seconds:
+        speed = number(len(answer.said) / one.seconds, 1)
+        facts.append({"name": "tokens / s", "text": speed, "help": words.SPEED})
     return facts
 
 

@@ -131,9 +131,6 @@ STEERS = (
     "A feature steers (✓) if its steering score is above that of the unsteered answers, and above "
     "that of answers while another feature is turned up, each by its 95 % interval over images."
 )
-STEER_CHOICES = {
-    "yes": "steers", "no": "does not", "all": "all",
-}  # fmt: skip
 UNSTEERED_SCORE = "The same cosine of what the model says without an edit."
 SHUFFLED_SCORE = "The same cosine of what it says while another steered feature is turned up."
 STEERING_GAIN = "Steering score less that of the unsteered answers, with its 95 % interval."

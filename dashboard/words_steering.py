@@ -50,8 +50,8 @@ LONGEST = "Tokens of an answer at most."
 TEMPERATURE = "0: the likeliest token each time. Above: tokens are drawn, alike in all columns."
 SEED = "Of what chance decides; only above temperature 0."
 SWEEP = (
-    "The same over nine strengths from 0 up, in one batch. With several features all stand at the "
-    "same multiple of their largest activation."
+    "The same at nine strengths from 0 to the strongest above, in one batch. Several features all "
+    "stand at the same multiple of their largest activation."
 )
 SHOWS = (
     "Cosine of the text's embedding to the mean embedding of the feature's 16 top images, by the "

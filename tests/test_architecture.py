@@ -56,6 +56,9 @@ DASHBOARD = {"contract", "annotations", "study", "metrics"}
 DASHBOARD_ALSO = {
     "connection": {"store"},
     "faults": {"config", "examples", "pictures"},
+    "means": {"models", "interventions", "examples", "config"},
+    "vectors": {"interventions"},
+    "contrast": {"models", "saes", "interventions"},
     "spoken": {"models", "saes", "interventions", "hooks", "config"},
     "live": {"models", "saes", "interventions", "hooks", "examples", "config", "plan", "pictures"},
 }
@@ -71,6 +74,9 @@ WITHOUT = {
     "dashboard.queries": {"streamlit", "torch"},
     "dashboard.charts": {"streamlit", "torch"},
     "dashboard.curves": {"streamlit", "torch"},
+    "dashboard.shifts": {"streamlit", "torch"},
+    "dashboard.joint": {"streamlit", "torch"},
+    "dashboard.toward": {"streamlit", "torch"},
     "dashboard.exports": {"streamlit", "torch"},
     "dashboard.views": {"duckdb", "os", "pandas", "pathlib", "torch"},
 }

@@ -140,9 +140,11 @@ def test_the_command_says_what_the_core_says(file: Path, adapter: models.Adapter
             "prompted": Way(f"{PROMPT} Say that there is a star in it."),
         }
         wanted = answers(adapter, [picture] * 5, list(ways.values()))
-        assert texts(record) == {name: one.text for name, one in zip(ways, wanted, strict=True)}
-        for answer, one in zip(record["answers"].values(), wanted, strict=True):
-            assert answer["perplexity"] == pytest.approx(one.perplexity, rel=1e-3)
+        assert list(texts(record).items()) == [
+            (name, answer.text) for name, answer in zip(ways, wanted, strict=True)
+        ]
+        for found, answer in zip(record["answers"].values(), wanted, strict=True):
+            assert found["perplexity"] == pytest.approx(answer.perplexity, rel=1e-3)
         assert record["image"]["uri"] == uri
         assert [turned["strength"] for turned in record["setting"]["features"]] == [
             pytest.approx(-9 * first),
@@ -151,7 +153,7 @@ def test_the_command_says_what_the_core_says(file: Path, adapter: models.Adapter
         assert list(record["dictionaries"]) == [f"llava/{SIGHT}"]
         assert record["model"]["id"] == str(LLAVA_FOLDER)
     assert texts(said[0])["unsteered"] != texts(said[1])["unsteered"]
-    assert any(texts(one)["steered"] != texts(one)["unsteered"] for one in said)
+    assert any(texts(record)["steered"] != texts(record)["unsteered"] for record in said)
     shown = pq.read_table(bundle(file).table("examples"), filters=[("uri", "=", uris[0])])
     assert said[0]["image"]["sha256"] == shown["sha256"][0].as_py()
     number = str(shown["example_id"][0].as_py())

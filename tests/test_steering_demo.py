@@ -2,7 +2,7 @@
 that learnt from words alone changes what the model says of pictures, as docs/findings.md has it."""
 
 import importlib.util
-import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +78,10 @@ def test_mention_is_not_enough() -> None:
     moved = "a large pink striped circle at the top on grass"
     assert not outcome("pink", said=moved, plain=ONE).clean
     both = TWO.replace("blue", "pink").replace("red", "pink")
-    assert (outcome("pink", said=both, plain=TWO).taking, outcome("pink", said=both, plain=TWO).items) == (2, 2)
+    assert (
+        outcome("pink", said=both, plain=TWO).taking,
+        outcome("pink", said=both, plain=TWO).items,
+    ) == (2, 2)
 
 
 def test_a_value_is_absent_only_where_it_is_neither_shown_nor_said() -> None:
@@ -135,6 +138,7 @@ def bench() -> ModuleType:
     spec = importlib.util.spec_from_file_location("steering_demo", ROOT / "bench/steering_demo.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up
     spec.loader.exec_module(module)
     return module
 
@@ -191,7 +195,11 @@ def test_features_learnt_from_words_steer_what_is_said_of_pictures(
         clamps = [bench.Clamp.at(dictionary, feature, 3.0) for feature in told[value][:6]]
         tallies = speaker.tallies(choosing, value, [(clamp, few) for clamp in clamps])
         best = max(range(len(clamps)), key=lambda at: bench.margin(tallies[at]))
-        found = bench.measure(
-            speaker, measuring, value, clamps[best], k=3.0, number=40, seed=0
+        found = bench.measure(speaker, measuring, value, clamps[best], k=3.0, number=40, seed=0)
+        print(
+            value,
+            found.tally.share("steered"),
+            found.tally.worst_kept,
+            found.random.share("named"),
+            found.as_strong.share("named"),
         )
-        print(value, found.tally.share("steered"), found.tally.worst_kept, found.random.share("named"), found.as_strong.share("named"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.annotations import Annotations, AnnotationsError, Choice, Standing
+from pipeline.annotations import Annotations, AnnotationsError, Choice, Standing, Trial
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -46,6 +46,10 @@ def first_unseen(standing: Standing) -> Choice | None:
         if item not in seen and standing.given.get(item, 0) < wanted
     ]
     return Choice(min(free)[1], "trial", swapped=False, counts=True) if free else None
+
+
+def next_trial(store: Annotations, *args: object, **options: object) -> Trial | None:
+    return next(iter(store.open_trials(*args, **options)), None)  # type: ignore[arg-type]
 
 
 def joined(store: Annotations, name: str = "") -> str:
@@ -95,24 +99,24 @@ def test_an_invitation_is_one_annotator(store: Annotations) -> None:
 def test_a_trial_waits_until_it_is_answered(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1, 1: 1})
     ann = joined(store)
-    first = store.next_trial(STUDY, ann, first_unseen, hold=HOLD)
+    first = next_trial(store, STUDY, ann, first_unseen, hold=HOLD)
     assert first is not None and (first.trial, first.item, first.state) == (0, 0, "open")
-    assert store.next_trial(STUDY, ann, first_unseen, hold=HOLD) == first
+    assert next_trial(store, STUDY, ann, first_unseen, hold=HOLD) == first
     store.vote(STUDY, ann, 0, "left", request="r0", response_ms=812)
-    second = store.next_trial(STUDY, ann, first_unseen, hold=HOLD)
+    second = next_trial(store, STUDY, ann, first_unseen, hold=HOLD)
     assert second is not None and (second.trial, second.item) == (1, 1)
     store.vote(STUDY, ann, 1, "skip", request="r1")
-    assert store.next_trial(STUDY, ann, first_unseen, hold=HOLD) is None
+    assert next_trial(store, STUDY, ann, first_unseen, hold=HOLD) is None
     assert [t.state for t in store.trials(STUDY, ann)] == ["voted", "skipped"]
     bob = joined(store)
-    left = store.next_trial(STUDY, bob, first_unseen, hold=HOLD)
+    left = next_trial(store, STUDY, bob, first_unseen, hold=HOLD)
     assert left is not None and left.item == 1, "what was skipped still wants its vote"
 
 
 def test_a_vote_sent_again_is_kept_once(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1})
     ann = joined(store)
-    store.next_trial(STUDY, ann, first_unseen, hold=HOLD)
+    next_trial(store, STUDY, ann, first_unseen, hold=HOLD)
     for _ in range(3):
         store.vote(STUDY, ann, 0, "left", request="r0")
     with pytest.raises(AnnotationsError, match="answered already"):
@@ -123,17 +127,17 @@ def test_a_vote_sent_again_is_kept_once(store: Annotations) -> None:
 def test_what_is_taken_back_stays_on_record(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1, 1: 1})
     ann = joined(store)
-    store.next_trial(STUDY, ann, first_unseen, hold=HOLD)
+    next_trial(store, STUDY, ann, first_unseen, hold=HOLD)
     store.vote(STUDY, ann, 0, "left", request="r0", response_ms=5)
     store.undo(STUDY, ann, 0, request="u0")
     store.undo(STUDY, ann, 0, request="u0")
-    open_again = store.next_trial(STUDY, ann, first_unseen, hold=HOLD)
+    open_again = next_trial(store, STUDY, ann, first_unseen, hold=HOLD)
     assert open_again is not None and open_again.trial == 0
     store.vote(STUDY, ann, 0, "left", request="r0")
     assert store.trials(STUDY, ann)[0].state == "open", "a late copy of the first press is no vote"
     store.vote(STUDY, ann, 0, "right", request="r2")
     assert [v.answer for v in store.votes(STUDY)] == ["left", "undone", "right"]
-    store.next_trial(STUDY, ann, first_unseen, hold=HOLD)
+    next_trial(store, STUDY, ann, first_unseen, hold=HOLD)
     store.vote(STUDY, ann, 1, "tie", request="r3")
     with pytest.raises(AnnotationsError, match="only the last"):
         store.undo(STUDY, ann, 0, request="u1")
@@ -144,7 +148,7 @@ def test_what_is_not_in_order_is_refused(store: Annotations) -> None:
     ann = joined(store)
     with pytest.raises(AnnotationsError, match="not given"):
         store.vote(STUDY, ann, 0, "left", request="r")
-    store.next_trial(STUDY, ann, first_unseen, hold=HOLD)
+    next_trial(store, STUDY, ann, first_unseen, hold=HOLD)
     for answer, request, ms in [
         ("", "r", 1), ("x" * 1_000_000, "r", 1), ("left", "", 1), ("left", "r" * 65, 1),
         ("a\0", "r", 1), ("left", "r", -1), ("left", "r", 2**40), ("undone", "r", 1),
@@ -161,10 +165,23 @@ def test_what_is_not_in_order_is_refused(store: Annotations) -> None:
 def test_an_abandoned_trial_goes_to_another(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1})
     ann, bob = joined(store), joined(store)
-    assert store.next_trial(STUDY, ann, first_unseen, hold=HOLD) is not None
-    assert store.next_trial(STUDY, bob, first_unseen, hold=HOLD) is None
-    again = store.next_trial(STUDY, bob, first_unseen, hold=timedelta(0))
+    assert next_trial(store, STUDY, ann, first_unseen, hold=HOLD) is not None
+    assert next_trial(store, STUDY, bob, first_unseen, hold=HOLD) is None
+    again = next_trial(store, STUDY, bob, first_unseen, hold=timedelta(0))
     assert again is not None and again.item == 0
+
+
+def test_the_next_trial_is_known_before_the_vote(store: Annotations) -> None:
+    store.create_study(STUDY, "{}", {0: 1, 1: 1, 2: 1})
+    ann = joined(store)
+    both = store.open_trials(STUDY, ann, first_unseen, hold=HOLD, count=2)
+    assert [(t.trial, t.item) for t in both] == [(0, 0), (1, 1)]
+    store.vote(STUDY, ann, 0, "left", request="r0")
+    assert store.open_trials(STUDY, ann, first_unseen, hold=HOLD, count=2)[0] == both[1]
+    store.undo(STUDY, ann, 0, request="u0")
+    again = store.open_trials(STUDY, ann, first_unseen, hold=HOLD, count=2)
+    assert [t.trial for t in again] == [0, 1], "what was taken back comes first"
+    assert len(store.open_trials(STUDY, ann, first_unseen, hold=HOLD, count=9)) == 3
 
 
 def test_an_annotator_can_be_erased(store: Annotations) -> None:
@@ -174,7 +191,7 @@ def test_an_annotator_can_be_erased(store: Annotations) -> None:
     assert found is not None
     bob = joined(store)
     for who in (found.annotator, bob):
-        store.next_trial(STUDY, who, first_unseen, hold=HOLD)
+        next_trial(store, STUDY, who, first_unseen, hold=HOLD)
         store.vote(STUDY, who, 0, "left", request="r")
     store.erase(STUDY, found.annotator)
     assert store.annotator_of(token) is None
@@ -192,7 +209,7 @@ def annotate(place: str, names: list[str], log: str) -> None:
     with Path(log).open("w", encoding="utf-8", buffering=1) as acknowledged:
         for turn in range(EACH):
             for name in names:
-                trial = store.next_trial(STUDY, name, first_unseen, hold=HOLD)
+                trial = next_trial(store, STUDY, name, first_unseen, hold=HOLD)
                 if trial is None:
                     continue
                 for _ in range(1 + (turn % 3 == 0)):  # now and then the browser sends it again
@@ -257,7 +274,7 @@ def test_a_kill_loses_no_acknowledged_vote(place: str, tmp_path: Path) -> None:
     assert set(said(tmp_path)) <= set(kept)
     assert len(kept) == len(set(kept))
     who = names[0]
-    trial = store.next_trial(STUDY, who, first_unseen, hold=HOLD)
+    trial = next_trial(store, STUDY, who, first_unseen, hold=HOLD)
     assert trial is not None
     store.vote(STUDY, who, trial.trial, "right", request="after")
     store.close()

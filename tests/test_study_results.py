@@ -49,7 +49,8 @@ def run(content: Content, place: Path, judges: list[Judge]) -> Annotations:
         assert found is not None
         choose = chooser(schedule(content), found.annotator)
         rng = np.random.default_rng(number)
-        while (trial := store.next_trial("s", found.annotator, choose, hold=HOLD)) is not None:
+        while opened := store.open_trials("s", found.annotator, choose, hold=HOLD):
+            (trial,) = opened
             store.vote(
                 "s", found.annotator, trial.trial, judge(content.items[trial.item], rng),
                 request=f"r{trial.trial}", response_ms=500 + number,

@@ -137,9 +137,9 @@ class Form:
                     args=(place, name), format="%g ×", width="stretch",
                     help=words.FACTOR if mode == "scale" else words.STRENGTH,
                 )  # fmt: skip
-                told = "" if mode == "scale" else f"{number(at * unit)} of {number(unit)}"
-                about = "activation, of the largest over the val images"
-                st.html(f'<p class="strength" title="{about}">{told}</p>', width=104)
+                told = "" if mode == "scale" else f"{number(at * unit)} (max {number(unit)})"
+                about = "its activation, and the largest over the val images"
+                st.html(f'<p class="strength" title="{about}">{told}</p>', width=136)
             st.button(
                 "✕", key=f"out-{name}", help="Take this feature out", on_click=self._take_out,
                 args=(place,),

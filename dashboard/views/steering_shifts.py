@@ -18,6 +18,7 @@ from dashboard import (
     sight,
     spoken,
     state,
+    steering,
     toward,
     widgets,
 )
@@ -169,29 +170,31 @@ def _choose_labels(run: Run) -> tuple[list[str], str]:
     tags = queries.marks(run.connection, limit=contrast.MOST_LABELS)
     named = connection.labels(run.connection, run.key)[: contrast.MOST_LABELS]
     sets = [name for name, of in (("tags", tags), ("names", named), ("own", True)) if of]
+    said = run.bundle.manifest.get("config", {}).get("labels", {}).get("template")
+    usual = said if isinstance(said, str) else "a photo of {}"
+    chosen, own = state.asked_text("labels"), state.asked_text("words")
+    chosen = chosen if chosen in sets else sets[0]
+    template = st.query_params.get("template", usual)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="label-set"):
-        chosen = st.segmented_control(
-            "Labels", sets, default=sets[0], format_func=SETS.__getitem__, required=True,
-            key="labels", bind="query-params", help=words.LABEL_SET,
+        st.segmented_control(
+            "Labels", sets, format_func=SETS.__getitem__, required=True, help=words.LABEL_SET,
+            **steering.bound("labels", chosen, usual=sets[0]),
         )  # fmt: skip
-        own = ""
         if chosen == "own":
-            own = st.text_input(
-                "Your labels, with commas between", key="words", bind="query-params",
-                max_chars=2000, placeholder="a cat, a dog, a car", width=420,
+            st.text_input(
+                "Your labels, with commas between", max_chars=2000, width=420,
+                placeholder="a cat, a dog, a car", **steering.bound("words", own, usual=""),
             )  # fmt: skip
-        said = run.bundle.manifest.get("config", {}).get("labels", {}).get("template")
-        usual = said if isinstance(said, str) else "a photo of {}"
-        template = st.text_input(
-            "In the sentence", value=usual, key="template", bind="query-params", max_chars=200,
-            help=words.TEMPLATE, width=220,
+        st.text_input(
+            "In the sentence", max_chars=200, help=words.TEMPLATE, width=220,
+            **steering.bound("template", template, usual=usual),
         )  # fmt: skip
-    if "{}" not in (template or ""):
+    if "{}" not in template:
         st.caption("The sentence needs {} where the label goes; without it the label stands alone.")
         template = "{}"
-    given = [text.strip()[:200] for text in (own or "").split(",")]
+    given = [text.strip()[:200] for text in own[:2000].split(",")]
     names = {"tags": tags, "names": named, "own": [text for text in given if text]}[chosen]
-    return list(dict.fromkeys(names))[: contrast.MOST_LABELS], template or "{}"
+    return list(dict.fromkeys(names))[: contrast.MOST_LABELS], template[:300]
 
 
 def _nearest(

@@ -41,7 +41,7 @@ def draw(one: Experiment, form: Form) -> None:
     for (at, answer, judged), show in zip(rows, shows[1:], strict=True):
         changed = telling.count_changed(answer, plain)
         lines.append(_row(f"{at:g}", answer.text, judged.perplexity, changed, show, named))
-    with left, st.container(key="steer-sweep"):
+    with left, st.container(key="sweep-room"):
         table(_columns(unit, known, bool(named)), lines, key="sweep-table")
     with right:
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])

@@ -1,7 +1,8 @@
-"""What people say, kept: stars, notes, labels and lists of features, in a database of their own.
+"""What people say, kept: stars, notes, labels and lists of features, and the votes of user studies,
+in a database of their own.
 
-`Annotations(place)` opens it, by a path or URL: SQLite by default, PostgreSQL by URL. All of it is
-keyed by a dictionary's fingerprint and the feature's id, never by the dictionary's name: after
+`Annotations(place)` opens it, by a path or URL: SQLite by default, PostgreSQL by URL. What is said of
+features is keyed by a dictionary's fingerprint and the feature's id, never by the dictionary's name: after
 retraining, what was said of the old features stays with them. The name at the time of writing is
 kept beside the key, so that what no bundle holds any more can still be named.
 """
@@ -24,6 +25,6 @@ from pipeline.annotations.trials import Annotator, Choice, Standing, Trial, Vote
 
 __all__ = [
     "DEFAULT", "MOST_ITEMS", "MOST_NAME", "MOST_NOTE", "VARIABLE", "Annotations",
-    "AnnotationsError", "Annotator", "Choice", "FeatureKey", "FeatureList", "Imported", "Item", "Remark",
-    "Standing", "Star", "Trial", "Vote", "default_place",
+    "AnnotationsError", "Annotator", "Choice", "FeatureKey", "FeatureList", "Imported", "Item",
+    "Remark", "Standing", "Star", "Trial", "Vote", "default_place",
 ]  # fmt: skip

@@ -132,11 +132,11 @@ class Studies(Base):
             _lock(connection, study)
             connection.execute(delete(ANNOTATORS).where(*_whose(ANNOTATORS, study, annotator)))
 
-    def next_trial(
-        self, study: str, annotator: str, choose: Choose, *, hold: timedelta
-    ) -> Trial | None:
-        """The trial that the annotator has not answered, or a new one; None where `choose` finds
-        none.
+    def open_trials(
+        self, study: str, annotator: str, choose: Choose, *, hold: timedelta, count: int = 1
+    ) -> tuple[Trial, ...]:
+        """The annotator's trials without an answer, in order, and new ones up to `count`; fewer
+        where `choose` finds no more.
 
         Args:
             hold: so long an unanswered trial keeps its place from others.
@@ -144,21 +144,23 @@ class Studies(Base):
         with self.writing() as connection:
             _lock(connection, study)
             own = _trials(connection, study, annotator)
-            waiting = next((trial for trial in own if trial.state == OPEN), None)
-            if waiting is not None:
-                _hold_on(connection, study, annotator, waiting)
-                return waiting
-            chosen = choose(_standing(connection, study, own, since=now() - hold))
-            if chosen is None:
-                return None
-            role = COUNTED if chosen.counts else chosen.role
-            made = Trial(len(own), chosen.item, role, chosen.swapped, OPEN)
-            row = {
-                "study": study, "annotator": annotator, "trial": made.trial, "item": made.item,
-                "role": made.role, "swapped": made.swapped, "state": OPEN, "issued": now(),
-            }  # fmt: skip
-            connection.execute(insert(TRIALS), [row])
-            return made
+            waiting = [trial for trial in own if trial.state == OPEN][:count]
+            _hold_on(connection, study, annotator, waiting)
+            while len(waiting) < count:
+                chosen = choose(_standing(connection, study, own, since=now() - hold))
+                if chosen is None:
+                    break
+                role = COUNTED if chosen.counts else chosen.role
+                made = Trial(len(own), chosen.item, role, chosen.swapped, OPEN)
+                row = {
+                    "study": study, "annotator": annotator, "trial": made.trial,
+                    "item": made.item, "role": made.role, "swapped": made.swapped,
+                    "state": OPEN, "issued": now(),
+                }  # fmt: skip
+                connection.execute(insert(TRIALS), [row])
+                own = (*own, made)
+                waiting.append(made)
+            return tuple(waiting)
 
     def trials(self, study: str, annotator: str) -> tuple[Trial, ...]:
         """The annotator's trials, in order."""
@@ -293,10 +295,12 @@ def _trial(row: Any) -> Trial:
     return Trial(row.trial, row.item, row.role, row.swapped, row.state)
 
 
-def _hold_on(connection: Connection, study: str, annotator: str, trial: Trial) -> None:
-    """Who comes back holds the place anew."""
-    at = (*_whose(TRIALS, study, annotator), TRIALS.c.trial == trial.trial)
-    connection.execute(update(TRIALS).where(*at).values(issued=now()))
+def _hold_on(connection: Connection, study: str, annotator: str, trials: Sequence[Trial]) -> None:
+    """Who comes back holds the places anew."""
+    if trials:
+        numbers = [trial.trial for trial in trials]
+        at = (*_whose(TRIALS, study, annotator), TRIALS.c.trial.in_(numbers))
+        connection.execute(update(TRIALS).where(*at).values(issued=now()))
 
 
 def _standing(

@@ -47,7 +47,7 @@ Uncertain = Callable[[Sequence[int]], Mapping[int, float]]
 def chooser(
     schedule: Schedule, annotator: str, *, uncertain: Uncertain | None = None
 ) -> Callable[[Standing], Choice | None]:
-    """What `Annotations.next_trial` asks for the annotator's next trial.
+    """What `Annotations.open_trials` asks for the annotator's next trial.
 
     Args:
         uncertain: active choice among the items with the fewest votes; else chance decides.

@@ -1,4 +1,8 @@
-const percent = (share) => share >= 0.995 ? "100 %" : `${(share * 100).toPrecision(2)} %`;
+const LEAST = 0.0001;
+const percent = (share) => {
+  if (share < LEAST) return "< 0.01 %";
+  return share >= 0.995 ? "100 %" : `${Number((share * 100).toPrecision(2))} %`;
+};
 const shownPiece = (piece) => (piece.trim() ? piece.trim() : piece.includes("\n") ? "⏎" : "␣");
 
 // The candidates of one token, as a small list that stands below it while it is pointed at.
@@ -18,7 +22,7 @@ function tip(token) {
 
 function word(token, at) {
   const names = ["tok", token.changed && "changed", token.odd && "odd", token.end && "end"];
-  const node = el("span", names.filter(Boolean).join(" "), token.end && !token.piece ? "■" : token.piece);
+  const node = el("span", names.filter(Boolean).join(" "), token.end && !token.piece ? "■" : token.piece.trimStart());
   Object.assign(node.dataset, at);
   node.setAttribute("role", "button");
   node.setAttribute("tabindex", "-1");
@@ -33,7 +37,10 @@ function column(one, data) {
   title.title = one.about;
   const said = el("p", "said");
   said.dir = "auto";
-  said.append(...one.tokens.map((token, place) => word(token, { column: one.name, place })));
+  for (const [place, token] of one.tokens.entries()) {
+    const blank = token.piece.slice(0, token.piece.length - token.piece.trimStart().length);
+    said.append(blank, word(token, { column: one.name, place }));
+  }
   if (!one.tokens.some((token) => token.piece.trim()) && one.none) said.append(el("span", "muted", one.none));
   if (one.tokens.length && !one.ended) said.append(el("span", "muted", data.finished ? " …" : " (stopped)"));
   const facts = el("div", "facts");
@@ -47,12 +54,12 @@ function column(one, data) {
   return node;
 }
 
-function bar(share, most, colour) {
+function bar(share, least, colour) {
   const row = el("span", "bar");
   const fill = el("i");
-  fill.style.width = `${(100 * (share ?? 0)) / most}%`;
+  fill.style.width = `${100 * (share ?? 0)}%`;
   fill.style.background = colour;
-  row.append(fill, el("span", "num", share === undefined ? `< ${percent(most)}` : percent(share)));
+  row.append(fill, el("span", "num", share === undefined && least >= LEAST ? `below ${percent(least)}` : percent(share ?? 0)));
   return row;
 }
 
@@ -78,17 +85,13 @@ function next(data, column, place) {
   const sides = (pair ? [token.before, token.likely] : [token.likely]).map((side) => new Map(side));
   const best = new Map();
   for (const side of sides) for (const [piece, chance] of side) best.set(piece, Math.max(chance, best.get(piece) ?? 0));
-  const order = [...best].sort((a, b) => b[1] - a[1]).slice(0, data.likely + 2);
+  const order = [...best].sort((a, b) => b[1] - a[1]).filter(([, share], i) => i < 3 || (share >= LEAST && i < 10));
   const list = el("div", "pairs");
   for (const [piece] of order) {
     const row = el("div", "pair");
     const bars = el("span", "two");
     sides.forEach((side, i) => {
-      const known = side.get(piece);
-      const least = Math.min(...side.values());
-      const one = bar(known, 1, colours[i]);
-      if (known === undefined) one.lastChild.textContent = `< ${percent(least)}`;
-      bars.append(one);
+      bars.append(bar(side.get(piece), Math.min(...side.values()), colours[i]));
     });
     row.append(el("span", piece === token.piece ? "piece this" : "piece", shownPiece(piece)), bars);
     list.append(row);
@@ -156,5 +159,7 @@ export default function ({ data, parentElement }) {
   whole.append(columns, el("div", "next"));
   root.replaceChildren(whole);
   const first = data.columns.find((one) => one.name === data.steered) ?? data.columns[0];
-  if (first) choose(root, data, first.name, 0, false);
+  // The first place where the two part says most.
+  const parts = first?.tokens.findIndex((token) => token.odd || token.changed) ?? -1;
+  if (first) choose(root, data, first.name, Math.max(0, parts), false);
 }
