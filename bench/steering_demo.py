@@ -64,7 +64,7 @@ STRENGTHS = (2.0, 2.5, 3.0, 3.5)
 CURVE = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 CANDIDATES, FIRST, THEN, FINALISTS = 8, 6, 36, 3
 RANDOM = 25
-PIXELS, BATCH, LONGEST = 128, 256, 26
+PIXELS, BATCH, MORE, LONGEST = 128, 256, 64, 26
 LAYERS = (2.0, 3.0, 4.0)
 SCOPES: tuple[Scope, ...] = ("image", "prompt", "generated", "all")
 
@@ -121,7 +121,7 @@ class Seen:
 
     def _more(self) -> None:
         at = len(self.scenes)
-        new = [sample(index, seed=self.seed) for index in range(at, at + BATCH)]
+        new = [sample(index, seed=self.seed) for index in range(at, at + MORE)]
         self.scenes += new
         self.pictures += [Image.fromarray(render(scene, size=PIXELS), mode="RGB") for scene in new]
         self.plain += self.speaker.say(self.pictures[at:], [(None, range(len(new)))])

@@ -112,14 +112,15 @@ def steering_scores(found: Sequence[Steered]) -> alt.LayerChart:
     sides = [value for row in rows for value in (row["unsteered"], row["low"], row["high"])]
     least, most = min(sides, default=0.0), max(sides, default=1.0)
     line = [{"unsteered": at, "low": at} for at in (least, most)]
-    x = alt.X("unsteered:Q", title="unsteered", scale=alt.Scale(zero=False))
+    x = alt.X("unsteered:Q", title="score of the unsteered answers", axis=alt.Axis(tickCount=6),
+              scale=alt.Scale(zero=False))  # fmt: skip
     y = alt.Y("low:Q", title="steering score", scale=alt.Scale(zero=False))
     colours = {STEERS: palette.SAE_SHADES[0], STEERS_NOT: palette.NEURONS}
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=x,
         color=alt.Color(
             "steers:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())),
-            legend=alt.Legend(title=None, orient="top", symbolType="circle"),
+            legend=alt.Legend(title=None, orient="top", symbolType="circle", symbolOpacity=1),
         ),
     )  # fmt: skip
     tooltip = [

@@ -38,6 +38,7 @@ class Asked:
         random: seed of what chance decides.
         example: an image of the run.
         along: a direction (see `toward`); empty for none.
+        model: of the run; where it is not given, the first feature's.
     """
 
     features: tuple[Key, ...] = ()
@@ -66,9 +67,11 @@ class Asked:
         usual = Asked()
         found = {
             name: str(getattr(self, name))
-            for name in ("mode", "scope", "form", "prompt", "along", "model", *_NUMBERS)
+            for name in ("mode", "scope", "form", "prompt", "along", *_NUMBERS)
             if getattr(self, name) != getattr(usual, name)
         }
+        if self.model and not self.features:  # these name it
+            found["model"] = self.model
         if self.concept is not None:
             found["concept"] = self.concept
         if self.features and any(one != USUAL for one in self.at):

@@ -1,5 +1,6 @@
-"""The chart of a sweep: what becomes of the concept and of the language as strength grows."""
+"""The charts of a sweep: what becomes of the concept and of the language as strength grows."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,54 +12,32 @@ from dashboard.numbers import number
 
 def over_strengths(
     strengths: Sequence[float],
-    shows: Sequence[float | None],
-    perplexities: Sequence[float],
-    *,
-    level: tuple[float | None, float],
-    title: str,
-    unit: str,
-    accent: str,
-) -> alt.VConcatChart:
-    """How strongly the concept shows, by strength, above the perplexity; `level` holds both of the
-    unsteered text, as dashed rules."""
-    parts = [
-        _line(strengths, values, rule, name, unit, accent, log=log, last=log)
-        for values, rule, name, log in (
-            (shows, level[0], title, False), (perplexities, level[1], "perplexity", True),
-        )
-    ]  # fmt: skip
-    return alt.vconcat(*parts, spacing=6).resolve_scale(x="shared")
-
-
-def _line(
-    strengths: Sequence[float],
     values: Sequence[float | None],
-    rule: float | None,
+    *,
+    level: float | None,
     name: str,
     unit: str,
-    colour: str,
-    *,
-    log: bool,
-    last: bool,
+    accent: str,
+    log: bool = False,
 ) -> alt.LayerChart:
+    """One measure of what is said, by strength; `level` is the unsteered text's, a dashed rule."""
     rows: list[dict[str, Any]] = [
         {"at": at, "value": value, "told": number(value, 3)}
         for at, value in zip(strengths, values, strict=True)
-        if value is not None and value == value
+        if value is not None and not math.isnan(value)
     ]
-    axis = alt.Axis(grid=False, tickCount=5, labels=last, ticks=last, title=unit if last else None)
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    base = alt.Chart(alt.InlineData(values=rows), width="container", height=120).encode(
-        x=alt.X("at:Q", axis=axis),
-        y=alt.Y("value:Q", title=name, scale=scale, axis=alt.Axis(tickCount=4)),
+    axis = alt.Axis(tickCount=4, format="~s" if log else "")
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("at:Q", axis=alt.Axis(grid=False, tickCount=5, title=unit)),
+        y=alt.Y("value:Q", title=name, scale=scale, axis=axis),
         tooltip=[alt.Tooltip("at:Q", title=unit), alt.Tooltip("told:N", title=name)],
-    )  # fmt: skip
-    line = base.mark_line(
-        strokeWidth=2, color=colour, point=alt.OverlayMarkDef(color=colour, size=40)
     )
-    if rule is None:
+    points = alt.OverlayMarkDef(color=accent, size=40)
+    line = base.mark_line(strokeWidth=2, color=accent, point=points)
+    if level is None or math.isnan(level):
         return alt.layer(line)
-    marked = alt.Chart(alt.InlineData(values=[{"level": rule}])).mark_rule(
+    rule = alt.Chart(alt.InlineData(values=[{"level": level}])).mark_rule(
         strokeDash=[5, 3], color=palette.NEURONS, strokeWidth=1.5
     )
-    return alt.layer(marked.encode(y="level:Q"), line)
+    return alt.layer(rule.encode(y="level:Q"), line)

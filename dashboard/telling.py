@@ -58,25 +58,13 @@ def columns(one: Experiment) -> dict[str, Any]:
 def streaming(one: Experiment) -> str:
     """The columns as HTML, while they are being said: as the component draws them."""
     if one.sweep:
-        said = sum(answer.ended for _, answer, _ in swept(one))
-        most = max((len(answer.said) for answer in one.answers.values()), default=0)
-        return (
-            f'<p class="answers muted">{len(one.sweep)} strengths at once: {most} tokens, '
-            f"{said} answers ended …</p>"
-        )
+        return sweep_table(one, unit="")
     plain = one.answers.get(spoken.UNSTEERED)
     made = {}
     for name in expected(one.asked, one.concept):
         answer = one.answers.get(name)
         against = plain if name != spoken.UNSTEERED else None
-        made[name] = (
-            ""
-            if answer is None
-            else "".join(
-                f"<mark>{html.escape(piece)}</mark>" if changed else html.escape(piece)
-                for piece, changed in _runs(answer, against)
-            )
-        )
+        made[name] = _marked(answer, against)
     return _drawn(made, '<i class="caret"></i>')
 
 
@@ -124,8 +112,52 @@ def changed_words(text: str, plain: str) -> list[tuple[int, int]]:
 
 
 def count_changed(answer: "Answer", plain: "Answer") -> int:
-    """How many words of an answer are not those of another there."""
-    return len(changed_words(answer.text, plain.text))
+    """How many words an answer has in place of another's, more than it or less."""
+    matcher = SequenceMatcher(a=plain.text.split(), b=answer.text.split(), autojunk=False)
+    return sum(max(b - a, d - c) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal")
+
+
+def sweep_table(one: Experiment, *, unit: str) -> str:
+    """What is said at each strength, as HTML: as far as the model came."""
+    plain = one.answers.get(spoken.UNSTEERED)
+    heads = [(unit, words.STRENGTH), ("what is said", words.STEERED),
+             ("words changed", words.CHANGED_WORDS), ("perplexity", words.COHERENCE)]  # fmt: skip
+    if one.shows:
+        heads.append(("concept", words.SHOWS.format(one.shown_by)))
+    rows = [["unsteered", _marked(plain, None), "", perplexity(plain)]]
+    for place, strength in enumerate(one.sweep):
+        answer = one.answers.get(spoken.steered(place))
+        changed = "" if answer is None or plain is None else str(count_changed(answer, plain))
+        judged = one.answers.get(spoken.judged(place))
+        rows.append([f"{strength:g}", _marked(answer, plain), changed, perplexity(judged)])
+    for row, shows in zip(rows, one.shows, strict=False):
+        row.append(number(shows))
+    head = "".join(f'<th title="{html.escape(about)}">{name}</th>' for name, about in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return (
+        '<div class="answers"><table class="sweep"><thead><tr>'
+        f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def perplexity(answer: "Answer | None") -> str:
+    """Of an answer, short however large; a dash where nothing is said."""
+    value = math.nan if answer is None else answer.perplexity
+    if value >= 1e6:
+        return f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    return number(value, 0 if value >= 100 else 2)
+
+
+def _marked(answer: "Answer | None", plain: "Answer | None") -> str:
+    """An answer as HTML, the words lit that are not those of `plain`."""
+    if answer is None:
+        return ""
+    made = ""
+    for piece, changed in _runs(answer, plain):
+        bare = piece.lstrip()
+        made += html.escape(piece[: len(piece) - len(bare)])
+        made += f"<mark>{html.escape(bare)}</mark>" if changed and bare else html.escape(bare)
+    return made
 
 
 def _words(text: str) -> list[tuple[int, int]]:
@@ -186,7 +218,7 @@ def _facts(one: Experiment, answer: "Answer", judge: "Answer | None") -> list[di
     found = judge or answer
     about = words.COHERENCE if judge else words.OWN_PERPLEXITY
     facts = [
-        {"name": "perplexity", "text": number(found.perplexity), "help": about},
+        {"name": "perplexity", "text": perplexity(found), "help": about},
         {"name": "tokens", "text": f"{len(answer.said)}", "help": words.TOKENS_SAID},
     ]
     if judge is not None and one.seconds:

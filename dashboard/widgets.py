@@ -160,12 +160,19 @@ def feature_head(one: Card, dictionary: Dictionary, *, spoken: bool) -> dict[str
     rank = None if one.ms_percentile is None else f"percentile {one.ms_percentile * 100:.0f}"
     return {
         "id": one.feature_id, "count": dictionary.d_sae, "where": dictionary.short, "href": href,
-        "here": here, "label": one.label, "labelScore": one.label and number(one.label_score),
+        "here": here, "steer": _steers(one, dictionary), "label": one.label, "labelScore": one.label and number(one.label_score),
         "unlabelled": unlabelled(one, spoken=spoken),
         "ms": one.ms, "msText": number(one.ms), "percentile": rank,
         "facts": [{"name": n, "text": t, "help": h} for n, t, h in facts],
         "help": {"ms": words.MS, "label": words.LABEL, "percentile": words.PERCENTILE},
     }  # fmt: skip
+
+
+def _steers(one: Card, dictionary: Dictionary) -> str | None:
+    """Where a feature is steered; None of a neuron."""
+    if dictionary.basis != "sae":
+        return None
+    return state.to_steering([(one.dictionary_id, one.feature_id)])
 
 
 def top_images(

@@ -15,6 +15,7 @@ FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=2
 SEVERAL = "compare?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69"
 LLAVA = "demo-llava"
 CAPTIONED = "demo-llava/language.0.resid_post/words&feature=140"
+STEERED = "demo-llava/vision.2.resid_post/sight:9"
 PAGES = {
     "overview": "",
     "browse": "browse",
@@ -25,6 +26,7 @@ PAGES = {
     "modality-layers": f"modalities?run={LLAVA}&look=Layers",
     "reconstruction": f"modalities?run={LLAVA}&look=Reconstruction",
     "captions": f"feature?run={LLAVA}&dictionary={CAPTIONED}",
+    "steering": f"steering?run={LLAVA}&features={STEERED}&at=8",
     "compare": "compare",
     "side-by-side": SEVERAL,
     "feature": FEATURE,

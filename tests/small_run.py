@@ -6,6 +6,7 @@ import tiny
 from typer.testing import CliRunner
 
 from pipeline.__main__ import app
+from pipeline.demo import CLIP_FOLDER
 
 CONFIG = """
 name = "tiny"
@@ -45,6 +46,46 @@ def make_run(folder: Path, *, encoder: Path) -> Path:
     tiny.clip(folder / "clip")
     file = folder / "tiny.toml"
     file.write_text(CONFIG.format(clip=folder / "clip", encoder=encoder), encoding="utf-8")
+    result = CliRunner().invoke(app, ["run", str(file), "--out", str(folder / "run")])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+SPEAKING = """
+name = "speaking"
+[examples]
+shard_size = 20
+training_tokens = 4
+thumbnail = 32
+[examples.source]
+kind = "scenes"
+count = 160
+seed = 6
+[models.clip]
+id = "{clip}"
+hooks = ["vision.2.resid_post", "vision.projection"]
+[encoders.same]
+id = "{clip}"
+judges = false
+[encoders.judge]
+id = "{encoder}"
+[dictionaries.cls]
+kind = "batchtopk"
+k = 6
+expansion = 1
+tokens = "cls"
+pooling = "max"
+training = {{ samples = 4000, batch = 256 }}
+[machine]
+device = "cpu"
+batch_size = 32
+"""
+
+
+def make_speaking_run(folder: Path, *, encoder: Path) -> Path:
+    """The same of the shipped CLIP, which reads words, with itself among the encoders; `folder`."""
+    file = folder / "speaking.toml"
+    file.write_text(SPEAKING.format(clip=CLIP_FOLDER, encoder=encoder), encoding="utf-8")
     result = CliRunner().invoke(app, ["run", str(file), "--out", str(folder / "run")])
     assert result.exit_code == 0, result.output
     return folder

@@ -3,11 +3,9 @@ that learnt from words alone changes what the model says of pictures, as docs/fi
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,17 +17,15 @@ from safetensors.torch import save_file
 from pipeline import config
 from pipeline.demo import LLAVA_FOLDER, talk, train_llava
 from pipeline.demo.scenes import caption, render, sample, tags
-from pipeline.demo.steered import ATTRIBUTE, Tally, is_absent, outcome
-from pipeline.interventions import FeatureEdit, delta, steering
+from pipeline.demo.steered import Tally, is_absent, outcome
 from pipeline.metrics.intervals import ratio, wilson
-
-if TYPE_CHECKING:
-    from pipeline.saes.sae import SAE
 
 HOOK = "language.0.resid_post"
 LEARNT, TOLD, SHOWN = 510_001, 510_002, 510_003
 """Scenes to learn from, to find features with, and to steer on."""
 VALUES = ("red", "checkered", "ring")
+K = 3.0
+"""Times a feature's maximum."""
 ONE = "a large red striped circle in the top left on grass"
 TWO = "a small blue solid ring left of a large red dotted star at night"
 
@@ -55,7 +51,7 @@ TWO = "a small blue solid ring left of a large red dotted star at night"
         ("pink", "a small pink dotted ring left of a large red solid star at night", TWO, 5, 7),
         # An item that is left out, or made up, has changed in all it has.
         ("green", "a large green dotted star in the centre at night", TWO, 4, 8),
-        ("green", TWO.replace("blue", "green"), "a large red dotted star at the top at night", 4, 8),
+        ("green", TWO, "a large red dotted star at the top at night", 4, 8),
         ("green", "", TWO, 0, 7),
     ],
 )  # fmt: skip
@@ -77,11 +73,8 @@ def test_mention_is_not_enough() -> None:
     assert outcome("pink", said=ONE.replace("red", "pink"), plain=ONE).clean
     moved = "a large pink striped circle at the top on grass"
     assert not outcome("pink", said=moved, plain=ONE).clean
-    both = TWO.replace("blue", "pink").replace("red", "pink")
-    assert (
-        outcome("pink", said=both, plain=TWO).taking,
-        outcome("pink", said=both, plain=TWO).items,
-    ) == (2, 2)
+    both = outcome("pink", said=TWO.replace("blue", "pink").replace("red", "pink"), plain=TWO)
+    assert (both.taking, both.items) == (2, 2)
 
 
 def test_a_value_is_absent_only_where_it_is_neither_shown_nor_said() -> None:
@@ -144,12 +137,12 @@ def bench() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def speaker(bench: ModuleType) -> object:
+def speaker(bench: ModuleType) -> Any:
     return bench.Speaker(config.Model(id=str(LLAVA_FOLDER), hooks=(HOOK,)))
 
 
 @pytest.fixture(scope="module")
-def words(bench: ModuleType, speaker, tmp_path_factory: pytest.TempPathFactory) -> object:
+def words(bench: ModuleType, speaker: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A small SAE that learns from captions alone, with its maxima on pictures that it never saw;
     and which of its features tell each value there."""
     from pipeline.saes.train import ActsFiles, train
@@ -164,10 +157,10 @@ def words(bench: ModuleType, speaker, tmp_path_factory: pytest.TempPathFactory) 
         kind="batchtopk",
         k=16,
         expansion=4,
-        training=config.Training(samples=120_000, batch=1024, lr=1e-3),
+        training=config.Training(samples=100_000, batch=1024, lr=1e-3),
     )
     sae, _ = train(settings, ActsFiles([file], ["words"], seed=0), device="cpu")
-    scenes = [sample(index, seed=TOLD) for index in range(300)]
+    scenes = [sample(index, seed=TOLD) for index in range(200)]
     pictures = [Image.fromarray(render(scene)) for scene in scenes]
     inputs = speaker.adapter.prepare(pictures, [talk.DESCRIBE[0]] * len(pictures))
     with torch.inference_mode():
@@ -185,21 +178,44 @@ def words(bench: ModuleType, speaker, tmp_path_factory: pytest.TempPathFactory) 
     return bench.Dictionary(HOOK, "words", sae, maxima), told
 
 
+def test_the_scenes_that_are_steered_taught_nobody_anything(bench: ModuleType) -> None:
+    # The CLIP learnt from seed 0, the demo's runs from 1 and 2.
+    learnt = {0, 1, 2, train_llava.SEED}
+    used = {bench.SEED + number for number in range(20)}
+    assert not used & (learnt | {train_llava.HELD_OUT_SEED})
+    assert len({LEARNT, TOLD, SHOWN, SHOWN + 1} - learnt) == 4
+
+
 def test_features_learnt_from_words_steer_what_is_said_of_pictures(
-    bench: ModuleType, speaker, words
+    bench: ModuleType, speaker: Any, words: Any
 ) -> None:
     dictionary, told = words
     choosing, measuring = bench.Seen(speaker, SHOWN), bench.Seen(speaker, SHOWN + 1)
+    by_chance = []
     for value in VALUES:
-        few = choosing.without(value, 10)
-        clamps = [bench.Clamp.at(dictionary, feature, 3.0) for feature in told[value][:6]]
+        few = choosing.without(value, 8)
+        clamps = [bench.Clamp.at(dictionary, feature, K) for feature in told[value][:4]]
         tallies = speaker.tallies(choosing, value, [(clamp, few) for clamp in clamps])
         best = max(range(len(clamps)), key=lambda at: bench.margin(tallies[at]))
-        found = bench.measure(speaker, measuring, value, clamps[best], k=3.0, number=40, seed=0)
-        print(
-            value,
-            found.tally.share("steered"),
-            found.tally.worst_kept,
-            found.random.share("named"),
-            found.as_strong.share("named"),
-        )
+        found = bench.measure(speaker, measuring, value, clamps[best], k=K, number=40, seed=0)
+        assert found.tally.share("steered") >= bench.NAMED, value
+        assert found.tally.worst_kept >= bench.KEPT, value
+        by_chance += [found.random.share("named"), found.as_strong.share("named")]
+    assert sum(by_chance) / len(by_chance) <= bench.BY_CHANCE
+
+
+def test_clamps_of_many_features_in_one_batch_are_those_of_each_alone(
+    bench: ModuleType, speaker: Any, words: Any
+) -> None:
+    dictionary, told = words
+    seen = bench.Seen(speaker, SHOWN)
+    shown = seen.without("red", 6)
+    edited = [
+        (bench.Clamp.at(dictionary, told[value][0], K), shown[at : at + 4])
+        for at, value in enumerate(VALUES)
+    ]
+    jobs = [edited[0], (None, shown[:2]), *edited[1:]]
+    together = speaker.say(seen.pictures, jobs)
+    assert together == [text for job in jobs for text in speaker.say(seen.pictures, [job])]
+    assert together[4:6] == [seen.plain[at] for at in shown[:2]]
+    assert len(set(together)) > len(shown)

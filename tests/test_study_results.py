@@ -13,6 +13,7 @@ from pipeline.study import agreement, benchmark, exchange, results
 from pipeline.study.assignment import CATCH, REPEAT, Schedule, chooser
 from pipeline.study.content import Content, Item
 from pipeline.study.creation import create
+from pipeline.study.draw import StudyError
 from pipeline.study.files import Study
 
 HOLD = timedelta(minutes=30)
@@ -129,8 +130,7 @@ def test_only_standing_votes_of_trials_count(content: Content, tmp_path: Path) -
 def test_files_tell_the_same(content: Content, tmp_path: Path) -> None:
     store = run(content, tmp_path / "d.sqlite", [by_score(content, right=0.8)] * 2)
     votes = store.votes("s")
-    uris = {image: f"{image}.png" for image in content.images}
-    exchange.as_benchmark(content, votes, tmp_path / "out", uris=uris)
+    exchange.write(content, votes, tmp_path / "out")
     found = benchmark.read_pairs(tmp_path / "out" / benchmark.PAIRS)
     of = results.judged(content, votes)
     np.testing.assert_array_equal(found.preference, of.preference)
@@ -142,3 +142,50 @@ def test_files_tell_the_same(content: Content, tmp_path: Path) -> None:
     text = exchange.votes_csv("s", votes)
     assert text.count("\n") == len(votes) + 1 and text.startswith("study,annotator,trial,")
     store.close()
+
+
+def test_a_study_goes_out_as_the_benchmark_and_comes_in_again(
+    content: Content, tmp_path: Path
+) -> None:
+    store = run(content, tmp_path / "e.sqlite", [by_score(content, right=0.8)] * 3)
+    votes = store.votes("s")
+    out = tmp_path / "out"
+    exchange.write(content, votes, out)
+    acts = dict(benchmark.read_activations(out / benchmark.ACTIVATIONS))
+    assert list(acts) == [exchange.name_of(one) for one in content.features]
+    for feature in content.features:
+        active = int((acts[exchange.name_of(feature)] > 0).sum())
+        assert active >= content.study.images
+    # Its neurons are numbers, as the published file's.
+    number = {exchange.name_of(one): str(n) for n, one in enumerate(content.features)}
+    for file in (benchmark.PAIRS, benchmark.TOP):
+        text = (out / file).read_text(encoding="utf-8")
+        for name, short in sorted(number.items(), key=lambda each: -len(each[0])):
+            text = text.replace(name + ",", short + ",")
+        (out / file).write_text(text, encoding="utf-8")
+    taken, _, coding = exchange.take_in(store, out, name="back")
+    assert coding in ("shares", "0/1") and len(taken.items) == 30
+    back, there = results.judged(taken, store.votes("back")), results.judged(content, votes)
+    np.testing.assert_allclose(back.preference, there.preference, atol=1e-6)
+    board, known = (
+        dict(results.leaderboard(of, results.scores(what)))
+        for of, what in ((back, taken), (there, content))
+    )
+    assert board["ms"] == known["ms"]
+    store.close()
+
+
+def test_scores_that_somebody_brings(content: Content, tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    ms = results.scores(content)["ms"]
+    rows = [
+        f"{exchange.name_of(one)},{value},{-value}"
+        for one, value in zip(content.features, ms, strict=True)
+    ]
+    file.write_text("feature,same,against\n" + "\n".join(rows[:-1]) + "\n=cmd,1,2\n", "utf-8")
+    found = exchange.read_scores(file, content)
+    np.testing.assert_allclose(found["same"][:-1], ms[:-1])
+    assert np.isnan(found["against"][-1])
+    file.write_text("feature,mine\nnothing,1\n", "utf-8")
+    with pytest.raises(StudyError, match="names no feature of the study"):
+        exchange.read_scores(file, content)

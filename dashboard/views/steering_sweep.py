@@ -4,9 +4,7 @@ import streamlit as st
 
 from dashboard import concepts, live, palette, spoken, strengths, telling
 from dashboard import words_steering as words
-from dashboard.components.table import table
 from dashboard.experiments import Experiment
-from dashboard.numbers import number
 from dashboard.views.steering_form import Form
 
 UNITS = {"scale": "factor"}
@@ -29,62 +27,29 @@ def judge(one: Experiment, form: Form) -> None:
 
 def draw(one: Experiment, form: Form) -> None:
     """What was said at each strength, and the curves."""
+    unit = UNITS.get(one.asked.mode, "× max")
+    left, right = st.columns([1.9, 1], gap="large")
+    with left:
+        st.html(telling.sweep_table(one, unit=unit))
+    with right, st.container(key="sweep-curves"):
+        _curves(one, form, unit)
+
+
+def _curves(one: Experiment, form: Form, unit: str) -> None:
     rows = telling.swept(one)
     plain = one.answers[spoken.UNSTEERED]
-    unit = UNITS.get(one.asked.mode, "strength, × max")
-    known = bool(one.shows)
-    labels = [form.cards[k].label for k in one.asked.features if k in form.cards]
+    labels = [form.cards[key].label for key in one.asked.features if key in form.cards]
     named = [label for label in labels if label]
-    left, right = st.columns([1.7, 1], gap="large")
-    shows: list[float | None] = [*one.shows] if known else [None] * (len(rows) + 1)
-    lines = [_row("unsteered", plain.text, plain.perplexity, None, shows[0], named)]
-    for (at, answer, judged), show in zip(rows, shows[1:], strict=True):
-        changed = telling.count_changed(answer, plain)
-        lines.append(_row(f"{at:g}", answer.text, judged.perplexity, changed, show, named))
-    with left, st.container(key="sweep-room"):
-        table(_columns(unit, known, bool(named)), lines, key="sweep-table")
-    with right:
-        accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
-        if not known:
-            texts = [plain.text, *(answer.text for _, answer, _ in rows)]
-            shows = [float(telling.names(text, named)) for text in texts]
-        st.altair_chart(
-            strengths.over_strengths(
-                [at for at, _, _ in rows], shows[1:],
-                [judged.perplexity for _, _, judged in rows], level=(shows[0], plain.perplexity),
-                title="concept shows" if known else "names the label", unit=unit, accent=accent,
-            ),
-            width="stretch",
-        )  # fmt: skip
-        st.caption(words.SHOWS.format(one.shown_by) if known else words.NO_SHOWS)
-
-
-def _columns(unit: str, known: bool, named: bool) -> list[dict[str, str]]:
-    found = [
-        ("at", unit, "number", words.STRENGTH), ("text", "what is said", "text", words.STEERED),
-        ("words", "words changed", "number", words.CHANGED_WORDS),
-        ("perplexity", "perplexity", "number", words.COHERENCE),
-    ]  # fmt: skip
-    if known:
-        found.append(("shows", "concept", "number", words.SHOWS.format("")))
-    elif named:
-        found.append(("shows", "names it", "number", words.NO_SHOWS))
-    return [
-        {"key": key, "title": title, "kind": kind, "help": about}
-        for key, title, kind, about in found
-    ]
-
-
-def _row(
-    at: str,
-    text: str,
-    perplexity: float,
-    changed: int | None,
-    shows: float | None,
-    named: list[str],
-) -> dict[str, str]:
-    told = number(shows) if shows is not None else "yes" if telling.names(text, named) else "no"
-    return {
-        "at": at, "text": text, "perplexity": number(perplexity), "shows": told,
-        "words": "" if changed is None else str(changed),
-    }  # fmt: skip
+    texts = [plain.text, *(answer.text for _, answer, _ in rows)]
+    shows = one.shows or [float(telling.names(text, named)) for text in texts]
+    accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
+    at = [strength for strength, _, _ in rows]
+    for name, values, log in (
+        ("concept shows" if one.shows else "names the label", shows, False),
+        ("perplexity", [plain.perplexity, *(judged.perplexity for *_, judged in rows)], True),
+    ):
+        chart = strengths.over_strengths(
+            at, values[1:], level=values[0], name=name, unit=unit, accent=accent, log=log
+        )
+        st.altair_chart(chart, width="stretch", height=170)
+    st.caption(words.SHOWS.format(one.shown_by) if one.shows else words.NO_SHOWS)

@@ -52,6 +52,18 @@ class Pairs:
         return len(self.x)
 
 
+def coding_of(text: str | None) -> Coding | None:
+    """The coding of this name.
+
+    Raises:
+        StudyError: there is none.
+    """
+    found = next((coding for coding in CODINGS if coding == text), None)
+    if text is not None and found is None:
+        raise StudyError(f"coding {text!r}: name one of {', '.join(CODINGS)}")
+    return found
+
+
 def read_pairs(path: Path, *, coding: Coding | None = None) -> Pairs:
     """The file of pairs.
 
@@ -62,14 +74,7 @@ def read_pairs(path: Path, *, coding: Coding | None = None) -> Pairs:
         StudyError: the file cannot be read, lacks a column, or its preferences can't be told; one
             line that names the file and the line in it.
     """
-    with _opened(path) as file:
-        rows = csv.DictReader(file)
-        names = [name.strip() for name in rows.fieldnames or ()]
-        rows.fieldnames = names
-        for wanted in ("k_x", "k_y", "R_user"):
-            if wanted not in names:
-                raise StudyError(f"{path}: no column {wanted}; it has {', '.join(names)[:200]}")
-        found = list(_rows(rows, path))
+    found = rows_of(path, "k_x", "k_y", "R_user")
     if not found:
         raise StudyError(f"{path}: no pairs")
     said = [row["R_user"] for row in found]
@@ -81,11 +86,11 @@ def read_pairs(path: Path, *, coding: Coding | None = None) -> Pairs:
         {
             name: np.array(
                 [
-                    [_number(row[c], path, line) for c in columns]
+                    [number_of(row[c], path, line) for c in columns]
                     for line, row in enumerate(found, 2)
                 ]
             )
-            for name, columns in _score_columns(names).items()
+            for name, columns in _score_columns(list(found[0])).items()
         },
         coding,
     )
@@ -221,14 +226,28 @@ def _opened(path: Path) -> TextIO:
         raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _rows(rows: "csv.DictReader[str]", path: Path) -> Iterator[dict[str, str]]:
-    try:
-        for line, row in enumerate(rows, 2):
-            if None in row or None in row.values():
-                raise StudyError(f"{path}, line {line}: not as many cells as the first line")
-            yield {name: _short(cell, path, line) for name, cell in row.items()}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path}: no CSV in UTF-8 ({error})") from None
+def rows_of(path: Path, *wanted: str) -> list[dict[str, str]]:
+    """The rows of a CSV that has these columns.
+
+    Raises:
+        StudyError: it cannot be read, lacks a column, or a row has another number of cells.
+    """
+    with _opened(path) as file:
+        try:
+            rows = csv.DictReader(file)
+            names = [name.strip() for name in rows.fieldnames or ()]
+            rows.fieldnames = names
+            for name in wanted:
+                if name not in names:
+                    raise StudyError(f"{path}: no column {name}; it has {', '.join(names)[:200]}")
+            found = []
+            for line, row in enumerate(rows, 2):
+                if None in row or None in row.values():
+                    raise StudyError(f"{path}, line {line}: not as many cells as the first line")
+                found.append({name: _short(cell, path, line) for name, cell in row.items()})
+            return found
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise StudyError(f"{path}: no CSV in UTF-8 ({error})") from None
 
 
 def _short(cell: str, path: Path, line: int) -> str:
@@ -248,7 +267,12 @@ def _score_columns(names: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {name: (at["x"], at["y"]) for name, at in found.items() if len(at) == 2}
 
 
-def _number(text: str, path: Path, line: int) -> float:
+def number_of(text: str, path: Path, line: int) -> float:
+    """A cell's number; NaN of an empty one.
+
+    Raises:
+        StudyError: it is none.
+    """
     if not text:
         return math.nan
     try:

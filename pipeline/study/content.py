@@ -14,6 +14,19 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Picture(_Frozen):
+    """An image that is shown.
+
+    Attributes:
+        uri: what it is called.
+        sha256: of its RGB pixels, so that another picture is never shown in its place; empty where
+            only its name is known.
+    """
+
+    uri: str
+    sha256: str = ""
+
+
 class Feature(_Frozen):
     """A feature that is judged.
 
@@ -59,8 +72,7 @@ class Content(_Frozen):
 
     Attributes:
         run: name of the run that it was drawn from.
-        images: id -> sha256 of the RGB pixels, so that other pictures are never shown in their
-            place.
+        images: by the ids of examples.
     """
 
     format: Literal["loupe-study/1"] = "loupe-study/1"
@@ -68,7 +80,7 @@ class Content(_Frozen):
     run: str
     features: tuple[Feature, ...]
     items: tuple[Item, ...]
-    images: dict[int, str] = Field(repr=False)
+    images: dict[int, Picture] = Field(repr=False)
 
     @property
     def wanted(self) -> dict[int, int]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from pipeline import contract, store
 from pipeline.study import draw
-from pipeline.study.content import Content, Feature, Item, Side, X, Y
+from pipeline.study.content import Content, Feature, Item, Picture, Side, X, Y
 from pipeline.study.draw import Pool, StudyError
 from pipeline.study.files import Study
 
@@ -145,14 +145,14 @@ class _Source:
             )
         return tuple(int(i) for i in rng.choice(ids, count, replace=False))
 
-    def pictures(self, ids: set[int]) -> dict[int, str]:
-        """id -> sha256 of its pixels."""
-        return dict(
-            self.database.execute(
-                "SELECT example_id, sha256 FROM examples WHERE example_id IN (SELECT unnest(?))",
-                [sorted(ids)],
-            ).fetchall()
-        )
+    def pictures(self, ids: set[int]) -> dict[int, Picture]:
+        """The images of these ids."""
+        rows = self.database.execute(
+            """SELECT example_id, uri, sha256 FROM examples WHERE example_id IN (SELECT unnest(?))
+            ORDER BY example_id""",
+            [sorted(ids)],
+        ).fetchall()
+        return {number: Picture(uri=uri, sha256=sha256) for number, uri, sha256 in rows}
 
 
 class _Making:

@@ -2,16 +2,24 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.annotations import Vote
+from pipeline import store
+from pipeline.annotations import Annotations, Vote
+from pipeline.store import content_key
 from pipeline.study import benchmark
-from pipeline.study.benchmark import Pairs
-from pipeline.study.content import Content
-from pipeline.study.results import judged, scores
+from pipeline.study.content import Content, Feature, Item, Picture, Side
+from pipeline.study.draw import StudyError
+from pipeline.study.files import Draw, Study
+from pipeline.study.results import Judged, judged, scores
+
+VOTES, STUDY = "votes.csv", "study.json"
 
 COLUMNS = (
     "study", "annotator", "trial", "revision", "item", "role", "swapped", "answer", "response_ms",
@@ -39,33 +47,159 @@ def votes_csv(study: str, votes: Sequence[Vote]) -> str:
     return file.getvalue()
 
 
-def as_benchmark(
-    content: Content, votes: Sequence[Vote], folder: Path, *, uris: dict[int, str]
-) -> None:
-    """The study's pairs and images as `pairs.csv` and `top16_images.csv`.
-
-    Args:
-        uris: example -> what the file calls it.
-    """
-    of = judged(content, votes)
-    names = [f"{one.dictionary_id}:{one.feature_id}" for one in content.features]
-    by_score = scores(content)
-    found = Pairs(
-        tuple(names[place] for place in of.features[:, 0]),
-        tuple(names[place] for place in of.features[:, 1]),
-        of.preference,
-        {
-            name: np.stack([values[of.features[:, 0]], values[of.features[:, 1]]], 1)
-            for name, values in by_score.items()
-        },
-        "shares",
-    )
+def write(content: Content, votes: Sequence[Vote], folder: Path) -> None:
+    """Everything of a study: `votes.csv`, `study.json` (what it consists of), and the benchmark's
+    three files; `activations.csv` where the bundle that it was drawn from is there, of neurons with
+    the strongest activations that the bundle keeps."""
     folder.mkdir(parents=True, exist_ok=True)
-    benchmark.write_pairs(folder / benchmark.PAIRS, found)
+    text = votes_csv(content.study.name, votes)
+    (folder / VOTES).write_text(text, encoding="utf-8")
+    (folder / STUDY).write_text(content.model_dump_json(indent=1), encoding="utf-8")
+    of, names = judged(content, votes), [name_of(one) for one in content.features]
+    benchmark.write_pairs(folder / benchmark.PAIRS, _pairs(content, of, names))
     images = {
-        names[side.feature]: [uris[image] for image in side.images]
+        names[side.feature]: [content.images[image].uri for image in side.images]
         for item in content.items
         for side in item.sides
         if side.feature is not None
     }
     benchmark.write_top(folder / benchmark.TOP, images)
+    try:
+        bundle = store.open_bundle(content.study.bundle)
+    except store.StoreError:
+        return
+    with duckdb.connect(str(bundle.database), read_only=True) as database:
+        val = "SELECT example_id FROM examples WHERE split = 'val' ORDER BY example_id"
+        ids = database.execute(val).fetchnumpy()["example_id"]
+        acts = ((name_of(f), _activations(database, f, ids)) for f in content.features)
+        benchmark.write_activations(folder / benchmark.ACTIVATIONS, acts, images=len(ids))
+
+
+def take_in(
+    kept: Annotations, folder: Path, *, name: str, coding: benchmark.Coding | None = None
+) -> tuple[Content, str, benchmark.Coding]:
+    """Keep a benchmark's pairs and images as a study, and the preferences as the votes of one
+    annotator, `published`.
+
+    Returns:
+        What it consists of, the owner's token, and how the preferences were written.
+
+    Raises:
+        StudyError: a file cannot be read, or names a neuron without images.
+        AnnotationsError: there is a study of this name.
+    """
+    found = benchmark.read_pairs(folder / benchmark.PAIRS, coding=coding)
+    top = benchmark.read_top(folder / benchmark.TOP)
+    content = _content(found, top, folder, name)
+    token = kept.create_study(name, content.model_dump_json(), content.wanted)
+    kept.add_votes(name, "published", [f"{share:g}" for share in found.preference])
+    return content, token, found.coding
+
+
+def read_scores(path: Path, content: Content) -> dict[str, NDArray[np.float64]]:
+    """Scores that somebody brings: score -> its value for each of the study's features, NaN where
+    it has none.
+
+    The file's column `feature` names features as `MODEL/HOOK/DICTIONARY:FEATURE`, or by their
+    number where that means one feature of the study; every other column is a score.
+
+    Raises:
+        StudyError: the file cannot be read, names no feature of the study, or has a cell that is no
+            number.
+    """
+    places = _places(content)
+    rows = benchmark.rows_of(path, "feature")
+    names = [name for name in (rows[0] if rows else {}) if name != "feature"]
+    found = {name: np.full(len(content.features), np.nan) for name in names}
+    matched = 0
+    for line, row in enumerate(rows, 2):
+        place = places.get(row["feature"])
+        if place is None:
+            continue
+        matched += 1
+        for name in names:
+            found[name][place] = benchmark.number_of(row[name], path, line)
+    if not matched:
+        raise StudyError(f"{path}: its column `feature` names no feature of the study")
+    return found
+
+
+def name_of(feature: Feature) -> str:
+    """`MODEL/HOOK/DICTIONARY:FEATURE`."""
+    return f"{feature.dictionary_id}:{feature.feature_id}"
+
+
+def _places(content: Content) -> dict[str, int]:
+    """Names -> places; a number alone where only one feature has it."""
+    numbers = Counter(one.feature_id for one in content.features)
+    found = {name_of(one): place for place, one in enumerate(content.features)}
+    for place, one in enumerate(content.features):
+        if numbers[one.feature_id] == 1:
+            found[str(one.feature_id)] = place
+    return found
+
+
+def _pairs(content: Content, of: Judged, names: Sequence[str]) -> benchmark.Pairs:
+    return benchmark.Pairs(
+        tuple(names[place] for place in of.features[:, 0]),
+        tuple(names[place] for place in of.features[:, 1]),
+        of.preference,
+        {
+            name: np.stack([values[of.features[:, 0]], values[of.features[:, 1]]], 1)
+            for name, values in scores(content).items()
+        },
+        "shares",
+    )
+
+
+def _activations(
+    database: duckdb.DuckDBPyConnection, feature: Feature, ids: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    found = database.execute(
+        """SELECT example_id, activation FROM activations
+        WHERE dictionary_id = ? AND feature_id = ? AND modality = 'image'""",
+        [feature.dictionary_id, feature.feature_id],
+    ).fetchnumpy()
+    acts = np.zeros(len(ids))
+    acts[np.searchsorted(ids, found["example_id"])] = found["activation"]
+    return acts
+
+
+def _content(
+    found: benchmark.Pairs, top: Mapping[str, Sequence[str]], folder: Path, name: str
+) -> Content:
+    """The benchmark as a study; its neurons are features of one dictionary called as the study."""
+    neurons = list(dict.fromkeys([*found.x, *found.y]))
+    lacking = [neuron for neuron in neurons if neuron not in top]
+    if lacking:
+        raise StudyError(f"{folder / benchmark.TOP}: no images of neuron {lacking[0][:80]!r}")
+    place = {neuron: number for number, neuron in enumerate(neurons)}
+    for neuron in neurons:
+        if not (neuron.isascii() and neuron.isdigit() and len(neuron) < 10):
+            raise StudyError(f"{folder / benchmark.PAIRS}: neuron {neuron[:80]!r} is no number")
+    uris = list(dict.fromkeys(uri for neuron in neurons for uri in top[neuron]))
+    number = {uri: at for at, uri in enumerate(uris)}
+    own: list[dict[str, float | None]] = [{} for _ in neurons]
+    for score, values in found.scores.items():
+        for row, pair in enumerate(zip(found.x, found.y, strict=True)):
+            for side, neuron in enumerate(pair):
+                value = float(values[row, side])
+                own[place[neuron]][score] = None if np.isnan(value) else value
+    printed = content_key(list(found.x), list(found.y), {n: list(top[n]) for n in neurons})
+    sides = {
+        neuron: Side(feature=place[neuron], images=tuple(number[uri] for uri in top[neuron]))
+        for neuron in neurons
+    }
+    return Content(
+        study=Study(name=name, bundle=folder, votes=1, draw=Draw(count=len(found))),
+        run=name,
+        features=tuple(
+            Feature(dictionary_id=name, fingerprint=printed, feature_id=int(neuron), scores=own[at])
+            for at, neuron in enumerate(neurons)
+        ),
+        items=tuple(
+            Item(item=row, role="trial", sides=(sides[x], sides[y]))
+            for row, (x, y) in enumerate(zip(found.x, found.y, strict=True))
+        ),
+        images={at: Picture(uri=uri) for at, uri in enumerate(uris)},
+    )

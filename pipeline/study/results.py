@@ -16,7 +16,19 @@ from pipeline.study.content import Content, X, Y
 
 TIE = "tie"
 VALUES = {X: 1.0, TIE: 0.5, Y: 0.0}
-"""What an answer to a pair is worth: for x."""
+"""What an answer to a pair is worth: for x. Of a published study, where only the share of people is
+known, that is the answer."""
+
+
+def worth(answer: str) -> float:
+    """0 to 1, for x; NaN of what is no judgement of a pair."""
+    if answer in VALUES:
+        return VALUES[answer]
+    try:
+        share = float(answer)
+    except ValueError:
+        return np.nan
+    return share if 0 <= share <= 1 else np.nan
 
 
 def standing(votes: Sequence[Vote]) -> list[Vote]:
@@ -130,7 +142,7 @@ def judged(
         vote
         for vote in standing(votes)
         if vote.trial.role == TRIAL
-        and vote.answer in VALUES
+        and not np.isnan(worth(vote.answer))
         and (only is None or vote.annotator in only)
     ]
     sides = {
@@ -144,7 +156,7 @@ def judged(
     row = {name: n for n, name in enumerate(annotators)}
     column = {item: n for n, item in enumerate(items)}
     for vote in counted:
-        ratings[row[vote.annotator], column[vote.trial.item]] = VALUES[vote.answer]
+        ratings[row[vote.annotator], column[vote.trial.item]] = worth(vote.answer)
     places = np.array([sides[item] for item in items], dtype=np.int64).reshape(-1, 2)
     return Judged(np.array(items, dtype=np.int64), places, ratings, tuple(annotators))
 

@@ -117,6 +117,12 @@ function head(data) {
   const next = mover("→", "next feature (right arrow key)", () => step(1));
   const box = jump();
   move.append(previous, box, next, copier(data.here));
+  if (data.steer) {
+    const steer = link("steer", data.steer);
+    steer.textContent = "Steer";
+    steer.title = "Turn this feature up and see what the model says";
+    move.append(steer);
+  }
   top.append(title, move);
   bar.show = (now) => {
     id.textContent = `#${now}`;

@@ -1,0 +1,179 @@
+"""`python -m pipeline study`: everything heavy is imported when it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.annotations import Annotations
+    from pipeline.study.content import Content
+
+app = typer.Typer(
+    help="The user study: make one, invite people, see what they say.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="Name of the study")]
+Store = Annotated[
+    str | None,
+    typer.Option("--store", help="Database, a path or URL; LOUPE_ANNOTATIONS if not given"),
+]
+Url = Annotated[str, typer.Option(help="Address of the dashboard, for links")]
+HERE = "http://localhost:8501"
+
+
+@app.command()
+def create(
+    file: Annotated[Path, typer.Argument(help="TOML file of a study, as docs/study.md shows")],
+    store: Store = None,
+    url: Url = HERE,
+) -> None:
+    """Draw the study of FILE from its bundle, and keep it; prints the owner's link, once."""
+    from pipeline import config
+    from pipeline.study import creation
+    from pipeline.study.files import Study
+
+    content = creation.create(config.load(file, Study))
+    with _opened(store) as kept:
+        token = kept.create_study(content.study.name, content.model_dump_json(), content.wanted)
+    trials = len(content.wanted)
+    typer.echo(
+        f"{content.study.name}: {trials} to judge, {content.study.votes} votes each, "
+        f"{len(content.items) - trials} checks and practice trials"
+    )
+    typer.echo(f"owner: {_link(url, 'results', study=content.study.name, owner=token)}")
+    typer.echo("Keep this link: nothing else opens the study's results, and it is shown only now.")
+
+
+@app.command()
+def invite(
+    name: Name,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many people")] = 1,
+    store: Store = None,
+    url: Url = HERE,
+) -> None:
+    """Print a link for each person who is to judge."""
+    with _opened(store) as kept:
+        for _ in range(count):
+            typer.echo(_link(url, "annotate", invite=kept.invite(name)))
+
+
+@app.command()
+def status(name: Name, store: Store = None) -> None:
+    """How far the study is, and how its annotators did where that can be checked."""
+    from pipeline.study import results
+
+    with _opened(store) as kept:
+        content, votes = _content(kept, name), kept.votes(name)
+    had, wanted = results.progress(content, votes)
+    typer.echo(f"{name}: {had} of {wanted} votes")
+    for one in results.checked(content, votes):
+        time = "" if one.median_ms is None else f", median {one.median_ms / 1000:.1f} s"
+        typer.echo(
+            f"{one.annotator}: {one.votes} votes, {one.caught} of {one.catches} checks failed, "
+            f"{one.alike} of {one.repeats} repetitions alike{time}"
+        )
+
+
+@app.command()
+def export(
+    name: Name,
+    out: Annotated[Path, typer.Option(help="Folder to write")],
+    store: Store = None,
+) -> None:
+    """Write the study's votes by pseudonym, what it consists of, and the benchmark's files."""
+    from pipeline.study import exchange
+
+    with _opened(store) as kept:
+        content, votes = _content(kept, name), kept.votes(name)
+    exchange.write(content, votes, out)
+    typer.echo(f"{out}: {len(votes)} votes")
+
+
+@app.command(name="import")
+def import_benchmark(
+    folder: Annotated[Path, typer.Argument(help="Holds pairs.csv and top16_images.csv")],
+    name: Annotated[str, typer.Option(help="Name of the study")] = "benchmark",
+    coding: Annotated[
+        str | None, typer.Option(help="How preferences are written: x/y, -1/1, 0/1 or shares")
+    ] = None,
+    store: Store = None,
+    url: Url = HERE,
+) -> None:
+    """Keep the published benchmark, or one like it, as a study with its votes."""
+    from pipeline.study import benchmark, exchange
+
+    how = benchmark.coding_of(coding)
+    with _opened(store) as kept:
+        content, token, found = exchange.take_in(kept, folder, name=name, coding=how)
+    typer.echo(f"{name}: {len(content.wanted)} pairs, preferences read as {found}")
+    typer.echo(f"owner: {_link(url, 'results', study=name, owner=token)}")
+
+
+@app.command()
+def agree(
+    name: Name,
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="CSV of scores: `feature`, and a column a score")
+    ] = None,
+    failures: Annotated[
+        int | None, typer.Option(min=0, help="Leave out who failed more checks than this")
+    ] = None,
+    store: Store = None,
+) -> None:
+    """How often each score prefers what most people prefer, and how well people agree."""
+    from pipeline.study import exchange, results
+    from pipeline.study.agreement import ac2, alpha, percent
+
+    with _opened(store) as kept:
+        content, votes = _content(kept, name), kept.votes(name)
+    only = None
+    if failures is not None:
+        only = results.attentive(results.checked(content, votes), failures=failures)
+    judged = results.judged(content, votes, only=only)
+    by_score = results.scores(content)
+    for file in scores or ():
+        by_score |= exchange.read_scores(file, content)
+    typer.echo(f"{name}: {len(judged.items)} pairs, {judged.votes.sum()} votes")
+    for score, told in results.leaderboard(judged, by_score):
+        typer.echo(
+            f"{score:24} {told.value:.3f} [{told.low:.3f}, {told.high:.3f}] of {told.count} pairs"
+        )
+    typer.echo(
+        f"people: alpha {alpha(judged.ratings):.3f}, AC2 {ac2(judged.ratings):.3f}, "
+        f"{percent(judged.ratings):.1%} alike"
+    )
+
+
+def _opened(store: str | None) -> _Closing:
+    return _Closing(store)
+
+
+class _Closing:
+    """The store, closed at the end."""
+
+    def __init__(self, place: str | None) -> None:
+        self.place = place
+
+    def __enter__(self) -> Annotations:
+        from pipeline.annotations import Annotations, default_place
+
+        self.kept = Annotations(self.place or default_place())
+        return self.kept
+
+    def __exit__(self, *_: object) -> None:
+        self.kept.close()
+
+
+def _content(kept: Annotations, name: str) -> Content:
+    from pipeline.study.content import Content
+
+    return Content.model_validate_json(kept.study_content(name))
+
+
+def _link(url: str, page: str, **parameters: str) -> str:
+    from urllib.parse import urlencode
+
+    return f"{url.rstrip('/')}/{page}?{urlencode(parameters)}"
