@@ -109,8 +109,9 @@ def steering_scores(found: Sequence[Steered]) -> alt.LayerChart:
         }
         for one in found
     ]  # fmt: skip
-    sides = [value for row in rows for value in (row["unsteered"], row["low"], row["high"])]
-    least, most = min(sides, default=0.0), max(sides, default=1.0)
+    starts = [one.score_unsteered for one in found]
+    least = min((s + min(0, one.gain_low) for s, one in zip(starts, found, strict=True)), default=0)
+    most = max((s + max(0, one.gain_high) for s, one in zip(starts, found, strict=True)), default=1)
     line = [{"unsteered": at, "low": at} for at in (least, most)]
     x = alt.X("unsteered:Q", title="score of the unsteered answers", axis=alt.Axis(tickCount=6),
               scale=alt.Scale(zero=False))  # fmt: skip

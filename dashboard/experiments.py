@@ -11,7 +11,7 @@ from dashboard import sight, state
 from dashboard.steering import Asked, put
 
 if TYPE_CHECKING:
-    from pipeline.interventions import Answer, Setting
+    from dashboard.spoken import Answer, Setting
 
 MOST_KEPT = 20
 _SHOWN, _HISTORY = "steering-shown", "steering-history"

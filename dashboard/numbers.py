@@ -18,6 +18,15 @@ def unlabelled(card: Card, *, spoken: bool = False) -> str:
     return "words only" if spoken or card.modality_score is not None else "dead"
 
 
+def steering_text(card: Card) -> str:
+    """A steering score, with a tick where the feature steers and a cross where it does not; empty
+    where that was not tried."""
+    if card.steering_score is None:
+        return ""
+    said = {True: " ✓", False: " ✗", None: ""}[card.steers]
+    return f"{number(card.steering_score)}{said}"
+
+
 def percent(share: float | None) -> str:
     """A share as per cent with two significant digits: 12 %, 1.2 %, 0.012 %."""
     if share is None or math.isnan(share):

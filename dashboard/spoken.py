@@ -15,7 +15,9 @@ from dashboard.records import Card, Dictionary, Key
 from pipeline import config
 
 if TYPE_CHECKING:
-    from pipeline.interventions import Answer, Setting, Way
+    from pipeline.interventions import Answer as Answer
+    from pipeline.interventions import Setting as Setting
+    from pipeline.interventions import Way
     from pipeline.saes.sae import SAE
 
 Heard = Callable[["dict[str, Answer]", float], None]

@@ -8,7 +8,7 @@ Back works.
 
 import hashlib
 from collections.abc import Sequence
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -38,11 +38,6 @@ def to_browse_like(example_id: int) -> str:
 def to_feature(dictionary_id: str, feature_id: int) -> str:
     """The address of one feature."""
     return _address("feature", dictionary=dictionary_id, feature=feature_id)
-
-
-def of_feature(dictionary_id: str, feature_id: int) -> dict[str, str]:
-    """The query parameters of one feature's page, for `st.switch_page`."""
-    return dict(parse_qsl(to_feature(dictionary_id, feature_id).partition("?")[2]))
 
 
 def to_compare(keys: Sequence[Key]) -> str:

@@ -14,7 +14,7 @@ from dashboard.numbers import number
 from dashboard.steering import Asked
 
 if TYPE_CHECKING:
-    from pipeline.interventions import Answer
+    from dashboard.spoken import Answer
 
 NAMES = {
     spoken.UNSTEERED: ("Unsteered", words.UNSTEERED),

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import palette, state, words
 from dashboard.modality import Spoken
-from dashboard.numbers import number, percent, unlabelled
+from dashboard.numbers import number, percent, steering_text, unlabelled
 from dashboard.records import (
     Artefacts,
     AutoLabel,
@@ -70,18 +70,11 @@ def card(
         "label": one.label, "unlabelled": bare, "ms": one.ms, "msText": number(one.ms),
         "density": shown, "sheet": sheet, "spoken": spoken and spoken.text, "help": about,
         "sides": None if score is None else sides(score),
-        "steering": steering(one) and {
-            "text": f"steering {steering(one)}",
+        "steering": steering_text(one) and {
+            "text": f"steering {steering_text(one)}",
             "help": f"{words.STEERING_SCORE} {words.STEERS}",
         },
     }  # fmt: skip
-
-
-def steering(one: Card) -> str:
-    """A steering score, with a tick where the feature steers; empty where that was not tried."""
-    if one.steering_score is None:
-        return ""
-    return f"{number(one.steering_score)} {'✓' if one.steers else '✗'}"
 
 
 def row(
@@ -95,7 +88,7 @@ def row(
         "first": False, "id": f"{dictionary.short} #{one.feature_id}",
         "label": one.label or made["unlabelled"], "ms": {"value": one.ms, "text": made["msText"]},
         "active": f"{one.n_active:,}", "max": number(one.max), "mean": number(one.mean),
-        "score": number(one.label_score) if one.label else "", "steering": steering(one),
+        "score": number(one.label_score) if one.label else "", "steering": steering_text(one),
         "pairs": "" if one.pair_correlation is None else number(one.pair_correlation),
     }  # fmt: skip
 
@@ -148,6 +141,7 @@ def feature_head(one: Card, dictionary: Dictionary, *, spoken: bool) -> dict[str
     """The head of Feature as the component `featurebar` takes it; `spoken`: as of `flags`."""
     href = state.to_browse(dictionary)
     here = state.to_feature(one.dictionary_id, one.feature_id)
+    steerable = dictionary.basis == "sae"
     of = f"of {dictionary.n_examples:,} val images"
     facts = [
         ("density", percent(one.density), words.DENSITY),
@@ -160,19 +154,13 @@ def feature_head(one: Card, dictionary: Dictionary, *, spoken: bool) -> dict[str
     rank = None if one.ms_percentile is None else f"percentile {one.ms_percentile * 100:.0f}"
     return {
         "id": one.feature_id, "count": dictionary.d_sae, "where": dictionary.short, "href": href,
-        "here": here, "steer": _steers(one, dictionary), "label": one.label, "labelScore": one.label and number(one.label_score),
+        "here": here, "label": one.label, "labelScore": one.label and number(one.label_score),
+        "steer": state.to_steering([(one.dictionary_id, one.feature_id)]) if steerable else None,
         "unlabelled": unlabelled(one, spoken=spoken),
         "ms": one.ms, "msText": number(one.ms), "percentile": rank,
         "facts": [{"name": n, "text": t, "help": h} for n, t, h in facts],
         "help": {"ms": words.MS, "label": words.LABEL, "percentile": words.PERCENTILE},
     }  # fmt: skip
-
-
-def _steers(one: Card, dictionary: Dictionary) -> str | None:
-    """Where a feature is steered; None of a neuron."""
-    if dictionary.basis != "sae":
-        return None
-    return state.to_steering([(one.dictionary_id, one.feature_id)])
 
 
 def top_images(

@@ -76,7 +76,7 @@ EMPTY = (
     "Choose a feature, set how strongly it fires, and press Run: the model answers unsteered, with "
     "the SAE's reconstruction alone, and steered, side by side. These features are a start:"
 )
-PRESETS = "Labelled features of the language model, {}."
+PRESETS = "labelled features, {}"
 BLANK = "A grey picture, in which there is nothing to see."
 STEERABLE = "Where the feature is: SAEs that the bundle holds."
 NOTHING_STEERABLE = (

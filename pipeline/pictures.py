@@ -51,8 +51,8 @@ def read_rgb(file: Path | io.BytesIO) -> Image.Image:
 
 
 def blank() -> Image.Image:
-    """A white picture, for asking a model that sees about nothing."""
-    return Image.new("RGB", (336, 336), "white")
+    """A grey picture, for asking a model that sees about nothing."""
+    return Image.new("RGB", (224, 224), (127, 127, 127))
 
 
 def thumbnail(image: Image.Image, *, side: int) -> bytes:

@@ -211,6 +211,14 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def speaking_run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """The folder of a small run of the shipped CLIP, which reads words."""
+    from small_run import make_speaking_run
+
+    return make_speaking_run(tmp_path_factory.mktemp("speaking"), encoder=tiny_encoder) / "run"
+
+
+@pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the embedded demo's run, made as `make demo-data` makes it."""
     folder = tmp_path_factory.mktemp("demo")

@@ -76,6 +76,8 @@ expansion = 1
 tokens = "cls"
 pooling = "max"
 training = {{ samples = 4000, batch = 256 }}
+[relations]
+maps = false
 [machine]
 device = "cpu"
 batch_size = 32

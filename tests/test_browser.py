@@ -53,6 +53,24 @@ def shows_feature(page: "Page", number: int) -> None:
     )
 
 
+def test_a_point_of_the_steering_scores_leads_to_its_feature(page: "Page", url: str) -> None:
+    page.goto(f"{url}/steering?look=Scores")
+    points = page.locator(".stVegaLiteChart path[aria-roledescription=circle]")
+    points.nth(4).wait_for()
+    still(page)
+    feature = re.search(r"feature: #(\d+)", points.nth(4).get_attribute("aria-label") or "")
+    assert feature
+    points.nth(4).dispatch_event("click")
+    card = page.locator(".st-key-steered-card .card")
+    card.wait_for()
+    assert card.locator(".id").inner_text() == f"#{feature[1]}"
+    card.click()
+    page.wait_for_url(re.compile(rf"/feature\?.*&feature={feature[1]}$"))
+    page.go_back()
+    page.wait_for_url(re.compile(r"/steering\?look=Scores"))
+    points.nth(4).wait_for()
+
+
 def test_overview_leads_to_browse_and_feature_and_back(page: "Page", url: str) -> None:
     page.goto(url)
     page.get_by_role("link", name="vision.0 / neurons").click()

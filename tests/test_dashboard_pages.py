@@ -534,7 +534,7 @@ def test_browse_leaves_artefacts_out(opened: Opened) -> None:
 LATER = (
     "labels", "example_features", "best_matches", "artefacts", "neighbors", "matches", "maps",
     "sample_examples", "captions", "caption_tokens", "top_captions", "read_captions", "modality",
-    "overlap",
+    "overlap", "steering",
 )  # fmt: skip
 """Tables that bundles of contract 1.0 do not have."""
 
@@ -569,7 +569,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
             db.execute(f"ALTER TABLE dictionaries DROP COLUMN {name}")
         db.execute("DELETE FROM reconstruction WHERE token_type LIKE 'caption%'")
         for table in ("features", "cards"):
-            for name in ("modality_score", "pair_correlation"):
+            for name in ("modality_score", "pair_correlation", "steering_score", "steers"):
                 db.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
     return folder
 
@@ -590,6 +590,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("compare", {"features": f"{SAE}:1,2"}, "chosen"),
         ("image", {}, "strips"),
         ("lists", {"features": f"{SAE}:1"}, "grid"),
+        ("browse", {"sort": "steering score", "steers": "yes"}, "grid"),
     ],
 )
 def test_older_bundles_open_in_every_room(
@@ -610,3 +611,76 @@ def test_an_older_bundle_says_what_would_show_captions(opened: Opened, older: Pa
     at = opened("browse", path=older)
     assert not [s for s in at.slider if s.key in ("modality", "pairs")]
     assert all(card["sides"] is None for card in data(at, "grid")["cards"])
+
+
+STEERED = {"hook": "vision.0", "name": "batchtopk", "least": "0 images"}
+
+
+def test_browse_shows_who_steers(opened: Opened) -> None:
+    shown = data(opened("browse", **STEERED, view="table", sort="feature id"), "table")
+    assert "steering" in [column["key"] for column in shown["columns"]]
+    told = {row["id"].split("#")[1]: row["steering"] for row in shown["rows"]}
+    assert told["0"].endswith("✓") and told["2"].endswith("✗")
+    assert told["1"] == "", "it was not tried"
+    cards = data(opened("browse", **STEERED, steers="yes"), "grid")["cards"]
+    assert cards and all(card["id"] % 6 == 0 for card in cards)
+    assert all(card["steering"]["text"].endswith("✓") for card in cards)
+    cards = data(opened("browse", **STEERED, steers="no"), "grid")["cards"]
+    assert cards and all(card["id"] % 2 == 0 and card["id"] % 6 for card in cards)
+
+
+def test_browse_has_no_such_column_where_nothing_was_steered(opened: Opened) -> None:
+    at = opened("browse", hook="vision.0", name="matryoshka", view="table", steers="yes")
+    shown = data(at, "table")
+    assert shown["rows"] and "steering" not in [column["key"] for column in shown["columns"]]
+    cards = data(opened("browse", hook="vision.0", name="matryoshka"), "grid")["cards"]
+    assert not any(card["steering"] for card in cards)
+
+
+def test_feature_says_what_came_of_turning_it_up(opened: Opened) -> None:
+    name = SAE.replace("matryoshka", "batchtopk")
+    facts = data(opened("feature", dictionary=name, feature="2"), "twosided")["facts"]
+    told = {fact["name"]: fact for fact in facts}
+    assert told["steering score"]["text"].endswith("✗")
+    assert told["steering score"]["beside"].startswith("unsteered")
+    assert told["commonest answer"]["text"].startswith("“<script>"), "shown as text"
+    way = next(fact["link"]["href"] for fact in facts if fact.get("link"))
+    assert way.startswith("steering?features=") and way.endswith("%3A2")
+    at = opened("feature", dictionary=name, feature="1")
+    titles = [
+        json.loads(each.proto.json)["title"]
+        for each in at.get("bidi_component")
+        if each.proto.component_name == "loupe_twosided"
+    ]
+    assert titles == ["Pictures and words"]
+
+
+def test_steering_scores(opened: Opened) -> None:
+    at = opened("steering", look="Scores", scored="vision.1 / batchtopk")
+    sums, features = [
+        json.loads(each.proto.json)
+        for each in at.get("bidi_component")
+        if each.proto.component_name == "loupe_table"
+    ]
+    assert [row["short"] for row in sums["rows"]] == [
+        "vision.0 / batchtopk",
+        "vision.1 / batchtopk",
+    ]
+    assert [row["steer"] for row in sums["rows"]] == ["8 of 24", "8 of 24"]
+    assert len(features["rows"]) == 24
+    assert all("vision.1.resid_post%2Fbatchtopk" in row["href"] for row in features["rows"])
+    assert [row["id"].endswith("✓") for row in features["rows"]] == [True] * 8 + [False] * 16
+    assert "8 of 24 features steer" in said(at)
+    assert at.get("vega_lite_chart")
+
+
+def test_scores_tell_where_edits_reach_nothing(opened: Opened, tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "deaf")
+    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+        db.execute("UPDATE steering SET changed = 0, gain = 0, steers = false")
+    at = opened("steering", path=folder, look="Scores")
+    assert "No answer changed" in at.warning[0].value
+
+
+def test_scores_say_which_step_fills_them(opened: Opened, older: Path) -> None:
+    assert "the step steer fills this look" in said(opened("steering", path=older, look="Scores"))

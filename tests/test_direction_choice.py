@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from pages import data, open_page, said, shows
-from small_run import make_speaking_run
 from streamlit.testing.v1 import AppTest
 
 from dashboard import connection, live, means, queries, toward, vectors
@@ -25,14 +24,9 @@ RED_TO_BLUE = f"{HOOK}/tag:red>tag:blue"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
-    return make_speaking_run(tmp_path_factory.mktemp("directions"), encoder=tiny_encoder)
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> Iterator[connection.Run]:
+def run(speaking_run: Path) -> Iterator[connection.Run]:
     live.shared.clear()
-    before, sys.argv = sys.argv, ["app.py", str(home / "run")]
+    before, sys.argv = sys.argv, ["app.py", str(speaking_run)]
     yield connection.current()
     sys.argv = before
 
@@ -230,9 +224,9 @@ def test_what_cannot_be_is_one_line_and_the_next_works(
 
 
 @pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch, home: Path) -> Callable[..., AppTest]:
+def opened(monkeypatch: pytest.MonkeyPatch, speaking_run: Path) -> Callable[..., AppTest]:
     def start(**parameters: str) -> AppTest:
-        return open_page(monkeypatch, home / "run", "steering", **parameters)
+        return open_page(monkeypatch, speaking_run, "steering", **parameters)
 
     return start
 

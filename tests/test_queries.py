@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
@@ -113,6 +114,33 @@ def test_filters(
     passed, total = queries.ms_histogram(db, [SAE], chosen)
     assert sum(passed) == sum(c.ms is not None for c in found)
     assert total == len(wanted) > 0
+
+
+STEERED = "clip-demo/vision.0.resid_post/batchtopk"
+
+
+@pytest.mark.parametrize("steers", [True, False])
+def test_features_that_steer_and_that_do_not(db: duckdb.DuckDBPyConnection, steers: bool) -> None:
+    found = queries.page(db, [STEERED], Filter(steers=steers, n_active=0), limit=200)
+    tried = queries.steered(db, STEERED)
+    assert {c.feature_id for c in found} == {s.feature_id for s in tried if s.steers == steers}
+    assert 0 < len(found) < len(tried), "others were not tried, and are in neither list"
+    scores = {s.feature_id: s.score for s in tried}
+    assert all(c.steering_score == scores[c.feature_id] for c in found)
+
+
+def test_steering_in_sum(db: duckdb.DuckDBPyConnection) -> None:
+    sums = {one.dictionary_id: one for one in queries.steered_sums(db)}
+    assert list(sums) == [STEERED, STEERED.replace("vision.0", "vision.1")]
+    rows, one = queries.steered(db, STEERED), sums[STEERED]
+    assert (one.features, one.steer) == (len(rows), sum(bool(row.steers) for row in rows))
+    for name in ("score", "score_unsteered", "gain", "over_shuffled", "changed"):
+        mean = np.mean([getattr(row, name) for row in rows])
+        assert getattr(one, name) == pytest.approx(mean), name
+    error = np.std([row.gain for row in rows], ddof=1) / np.sqrt(len(rows))
+    assert one.gain_error == pytest.approx(error)
+    assert queries.steering_of(db, STEERED, 2) is not None
+    assert queries.steering_of(db, STEERED, 1) is None, "odd ones were not tried"
 
 
 def test_features_of_words_alone_need_no_images(db: duckdb.DuckDBPyConnection) -> None:
@@ -402,6 +430,22 @@ def test_text_histogram_counts_the_images(db: duckdb.DuckDBPyConnection) -> None
         active = queries.modality_of(db, SAE, [number])[number].text_active
         assert sum(counts) == active
         assert len(edges) == (len(counts) + 1 if counts else 0)
+
+
+def test_bundles_before_steering_answer_without(tmp_path: Path) -> None:
+    database = str(store.open_bundle(make_bundle(tmp_path / "older")).database)
+    with duckdb.connect(database) as writer:
+        writer.execute("DROP TABLE steering")
+        for table in ("features", "cards"):
+            for column in queries.STEERED:
+                writer.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    with duckdb.connect(database, read_only=True) as db:
+        assert queries.steered_sums(db) == []
+        assert queries.steering_of(db, STEERED, 2) is None
+        (card,) = queries.cards_at(db, [(STEERED, 2)], examples=2)
+        (profile,) = queries.profiles(db, [(STEERED, 2)])
+    assert (card.steering_score, card.steers, len(card.examples)) == (None, None, 2)
+    assert profile.feature.card.steers is None
 
 
 def test_bundles_before_captions_answer_without(tmp_path: Path) -> None:

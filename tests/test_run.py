@@ -146,10 +146,11 @@ def test_the_bundle_is_sound(whole: Path) -> None:
     assert counts["skipped"] == 0
     assert counts["dictionaries"] == 7
     # No encoder here embeds words, scenes have no class, and the tiny CLIP's files hold no
-    # tokenizer: test_labels and test_captions_run have them.
+    # tokenizer, and nothing is steered: test_labels, test_captions_run and test_steering_score have
+    # these.
     empty = {name for name, count in counts.items() if count == 0}
     read = {"caption_tokens", "top_captions", "modality", "overlap"}
-    assert empty == {"skipped", "labels"} | read
+    assert empty == {"skipped", "labels", "steering"} | read
 
 
 @pytest.fixture(scope="module")
@@ -396,7 +397,7 @@ def statuses(*arguments: object) -> dict[str, str]:
 def test_status_says_what_is_to_do_and_why(copied: Path, write: Write, tmp_path: Path) -> None:
     missing = statuses(write(), "--out", tmp_path / "none")
     assert list(missing) == [
-        *("collect", "train", "encode", "score", "relate", "label", "modality", "publish")
+        *("collect", "train", "encode", "score", "relate", "label", "modality", "steer", "publish")
     ]
     assert set(missing.values()) == {"missing not run yet"}
     assert not (tmp_path / "none").exists()

@@ -3,6 +3,8 @@ is one line."""
 
 import json
 import re
+import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import Result
+from conftest import ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -297,6 +300,35 @@ def test_without_a_bundle_it_says_what_makes_one(file: Path, tmp_path: Path) -> 
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert f"make it with: python -m pipeline run {file}" in result.stderr
+
+
+def for_this_run(text: str, file: Path) -> str:
+    """An example of the documentation, with this run's files and features in it."""
+    (feature, _), *_ = live(file)
+    text = text.replace("demo-llava/language.0.resid_post/joint", f"llava/{SIGHT}")
+    text = text.replace("language.0.resid_post/joint", SIGHT).replace("scene/2/", "scene/6/")
+    text = text.replace("data/runs/demo-llava", str(file.parent / "run"))
+    text = text.replace("pipeline/configs/demo-llava.toml", str(file.parent / "run"))
+    return text.replace('models["demo-llava"]', 'models["llava"]').replace("240", str(feature))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/steering.md"])
+def test_the_commands_of_the_documentation_run(page: str, file: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"^ {4}\S*python -m pipeline (steer .*)$", text, re.MULTILINE)
+    assert lines
+    for line in lines:
+        result = CliRunner().invoke(app, shlex.split(for_this_run(line, file)))
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+def test_the_python_of_the_documentation_runs(file: Path, capsys: pytest.CaptureFixture) -> None:
+    text = (ROOT / "docs/steering.md").read_text(encoding="utf-8")
+    block = text.split("## From Python\n\n")[1].split("\n\n`answers`")[0]
+    names: dict[str, Any] = {}
+    exec(for_this_run(textwrap.dedent(block), file), names)
+    assert "steered: " in capsys.readouterr().out
+    assert set(names["record"]["answers"]) == set(names["ways"])
 
 
 def test_words_that_stand_for_others_are_marked() -> None:

@@ -178,6 +178,25 @@ def words(bench: ModuleType, speaker: Any, tmp_path_factory: pytest.TempPathFact
     return bench.Dictionary(HOOK, "words", sae, maxima), told
 
 
+def test_the_margin_is_that_of_the_worst_bar(bench: ModuleType) -> None:
+    changed = ONE.replace("red", "pink")
+
+    def tally(steered: int, kept: int, of: int = 20) -> Tally:
+        said = [changed.replace("circle", "ring")] * (steered - kept) + [changed] * kept
+        said += [ONE] * (of - steered)
+        return Tally(tuple(outcome("pink", said=one, plain=ONE) for one in said))
+
+    assert bench.margin(tally(20, 20)) == pytest.approx(1)
+    assert bench.margin(tally(17, 17)) == pytest.approx(0.5)
+    assert bench.margin(tally(13, 13)) == pytest.approx(-1 / 6)
+    # Of five other values one is otherwise in ten of twenty scenes: 90 % are kept.
+    assert bench.margin(tally(20, 10)) == pytest.approx(0.5)
+    # Where only scenes in which nothing happened keep all, that is no merit.
+    assert bench.margin(tally(15, 0)) == pytest.approx(0)
+    assert bench.margin(tally(20, 20), tally(1, 1)) == pytest.approx(0.5)
+    assert bench.margin(tally(20, 20), tally(0, 0), tally(3, 3)) == pytest.approx(-0.5)
+
+
 def test_the_scenes_that_are_steered_taught_nobody_anything(bench: ModuleType) -> None:
     # The CLIP learnt from seed 0, the demo's runs from 1 and 2.
     learnt = {0, 1, 2, train_llava.SEED}

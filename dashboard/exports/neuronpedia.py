@@ -116,6 +116,7 @@ def neuron(profile: Profile) -> dict[str, Any]:
             "dictionary_id": card.dictionary_id, "n_active": card.n_active, "mean": card.mean,
             "ms": card.ms, "ms_percentile": card.ms_percentile,
             "modality": profile.modality and asdict(profile.modality),
+            "steering_score": card.steering_score, "steers": card.steers,
             "token_density": profile.artefacts and profile.artefacts.token_density,
             "matches": [
                 {"dictionary_id": m.card.dictionary_id, "index": str(m.card.feature_id),

@@ -28,6 +28,7 @@ TERMS = {
     "density": words.DENSITY, "label": words.LABEL, "names found for it": words.NAMES,
     "percentile": words.PERCENTILE, "image density": words.IMAGE_DENSITY,
     "text density": words.TEXT_DENSITY, "modality score": words.MODALITY_SCORE,
+    "steering score": f"{words.STEERING_SCORE} {words.STEERS}",
     "pair correlation": words.PAIR_CORRELATION, "bridge score": words.BRIDGE,
     "top overlap": words.TOP_OVERLAP, "top captions": words.CAPTIONS,
     "nearest directions": words.NEAREST, "fires together with": words.TOGETHER,

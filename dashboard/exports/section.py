@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dashboard import words
 from dashboard.exports.pictures import heat_map, opened
 from dashboard.exports.spoken import captions, sides
-from dashboard.numbers import number, percent, unlabelled
+from dashboard.numbers import number, percent, steering_text, unlabelled
 from dashboard.records import AutoLabel, Profile, Related, Said, Score, Top
 from dashboard.sheets import data_uri
 
@@ -62,6 +62,8 @@ def _facts(profile: Profile) -> str:
     if card.group is not None:
         facts.append(("level", str(card.group + 1)))
     facts += sides(profile.modality)
+    if card.steering_score is not None:
+        facts.append(("steering score", steering_text(card)))
     return "<dl>" + "".join(f"<div><dt>{n}</dt><dd>{t}</dd></div>" for n, t in facts) + "</dl>"
 
 

@@ -29,7 +29,9 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium", ke
     )  # fmt: skip
     if look == "Steer":
         features, _ = state.asked_features()
-        of_first = next((d.model for d in every if features and d.dictionary_id == features[0][0]), "")
+        of_first = next(
+            (d.model for d in every if features and d.dictionary_id == features[0][0]), ""
+        )
         model = choose_model(models, state.asked_text("model") or of_first)
 if look == "Scores":
     from dashboard.views import steering_scores

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import directions, filters, finding, people, queries, sight, state, steering, widgets
+from dashboard import directions, finding, queries, sight, state, steering
 from dashboard import words_steering as words
 from dashboard.components.strips import strips
 from dashboard.connection import Run
-from dashboard.listed import Listed
-from dashboard.numbers import number, percent
-from dashboard.records import Card, Dictionary, Filter, Key
+from dashboard.numbers import number
+from dashboard.records import Card, Dictionary, Key
 from dashboard.steering import Asked
+from dashboard.views import steering_offers
 
-MOST_OFFERED, TILES, TILE = 16, (2, 2), 64
 LEAST, MOST, STEP = -10.0, 20.0, 0.25
 """Of a slider; a link may name strengths beyond."""
 
@@ -170,58 +169,10 @@ class Form:
         with st.container(horizontal=True, gap="small", key="steer-add"):
             full = len(self.asked.features) >= steering.MOST_FEATURES
             with st.popover("Add a feature", disabled=full, key="steer-search"):
-                self._search()
+                steering_offers.search(self)
             with st.popover("From a list", disabled=full):
-                self._from_list()
+                steering_offers.from_list(self)
             self._along()
-
-    def _search(self) -> None:
-        """Features by label or number."""
-        text = st.text_input(
-            "Label or number", key="steer-find", max_chars=100, type="search",
-            placeholder="label or number", label_visibility="collapsed",
-        )  # fmt: skip
-        names = ["all", *(one.short for one in self.here)]
-        of = st.selectbox("Dictionary", names, key="steer-in", help=words.STEERABLE)
-        chosen = [one for one in self.here if of in ("all", one.short)]
-        text = (text or "").strip()
-        if text.isascii() and text.isdigit() and len(text) < 9:
-            keys = [(d.dictionary_id, int(text)) for d in chosen if int(text) < d.d_sae]
-            self._offer(queries.cards_at(self.run.connection, keys[:MOST_OFFERED], examples=4))
-            return
-        named = filters.named(self.run, chosen, text) if text else None
-        cards = queries.page(
-            self.run.connection, [one.dictionary_id for one in chosen],
-            Filter(named=named, n_active=0 if text else 16), limit=MOST_OFFERED, examples=4,
-        )  # fmt: skip
-        self._offer(cards)
-        left = [one.short for one in self.every if one not in self.here]
-        if left:
-            st.caption(widgets.plain(words.NOT_STEERABLE.format(", ".join(left))))
-
-    def _from_list(self) -> None:
-        """Features that people put into lists, and the visitor's stars."""
-        lists = {one.uuid: one.name for one in people.lists()}
-        uuid = st.selectbox(
-            "List", ["", *lists], format_func=lambda one: lists.get(one, "my stars"),
-            key="steer-list",
-        )  # fmt: skip
-        if not uuid:
-            keys = sorted(people.starred(self.here))
-        else:
-            listed = Listed(self.run, self.here)
-            items = people.ask(lambda store: store.items_of(uuid), None) or []
-            keys = [at for item in items if (at := listed.place(item.key))]
-        people.notice()
-        cards = queries.cards_at(self.run.connection, keys[:MOST_OFFERED], examples=4)
-        self._offer(cards, none="None of its features can be steered here.")
-
-    def _offer(self, cards: Sequence[Card], *, none: str = "No feature has that.") -> None:
-        if not cards:
-            st.caption(none)
-            return
-        strips([{"name": "press one to add it", "images": offered(self, cards), "wide": True}],
-               key=f"steer-offer-{none[:7]}")  # fmt: skip
 
     def _along(self) -> None:
         hooks = list(dict.fromkeys(one.hook for one in self.here))
@@ -265,24 +216,6 @@ class Form:
             "Seed", 0, 2**31 - 1, help=words.SEED,
             **steering.bound("random", asked.random, usual=usual.random),
         )  # fmt: skip
-
-
-def offered(form: Form, cards: Sequence[Card]) -> list[dict[str, object]]:
-    """Features to press, as images of a row of the component `strips`: each leads to the page with
-    that feature added."""
-    sheets = form.run.contact(cards, tiles=TILES, tile=TILE)
-    made = []
-    for card, sheet in zip(cards, sheets, strict=True):
-        key = (card.dictionary_id, card.feature_id)
-        name = f"{card.label or 'no label'} ({form.by_id[key[0]].short} #{key[1]})"
-        said = f"{name}, density {percent(card.density)}, MS {number(card.ms)}"
-        made.append(
-            {
-                "src": sheet, "caption": said, "text": card.label or f"#{key[1]}",
-                "href": form.asked.plus(key).address, "shown": key in form.asked.features,
-            }
-        )  # fmt: skip
-    return made
 
 
 def _address(asked: Asked, **finding_too: str) -> str:

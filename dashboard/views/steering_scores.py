@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import charts, connection, outcomes, queries, state, widgets, words
+from dashboard.components.grid import grid
 from dashboard.components.table import table
 from dashboard.connection import Run
 from dashboard.records import Dictionary
 from dashboard.steered import Steered, SteeredSum
 
 HIGH, MOST_ROWS = 460, 100
+TILES, TILE = (4, 2), 96
 COLUMNS = [
     {"key": "short", "title": "dictionary", "kind": "link", "help": "Opens it in Browse."},
     {"key": "steer", "title": "steer", "kind": "number", "help": words.STEERS},
@@ -53,13 +55,15 @@ def show(run: Run) -> None:
         st.warning(words.REACHES_NOTHING)
     plot, room = st.columns([5, 7], gap="medium")
     with plot:
-        scatter(found)
+        pressed = scatter(found)
         one = found[0]
         st.caption(
             f"{words.STEERING_CHART} {one.images} images; {one.mode}, {one.scope} tokens, "
             f"{one.form}; compared in the space of {widgets.plain(one.encoder)}. Press a point to "
-            "open its feature."
+            "see its feature."
         )
+        if pressed is not None:
+            card(run, by_id[one.dictionary_id], pressed)
     with room:
         features(found)
 
@@ -78,23 +82,25 @@ def summary(one: SteeredSum, dictionary: Dictionary) -> dict[str, object]:
     }  # fmt: skip
 
 
-def scatter(found: Sequence[Steered]) -> None:
-    """The chart; a press on a point opens the feature."""
+def scatter(found: Sequence[Steered]) -> int | None:
+    """The chart; gives the feature whose point is pressed."""
     answer = st.altair_chart(
         charts.steering_scores(found), width="stretch", height=HIGH, on_select="rerun",
-        selection_mode=charts.PRESSED, key="steering-scores",
+        selection_mode=charts.PRESSED, key=f"steering-scores-{found[0].dictionary_id}",
         alt="Steering score against the score of the unsteered answers, a point a feature; the "
         "numbers are in the table beside it.",
     )  # fmt: skip
     chosen = answer.get("selection", {}).get(charts.PRESSED) or []
-    if chosen:
-        one = found[0]
-        open_feature(one.dictionary_id, int(chosen[0]["feature"]))
+    return int(chosen[0]["feature"]) if chosen else None
 
 
-def open_feature(dictionary_id: str, feature_id: int) -> None:
-    """Go to the page of a feature."""
-    st.switch_page("views/feature.py", query_params=state.of_feature(dictionary_id, feature_id))
+def card(run: Run, dictionary: Dictionary, feature_id: int) -> None:
+    """The card of one feature, which leads to its page."""
+    key = (dictionary.dictionary_id, feature_id)
+    cards = queries.cards_at(run.connection, [key], examples=TILES[0] * TILES[1])
+    sheets = run.contact(cards, tiles=TILES, tile=TILE)
+    made = [widgets.card(c, dictionary, s) for c, s in zip(cards, sheets, strict=True)]
+    grid(made, tiles=TILES, said="", page=1, pages=1, of="", key="steered-card")
 
 
 def features(found: Sequence[Steered]) -> None:

@@ -10,8 +10,8 @@ from dashboard import (
     connection,
     downloads,
     experiments,
+    filters,
     live,
-    queries,
     spoken,
     steering,
     telling,
@@ -22,9 +22,9 @@ from dashboard.components.answers import answers
 from dashboard.components.strips import strips
 from dashboard.connection import Run
 from dashboard.experiments import Experiment
-from dashboard.records import Card, Filter
-from dashboard.views import steering_sweep
-from dashboard.views.steering_form import Form, offered
+from dashboard.records import Card
+from dashboard.views import steering_offers, steering_sweep
+from dashboard.views.steering_form import Form
 
 EVERY = 0.1
 """Seconds between two pictures of what is being said."""
@@ -148,22 +148,18 @@ def start(form: Form) -> None:
     st.caption(words.EMPTY)
     cards, why = presets(form)
     if cards:
-        strips([{"name": words.PRESETS.format(why), "images": offered(form, cards), "wide": True}],
+        images = steering_offers.offered(form, cards)
+        strips([{"name": words.PRESETS.format(why), "images": images, "wide": True}],
                key="steer-presets")  # fmt: skip
 
 
 def presets(form: Form) -> tuple[list[Card], str]:
-    """Features to begin with, and what they were chosen by: those that steer best, where the bundle
-    knows, else the most monosemantic ones, each label once."""
-    of = [d for d in form.here if d.hook.startswith("language")] or list(form.here)
-    ids = [d.dictionary_id for d in of]
-    sort = "ms"
-    found = queries.page(
-        form.run.connection, ids, Filter(n_active=16), sort=sort, limit=200, examples=4
-    )
-    by_label: dict[str, Card] = {}
-    for card in found:
-        if card.label:
-            by_label.setdefault(card.label, card)
-    why = "those that steer best" if sort == "steering_score" else "the most monosemantic"
-    return list(by_label.values())[:MOST_PRESETS], why
+    """Features to begin with, each label once, and what they were chosen by: those that steer best,
+    where the bundle knows, else the most monosemantic ones, of the language model if it has any."""
+    known = filters.steered(form.run, form.here)
+    read = [d for d in form.here if d.hook.startswith("language")]
+    ids = [d.dictionary_id for d in (read if read and not known else form.here)]
+    cards = steering_offers.labelled(form, ids, sort="steering_score" if known else "ms")[
+        :MOST_PRESETS
+    ]
+    return cards, "those that steer best" if known else "the most monosemantic"

@@ -29,7 +29,7 @@ STEERING = Table(
             ENCODER_NAME,
             field("images", I32, "val images that were asked about", "images"),
             field("mode", TEXT, "`clamp`, `add` or `scale`"),
-            field("strength", F32, "what it was clamped to or what was added, in the unit of its activation; of scale a factor"),
+            field("strength", F32, "what it was clamped to or what was added; of scale a factor", "activation"),
             field("scope", TEXT, "the tokens that were edited: `image`, `prompt`, `generated` or `all`"),
             field("form", TEXT, "`delta`, or `replace`, where the SAE's reconstruction stood in the activations' place"),
             field("score", F32, "mean cosine of the answers' embeddings to the mean embedding of its 16 top images", COSINE),

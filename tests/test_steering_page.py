@@ -1,0 +1,458 @@
+"""The room Steering for a model that talks: in each of its states, and in a real browser."""
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import numpy as np
+import pytest
+import tiny_families
+from pages import data, open_page, said, shows
+from streamlit.testing.v1 import AppTest
+from test_run import done
+
+from dashboard import experiments, live, spoken, steering, telling
+from pipeline.interventions import Answer, Said
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CONFIG = """
+name = "talks"
+[examples]
+shard_size = 20
+training_tokens = 4
+thumbnail = 32
+[examples.source]
+kind = "scenes"
+count = 60
+seed = 5
+[models.llava]
+id = "{llava}"
+hooks = ["vision.-2.resid_post", "vision.-1.resid_post", "language.0.resid_post"]
+[encoders.judge]
+id = "{encoder}"
+[encoders.speaks]
+id = "{speaks}"
+judges = false
+[dictionaries.sae]
+kind = "batchtopk"
+k = 4
+training = {{ samples = 2000, batch = 128 }}
+[dictionaries.neurons]
+kind = "neurons"
+hooks = ["language.0.resid_post"]
+[machine]
+device = "cpu"
+batch_size = 16
+"""
+LANGUAGE = "llava/language.0.resid_post/sae"
+READY = "[data-testid=stApp][data-test-script-state=notRunning]"
+LONG = {"features": f"{LANGUAGE}:1", "at": "4", "concept": "", "longest": "12"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """A finished run of a tiny LLaVA of random weights."""
+    folder = tmp_path_factory.mktemp("steering")
+    speaks = tiny_families.speaking_clip(folder / "speaks")
+    file = folder / "talks.toml"
+    settings = CONFIG.format(
+        llava=tiny_families.folder("llava"), encoder=tiny_encoder, speaks=speaks
+    )
+    file.write_text(settings, encoding="utf-8")
+    done("run", file, "--out", folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh() -> Iterator[None]:
+    live.shared.clear()
+    yield
+    live.shared.clear()
+
+
+Opened = Callable[..., AppTest]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch, run: Path) -> Opened:
+    """opened(PARAMETER=VALUE...): the page, made once."""
+
+    def start(**parameters: str) -> AppTest:
+        return open_page(monkeypatch, run, "steering", **parameters)
+
+    return start
+
+
+def press(at: AppTest, name: str) -> AppTest:
+    """Press the button `Run` or `Sweep`."""
+    return at.button(key=f"steer-{name.lower()}").click().run(timeout=60)
+
+
+def warned(at: AppTest) -> str:
+    assert not at.exception, at.exception
+    return "\n".join(str(each.value).replace("\\", "") for each in at.warning)
+
+
+def told(at: AppTest) -> dict[str, str]:
+    """What each column says, by its name."""
+    columns = data(at, "answers")["columns"]
+    return {one["name"]: "".join(token["piece"] for token in one["tokens"]) for one in columns}
+
+
+def last(at: AppTest) -> experiments.Experiment:
+    return at.session_state["steering-history"][0]
+
+
+def query(at: AppTest, name: str) -> str | None:
+    found = at.query_params.get(name)
+    return found[0] if isinstance(found, list) else found
+
+
+# --- The address ---
+
+
+def test_the_empty_page_says_what_to_do(opened: Opened) -> None:
+    at = opened()
+    assert "press Run" in said(at)
+    assert at.button(key="steer-run").disabled
+    presets = next(
+        each for each in at.get("bidi_component") if "a start" in said(at) and each.proto
+    )
+    assert presets
+    assert not warned(at)
+    assert not shows(at, "answers")
+
+
+def test_the_address_holds_the_whole_setting(opened: Opened) -> None:
+    wanted = {
+        "features": f"{LANGUAGE}:3~llava/vision.1.resid_post/sae:5", "at": "2.5~-1",
+        "mode": "add", "scope": "image", "form": "replace", "prompt": "What is this?",
+        "concept": "a red star", "longest": "5", "temperature": "0.7", "random": "11",
+        "example": "blank",
+    }  # fmt: skip
+    at = press(opened(**wanted), "Run")
+    one = last(at)
+    (setting,) = one.settings
+    assert setting.mode == "add"
+    assert setting.scope == "image"
+    assert setting.form == "replace"
+    assert setting.prompt == "What is this?"
+    assert setting.concept == "a red star"
+    assert (setting.longest, setting.temperature, setting.seed) == (5, 0.7, 11)
+    assert [(f.dictionary, f.feature) for f in setting.features] == [
+        (LANGUAGE, 3), ("llava/vision.1.resid_post/sae", 5),
+    ]  # fmt: skip
+    assert one.picture.name == "a blank picture"
+    link = parse_qs(urlsplit(one.asked.address).query)
+    assert {name: texts[0] for name, texts in link.items()} == wanted
+    assert at.text_area[0].value == "What is this?"
+
+
+def test_strength_counts_in_the_largest_activation(opened: Opened) -> None:
+    for mode in ("clamp", "scale"):
+        at = press(opened(**LONG | {"mode": mode}), "Run")
+        one = last(at)
+        ((turned,),) = [setting.features for setting in one.settings]
+        unit = 1.0 if mode == "scale" else _largest(at)
+        assert turned.strength == pytest.approx(4 * unit, rel=1e-4)
+
+
+def _largest(at: AppTest) -> float:
+    """The largest activation, as the page writes it beside the slider."""
+    found = re.search(r"max ([\d.,]+)\)", html.unescape(said(at)))
+    assert found, said(at)
+    one = last(at)
+    (setting,) = one.settings
+    exact = setting.features[0].strength / 4
+    assert exact == pytest.approx(float(found[1].replace(",", "")), abs=0.006)
+    return exact
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"mode": "shout"}, "mode is 'shout': one of clamp, add, scale, ablate"),
+        ({"scope": "moon"}, "scope is 'moon'"),
+        ({"longest": "0"}, "longest is '0': a number from 1 to 256"),
+        ({"temperature": "nan"}, "temperature is 'nan'"),
+        ({"random": "-1"}, "random is '-1'"),
+        ({"example": "cat"}, "example is 'cat': the number of an image, or blank"),
+        ({"features": "nonsense"}, "features name 'nonsense'"),
+        ({"features": f"{LANGUAGE}:99999"}, "no 99999"),
+        ({"features": "llava/language.0.resid_post/neurons:3"}, "choose a feature of an SAE"),
+        ({"features": "llava/vision.9/none:3"}, "has no dictionary"),
+        ({"features": f"{LANGUAGE}:1", "at": "1e99"}, "a strength is '1e99'"),
+        ({"features": f"{LANGUAGE}:" + ",".join(map(str, range(12)))}, "the first 8 are kept"),
+        ({"prompt": "x" * 3000}, "prompt is longer than 2,000 letters"),
+        ({"model": "who"}, "no model 'who'"),
+        ({"example": "999999"}, "no image 999999"),
+    ],
+)
+def test_what_cannot_be_is_one_line(opened: Opened, given: dict[str, str], line: str) -> None:
+    at = opened(**given)
+    assert line in warned(at)
+    assert len(at.warning) == 1
+
+
+def test_widgets_write_into_the_address(opened: Opened) -> None:
+    at = opened(features=f"{LANGUAGE}:3~{LANGUAGE}:4", at="2~3")
+    at.slider(key=f"strength-{LANGUAGE}:4").set_value(7.0).run()
+    assert query(at, "at") == "2~7"
+    at.text_area(key="steer-prompt").set_value("And now?").run()
+    assert query(at, "prompt") == "And now?"
+    at.number_input(key="steer-longest").set_value(9).run()
+    assert query(at, "longest") == "9"
+    at.button(key=f"out-strength-{LANGUAGE}:3").click().run()
+    assert (query(at, "features"), query(at, "at")) == (f"{LANGUAGE}:4", "7")
+    at.number_input(key="steer-longest").set_value(64).run()
+    assert query(at, "longest") is None
+
+
+# --- Answers ---
+
+
+def test_columns_side_by_side(opened: Opened) -> None:
+    at = press(opened(**LONG | {"concept": "stars"}), "Run")
+    assert not warned(at)
+    shown = data(at, "answers")
+    assert [one["title"] for one in shown["columns"]] == [
+        "Unsteered", "Reconstruction only", "Steered", "Asked in words",
+    ]  # fmt: skip
+    assert len(set(told(at).values())) > 1
+    (steered,) = [one for one in shown["columns"] if one["name"] == "steered"]
+    first = steered["tokens"][0]
+    plain = shown["columns"][0]["tokens"][0]
+    assert first["before"] == plain["likely"]
+    assert first["likely"][0][0] == first["piece"]
+    one = last(at)
+    assert one.finished
+    perplexity = one.answers[spoken.JUDGED].perplexity
+    assert steered["facts"][0]["text"] == telling.perplexity(one.answers[spoken.JUDGED])
+    assert perplexity > one.answers[spoken.UNSTEERED].perplexity
+
+
+def test_modes_scopes_and_forms_reach_the_model(opened: Opened) -> None:
+    texts = {}
+    for change in (
+        {}, {"at": "-3"}, {"mode": "ablate"}, {"mode": "add"}, {"scope": "generated"},
+        {"scope": "image"}, {"form": "replace"},
+    ):  # fmt: skip
+        at = press(opened(**LONG | change), "Run")
+        one = last(at)
+        texts[str(change)] = [each.chance for each in one.answers[spoken.STEERED].said]
+        assert told(at)["unsteered"] == texts.setdefault("unsteered", told(at)["unsteered"])
+    kept = [tuple(np.round(chances, 6)) for name, chances in texts.items() if name != "unsteered"]
+    assert len(set(kept)) >= 6
+
+
+def test_an_edit_that_reaches_nothing_says_so(opened: Opened) -> None:
+    at = press(opened(features="llava/vision.2.resid_post/sae:1", at="9", longest="4"), "Run")
+    assert any("changes nothing that the language model reads" in each.value for each in at.info)
+    assert told(at)["steered"] == told(at)["unsteered"]
+    at = press(opened(**LONG), "Run")
+    assert not at.info
+
+
+def test_no_tokens_of_the_scope_is_a_message(opened: Opened) -> None:
+    at = press(opened(features="llava/vision.1.resid_post/sae:1", scope="generated"), "Run")
+    assert "has no tokens of scope 'generated'" in warned(at)
+    at = press(opened(**LONG), "Run")
+    assert told(at)["steered"]
+
+
+def test_a_missing_model_is_a_message_and_the_next_request_works(
+    opened: Opened, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saes = run / "bundle" / "saes"
+    hidden = saes.with_name("hidden")
+    at = opened(**LONG)
+    real = saes.resolve()
+    real.rename(hidden)
+    try:
+        live.shared.clear()
+        at = press(at, "Run")
+        assert "no SAE in the bundle" in said(at)
+    finally:
+        hidden.rename(real)
+    at = press(opened(**LONG), "Run")
+    assert told(at)["steered"]
+
+
+def test_a_sweep(opened: Opened) -> None:
+    at = press(opened(**LONG | {"at": "8"}), "Sweep")
+    one = last(at)
+    assert one.sweep == (0, 1, 2, 3, 4, 5, 6, 7, 8)
+    assert one.fault == ""
+    assert len(one.shows) == 10
+    assert one.shown_by == "speaks"
+    table = next(each for each in said(at).split("\n") if "sweep" in each)
+    assert table.count("<tr>") == 11
+    for place, strength in enumerate(one.sweep):
+        alone = one.settings[place].features[0].strength
+        assert alone == pytest.approx(strength * one.settings[1].features[0].strength)
+    assert len(at.get("vega_lite_chart")) == 2
+
+
+def test_the_concept_is_the_label_unless_said(opened: Opened) -> None:
+    at = opened(features=f"{LANGUAGE}:1")
+    label = at.text_input(key="steer-concept").value
+    at = press(opened(features=f"{LANGUAGE}:1", longest="3"), "Run")
+    assert last(at).settings[0].concept == label
+    at = press(opened(features=f"{LANGUAGE}:1", longest="3", concept=""), "Run")
+    assert last(at).settings[0].concept == ""
+    assert "Asked in words" not in json.dumps(data(at, "answers"))
+
+
+# --- The visit ---
+
+
+def test_history_reopens_a_setting_with_its_answer(opened: Opened) -> None:
+    at = press(opened(**LONG), "Run")
+    first = told(at)
+    at.segmented_control(key="steer-mode").set_value("ablate").run()
+    assert "answers are of another setting" in said(at)
+    at = press(at, "Run")
+    assert len(at.session_state["steering-history"]) == 2
+    assert told(at) != first
+    at.button(key="history-1").click().run()
+    assert query(at, "mode") is None
+    assert told(at) == first
+    assert "another setting" not in said(at)
+
+
+def test_the_file_holds_it_all(opened: Opened) -> None:
+    at = press(opened(**LONG), "Run")
+    one = last(at)
+    from dashboard.views.steering_talk import record
+
+    made = json.loads(record(one))
+    assert made["setting"]["features"][0]["dictionary"] == LANGUAGE
+    assert made["dictionaries"][LANGUAGE]
+    assert made["model"]["fingerprint"]
+    assert made["versions"]["torch"]
+    assert made["answers"]["steered"]["text"] == one.answers["steered"].text
+    tokens = made["answers"]["steered"]["tokens"]
+    assert len(tokens) == len(one.answers["steered"].said)
+    assert 0 < tokens[0]["chance"] <= 1
+
+
+# --- What changed ---
+
+
+def answer(*pieces: str) -> Answer:
+    return Answer(tuple(Said(1, piece, 0.5, ()) for piece in pieces), True)
+
+
+def test_words_that_changed_are_lit() -> None:
+    plain, other = answer("a", " red", " star"), answer("a", " bl", "ue", " star", " now")
+    lit = [piece for piece, changed in telling._runs(other, plain) if changed]
+    assert lit == [" bl", "ue", " now"]
+    assert telling.count_changed(other, plain) == 2
+    assert telling.count_changed(answer(""), plain) == 3
+    assert telling.count_changed(plain, plain) == 0
+
+
+def test_names_word_for_word() -> None:
+    assert telling.names("A Red-ish star", ["red"])
+    assert not telling.names("A reddish star", ["red"])
+    assert telling.names("at the top left, a star", ["top left"])
+
+
+def test_strengths_round_trip() -> None:
+    assert steering.strengths((2.0, -1.5, 0.25)) == "2~-1.5~0.25"
+    bad: list[str] = []
+    assert steering._strengths("2~-1.5", 3, bad) == (2.0, -1.5, steering.USUAL)
+    assert not bad
+
+
+# --- In a browser ---
+
+
+@pytest.fixture(scope="module")
+def address(dashboard_server: Callable[..., str], run: Path) -> str:
+    return dashboard_server(run, OMP_NUM_THREADS="1")
+
+
+def visit(page: "Page", address: str, **parameters: str) -> None:
+    page.goto(f"{address}/steering?{urlencode(LONG | parameters)}")
+    page.wait_for_selector(".st-key-steer-run button")
+    settled(page)
+
+
+def settled(page: "Page") -> None:
+    page.wait_for_selector(READY)
+    page.wait_for_timeout(300)
+    page.wait_for_selector(READY, timeout=60_000)
+
+
+def columns(page: "Page") -> list[str]:
+    """The texts of the columns, once they are all there."""
+    page.wait_for_selector(".answers .tok", timeout=60_000)
+    settled(page)
+    return [one.inner_text() for one in page.locator(".answers .said:visible").all()]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_run_by_mouse_and_by_keys_and_read_the_columns(page: "Page", address: str) -> None:
+    visit(page, address, concept="stars")
+    page.locator(".st-key-steer-run button").click()
+    first = columns(page)
+    assert len(first) == 4
+    assert all(first)
+    place = page.locator(".answers section.steered .tok").nth(2)
+    place.hover()
+    assert page.locator(".answers .tip li").count() >= 3
+    place.click()
+    assert page.locator(".answers .pair").count() >= 3
+    assert "Next token after" in page.locator(".answers .next h3").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".answers section.steered .tok").nth(3).get_attribute("tabindex") == "0"
+    prompt = page.get_by_label("Prompt")
+    prompt.fill("Who are you?")
+    prompt.press("Control+Enter")
+    page.wait_for_url(re.compile("prompt=Who"))
+    page.wait_for_function(
+        "text => [...document.querySelectorAll('.answers .said')].map(e => e.innerText)"
+        ".some(said => said && said !== text)",
+        arg=first[0],
+    )
+    settled(page)
+    assert columns(page) != first
+
+
+@pytest.mark.usefixtures("quiet")
+def test_stop_keeps_what_was_said_and_the_next_run_works(page: "Page", address: str) -> None:
+    visit(page, address, longest="256", temperature="2")
+    page.locator(".st-key-steer-run button").click()
+    page.wait_for_function("() => document.querySelector('.answers .said')?.innerText.length > 3")
+    page.locator(".st-key-steer-stop button").click()
+    page.wait_for_selector(".st-key-steer-run button")
+    kept = columns(page)
+    assert "Stopped" in page.locator(".st-key-steer-answers").inner_text()
+    assert 0 < len(kept[0]) < 256
+    visit(page, address)
+    page.locator(".st-key-steer-run button").click()
+    assert all(columns(page))
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_sweep_draws_table_and_curves(page: "Page", address: str) -> None:
+    visit(page, address)
+    page.locator(".st-key-steer-sweep button").first.click()
+    page.wait_for_selector(".st-key-sweep-curves canvas, .st-key-sweep-curves svg", timeout=60_000)
+    settled(page)
+    assert page.locator(".answers .sweep tbody tr").count() == 10
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_feature_leads_here(page: "Page", address: str) -> None:
+    page.goto(f"{address}/feature?dictionary={LANGUAGE}&feature=1")
+    page.get_by_text("Steer", exact=True).click()
+    page.wait_for_url(re.compile(r"/steering\?features="))
+    page.wait_for_selector(".st-key-steer-run button:not([disabled])")
