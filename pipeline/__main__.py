@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.errors import one_line_errors
+from pipeline.study import cli as study
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pipeline.config import RunConfig
     from pipeline.engine import Worker
@@ -25,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(study.app, name="study")
 
 Config = Annotated[Path, typer.Argument(help="TOML file of a run, as pipeline/configs/demo.toml")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run; data/runs/NAME if not given")]
@@ -185,38 +187,6 @@ def docs(
 
     with one_line_errors():
         path.write_text(contract.as_markdown(), encoding="utf-8")
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Say what a user can mend in one line, without a traceback, and exit with 2."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("stopped; run the same command to go on from here", err=True)
-        sys.exit(130)
-    except Exception as error:
-        on_disk = isinstance(error, OSError) and error.filename is not None
-        if not on_disk and type(error).__name__ not in _EXPECTED:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-
-
-# By name, because importing the modules that define them would cost seconds.
-_EXPECTED = frozenset(
-    {
-        "ConfigError",
-        "ConversationError",
-        "ExampleError",
-        "InterventionError",
-        "ModelError",
-        "OutOfMemoryError",
-        "SAEError",
-        "StoreError",
-        "VocabularyError",
-    }
-)
 
 
 def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan]]:

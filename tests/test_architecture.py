@@ -35,7 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "asking": {"models", "store"},
     "models": {"config", "hooks"},
     "saes": {"config", "hooks", "metrics"},
-    "study": {"annotations", "store", "metrics", "contract", "config"},
+    "errors": set(),
+    "study": {"annotations", "store", "metrics", "contract", "config", "errors"},
     # Hooks take its edits; models' layouts say which tokens a scope means.
     "interventions": {"config", "hooks", "models", "saes"},
     "experiment": {

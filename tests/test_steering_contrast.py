@@ -235,7 +235,9 @@ def test_captions_are_embedded_by_the_models_text_tower(
     run: connection.Run, clip: CLIPModel
 ) -> None:
     with live.studied(run, "clip") as at:
-        found = contrast.captions(run, "clip", at.key)
+        key = at.key
+    found = contrast.captions(run, "clip", key)
+    with live.studied(run, "clip") as at:
         words = at.adapter.read_words(found.texts[:5], longest=32)
     with torch.inference_mode():
         made = clip.text_projection(clip.text_model(**words.inputs.tensors).pooler_output)

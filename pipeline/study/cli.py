@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.errors import one_line_errors
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline.annotations import Annotations
     from pipeline.study.content import Content
 
@@ -88,7 +93,7 @@ def export(
 
     with _opened(store) as kept:
         content, votes = _content(kept, name), kept.votes(name)
-    exchange.write(content, votes, out)
+        exchange.write(content, votes, out)
     typer.echo(f"{out}: {len(votes)} votes")
 
 
@@ -105,8 +110,8 @@ def import_benchmark(
     """Keep the published benchmark, or one like it, as a study with its votes."""
     from pipeline.study import benchmark, exchange
 
-    how = benchmark.coding_of(coding)
     with _opened(store) as kept:
+        how = benchmark.coding_of(coding)
         content, token, found = exchange.take_in(kept, folder, name=name, coding=how)
     typer.echo(f"{name}: {len(content.wanted)} pairs, preferences read as {found}")
     typer.echo(f"owner: {_link(url, 'results', study=name, owner=token)}")
@@ -129,13 +134,13 @@ def agree(
 
     with _opened(store) as kept:
         content, votes = _content(kept, name), kept.votes(name)
-    only = None
-    if failures is not None:
-        only = results.attentive(results.checked(content, votes), failures=failures)
-    judged = results.judged(content, votes, only=only)
-    by_score = results.scores(content)
-    for file in scores or ():
-        by_score |= exchange.read_scores(file, content)
+        only = None
+        if failures is not None:
+            only = results.attentive(results.checked(content, votes), failures=failures)
+        judged = results.judged(content, votes, only=only)
+        by_score = results.scores(content)
+        for file in scores or ():
+            by_score |= exchange.read_scores(file, content)
     typer.echo(f"{name}: {len(judged.items)} pairs, {judged.votes.sum()} votes")
     for score, told in results.leaderboard(judged, by_score):
         typer.echo(
@@ -147,24 +152,17 @@ def agree(
     )
 
 
-def _opened(store: str | None) -> _Closing:
-    return _Closing(store)
-
-
-class _Closing:
-    """The store, closed at the end."""
-
-    def __init__(self, place: str | None) -> None:
-        self.place = place
-
-    def __enter__(self) -> Annotations:
+@contextmanager
+def _opened(place: str | None) -> Iterator[Annotations]:
+    """The store, closed at the end; faults are told in one line."""
+    with one_line_errors():
         from pipeline.annotations import Annotations, default_place
 
-        self.kept = Annotations(self.place or default_place())
-        return self.kept
-
-    def __exit__(self, *_: object) -> None:
-        self.kept.close()
+        kept = Annotations(place or default_place())
+        try:
+            yield kept
+        finally:
+            kept.close()
 
 
 def _content(kept: Annotations, name: str) -> Content:
