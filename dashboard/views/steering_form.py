@@ -14,7 +14,7 @@ from dashboard.connection import Run
 from dashboard.numbers import number
 from dashboard.records import Card, Dictionary, Key
 from dashboard.steering import Asked
-from dashboard.views import steering_offers
+from dashboard.views.steering_offers import Offers
 
 LEAST, MOST, STEP = -10.0, 20.0, 0.25
 """Of a slider; a link may name strengths beyond."""
@@ -47,6 +47,11 @@ class Form:
         found = queries.cards_at(self.run.connection, self.asked.features, examples=16)
         self.cards = {(card.dictionary_id, card.feature_id): card for card in found}
         self.by_id = {one.dictionary_id: one for one in self.here}
+
+    @property
+    def offers(self) -> Offers:
+        """Features to add."""
+        return Offers(self.run, self.here, self.every, self.asked)
 
     @property
     def names(self) -> list[str]:
@@ -169,9 +174,9 @@ class Form:
         with st.container(horizontal=True, gap="small", key="steer-add"):
             full = len(self.asked.features) >= steering.MOST_FEATURES
             with st.popover("Add a feature", disabled=full, key="steer-search"):
-                steering_offers.search(self)
+                self.offers.search()
             with st.popover("From a list", disabled=full):
-                steering_offers.from_list(self)
+                self.offers.from_list()
             self._along()
 
     def _along(self) -> None:

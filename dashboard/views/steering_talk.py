@@ -23,7 +23,7 @@ from dashboard.components.strips import strips
 from dashboard.connection import Run
 from dashboard.experiments import Experiment
 from dashboard.records import Card
-from dashboard.views import steering_offers, steering_sweep
+from dashboard.views import steering_sweep
 from dashboard.views.steering_form import Form
 
 EVERY = 0.1
@@ -148,7 +148,7 @@ def start(form: Form) -> None:
     st.caption(words.EMPTY)
     cards, why = presets(form)
     if cards:
-        images = steering_offers.offered(form, cards)
+        images = form.offers.offered(cards)
         strips([{"name": words.PRESETS.format(why), "images": images, "wide": True}],
                key="steer-presets")  # fmt: skip
 
@@ -159,7 +159,5 @@ def presets(form: Form) -> tuple[list[Card], str]:
     known = filters.steered(form.run, form.here)
     read = [d for d in form.here if d.hook.startswith("language")]
     ids = [d.dictionary_id for d in (read if read and not known else form.here)]
-    cards = steering_offers.labelled(form, ids, sort="steering_score" if known else "ms")[
-        :MOST_PRESETS
-    ]
+    cards = form.offers.labelled(ids, sort="steering_score" if known else "ms")[:MOST_PRESETS]
     return cards, "those that steer best" if known else "the most monosemantic"
