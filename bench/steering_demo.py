@@ -466,6 +466,9 @@ def report(options: argparse.Namespace) -> None:
     )
     reached = sum(one.reached for one in results)
     show(f"{reached} of {len(results)} values", HEADS, (row(one, options.seed) for one in results))
+    several = [o for one in results for o in one.tally.outcomes if o.steered and o.items > 1]
+    share = sum(o.taking for o in several) / max(1, sum(o.items for o in several))
+    print(f"\nWhere it worked and several items are named, {share:.0%} of them take the value.")
     show(
         "The rule, on the choosing scenes: values that pass, and whose features are chosen",
         ("k", "pass all bars", "with a quarter to spare", *(d.layer for d in dictionaries)),

@@ -84,10 +84,11 @@ batch_size = 32
 """
 
 
-def make_speaking_run(folder: Path, *, encoder: Path) -> Path:
-    """The same of the shipped CLIP, which reads words, with itself among the encoders; `folder`."""
+def make_speaking_run(folder: Path, *, encoder: Path, clip: Path = CLIP_FOLDER) -> Path:
+    """The same of the shipped CLIP, which reads words, with itself among the encoders, or of
+    another of three layers or more; `folder`."""
     file = folder / "speaking.toml"
-    file.write_text(SPEAKING.format(clip=CLIP_FOLDER, encoder=encoder), encoding="utf-8")
+    file.write_text(SPEAKING.format(clip=clip, encoder=encoder), encoding="utf-8")
     result = CliRunner().invoke(app, ["run", str(file), "--out", str(folder / "run")])
     assert result.exit_code == 0, result.output
     return folder

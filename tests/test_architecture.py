@@ -237,11 +237,16 @@ def is_allowed(each: Import) -> bool:
     return room == source.room or room in ALLOWED.get(source.room, set())
 
 
+COMMANDS = {"pipeline.__main__", "pipeline.study.cli"}
+"""Modules of the command line: what they import eagerly is imported whatever is asked for."""
+
+
 def eager_command_line(sources: list[Source]) -> list[str]:
+    light = {"pipeline", "pipeline.study", "pipeline.errors", *COMMANDS}
     return [
         str(each)
         for each in project_imports(sources)
-        if each.source.name == "pipeline.__main__" and each.target != "pipeline" and not each.lazy
+        if each.source.name in COMMANDS and each.target not in light and not each.lazy
     ]
 
 

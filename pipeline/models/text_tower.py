@@ -63,6 +63,7 @@ def logits_of(described: Any, name: str, *, revision: str | None) -> Logits:
         revision=revision,
         config=described,
         dtype=torch.float32,
+        attn_implementation="eager",  # it has none at all
     )
     bias = getattr(found, "logit_bias", None)
     return Logits(math.exp(found.logit_scale.item()), None if bias is None else bias.item())
