@@ -263,7 +263,8 @@ def test_labels_that_change_most_come_first_and_charts_hold_them() -> None:
     assert [s.name for s in made] == ["c", "a", "b"]
     assert sum(s.steered for s in made) == pytest.approx(1)
     drawn = shifts.before_and_after(made).to_dict()
-    assert [row["way"] for row in drawn["data"]["values"][:3]] == list(WAYS)
+    (rows,) = drawn["datasets"].values() if "datasets" in drawn else [drawn["data"]["values"]]
+    assert [row["way"] for row in rows[:3]] == list(WAYS)
     lines = shifts.over_strengths(
         ["a", "c"], [0.0, 1.0], np.array([[0.1, 0.9], [0.4, 0.6]]), title="x", chosen=1.0
     ).to_dict()

@@ -65,6 +65,7 @@ from dashboard.queries.images import (
     marked,
     marks,
     sha256,
+    sha256s,
 )
 from dashboard.queries.lists import (
     MS_BINS,
@@ -152,6 +153,7 @@ __all__ = [
     "samples",
     "scores",
     "sha256",
+    "sha256s",
     "sides",
     "skipped",
     "spoken",

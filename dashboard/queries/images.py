@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.queries.rows import Connection, has, records
+from dashboard.queries.rows import Connection, among, has, records
 from dashboard.records import Example
 
 MOST_NAMES = 4096
@@ -51,6 +51,11 @@ def marked(
         ORDER BY hash(example_id), example_id LIMIT ?"""
     found = connection.cursor().execute(sql, [mark, without, limit]).fetchall()
     return [one for (one,) in found]
+
+
+def sha256s(connection: Connection, example_ids: Sequence[int]) -> dict[int, str]:
+    """The hashes of these images' pixels, of those that there are."""
+    return dict(among(connection, "SELECT example_id, sha256 FROM examples", example_ids))
 
 
 def sha256(connection: Connection, example_id: int) -> str:
