@@ -5,11 +5,12 @@
 
 For each of the 23 colours, textures, backgrounds and shapes, feature and strength are chosen by one
 rule on one set of scenes and measured on another. The rule: of the CANDIDATES SAE features of the
-vision layers whose top images show the value most often, and of STRENGTHS, times the feature's
-maximum, the pair whose clamp turns most labels; the weaker at equals. A label turns where the
-scene shows the value nowhere and its zero-shot label of that attribute, which was another, becomes
-the value. Kept is the share of the other three attributes' labels, in the same scenes, that stay.
-Beside it RANDOM live features of the same dictionary at the same multiple of their maximum.
+vision layers that the run labels with the value and that fire most strongly, and of STRENGTHS,
+times the feature's maximum, the pair whose clamp has the largest product of labels turned and
+others kept. A label turns where the scene shows the value nowhere and its zero-shot label of that
+attribute, which was another, becomes the value. Kept is the share of the other three attributes'
+labels, in the same scenes, that stay. Beside it RANDOM live features of the same dictionary at the
+same multiple of their maximum.
 """
 
 import argparse
@@ -37,7 +38,7 @@ ATTRIBUTES = ("colour", "texture", "background", "shape")
 CHOOSING, MEASURING = 770_001, 770_002
 """Seeds of the scenes; of no training, and not the run's."""
 STRENGTHS = (1.0, 1.5, 2.0, 3.0)
-CANDIDATES, RANDOM = 4, 3
+CANDIDATES, RANDOM = 6, 3
 TEMPLATE, PIXELS, JOINT = "a photo of {}", 128, "vision.projection"
 Chosen = tuple[str, int, float]
 """Dictionary, feature, its maximum."""
@@ -91,16 +92,12 @@ def figures(
 
 
 def candidates(connection: duckdb.DuckDBPyConnection, value: str) -> list[Chosen]:
-    """The features whose top images show the value most often."""
-    sql = """SELECT t.dictionary_id, t.feature_id, any_value(f.max)
-        FROM top_examples t JOIN examples e USING (example_id)
-        JOIN features f USING (dictionary_id, feature_id)
+    """The features with this label that fire most strongly."""
+    sql = """SELECT dictionary_id, feature_id, f.max FROM features f
         JOIN dictionaries d USING (dictionary_id)
-        WHERE d.basis = 'sae' AND d.hook LIKE 'vision.%.resid_post' AND t.modality = 'image'
+        WHERE d.basis = 'sae' AND d.hook LIKE 'vision.%.resid_post' AND f.label = ?
             AND f.n_active >= 16
-        GROUP BY t.dictionary_id, t.feature_id
-        ORDER BY avg(list_contains(e.tags, ?)::INT) DESC, any_value(f.ms) DESC,
-            t.dictionary_id, t.feature_id LIMIT ?"""
+        ORDER BY f.max DESC, dictionary_id, feature_id LIMIT ?"""
     return connection.execute(sql, [value, CANDIDATES]).fetchall()
 
 
@@ -117,7 +114,7 @@ def others(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=ROOT / "data/runs/demo")
-    parser.add_argument("--choose", type=int, default=100, help="scenes to choose by")
+    parser.add_argument("--choose", type=int, default=60, help="scenes to choose by")
     parser.add_argument("--scenes", type=int, default=300, help="scenes to measure on")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -153,10 +150,14 @@ def main() -> None:
                 return figures(said, plain[at], absent[at], attribute, number)  # noqa: B023
 
             trials = [
-                (tried(one, times, 0)[0], -times, one)
+                (float(np.prod(tried(one, times, 0)[:2])), -times, one)
                 for one in candidates(connection, value)
                 for times in STRENGTHS
             ]
+            if not trials:
+                print(f"| {value} | no feature has this label | | | | | |", flush=True)
+                totals.append((0.0, 1.0, 0.0))
+                continue
             _, times, best = max(trials, key=lambda trial: trial[:2])
             turned, kept, count = tried(best, -times, 1)
             control = np.mean([tried(o, -times, 1)[0] for o in others(connection, best, rng)])

@@ -5,6 +5,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -54,8 +55,8 @@ def setting_of(
 
     Args:
         cards: of the features, for their largest activations.
-        times: in a sweep, what stands for every feature's strength; a direction's is that share of
-            itself.
+        times: in a sweep, what stands for every feature's strength; a direction has the same share
+            of its own as that is of the strongest.
 
     Raises:
         live.Unavailable: it holds what cannot be.
@@ -73,6 +74,9 @@ def setting_of(
             for key, at in zip(asked.features, asked.at, strict=True)
         )  # fmt: skip
         along = toward.of_text(asked.along) if asked.along else None
+        if along is not None and times is not None:
+            share = times / steering.values(asked)[-1]
+            along = dataclasses.replace(along, strength=along.strength * share)
         directions = () if along is None else (Along(**dataclasses.asdict(along)),)
         return Setting(
             prompt=asked.prompt, features=features, directions=directions, mode=asked.mode,
@@ -144,7 +148,7 @@ def facts(
     return {
         "run": run.name,
         "model": run.bundle.manifest.get("models", {}).get(model, {}),
-        "image": {"uri": picture.uri, "sha256": picture.key},
+        "image": {"uri": picture.uri, "sha256": sha256(picture.image.tobytes()).hexdigest()},
         "dictionaries": {name: every[name].fingerprint for name in sorted(used)},
         "versions": run.bundle.manifest.get("versions", {}),
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import state, widgets
+from dashboard import state, toward, widgets
 from dashboard.connection import Run
 from dashboard.records import Card, Dictionary, Key
 
@@ -234,8 +234,9 @@ def told(asked: Asked, names: Sequence[str]) -> str:
     else:
         sign = "×" if asked.mode == "scale" else "× max"
         parts = [f"{n} {a:g} {sign}" for n, a in zip(names, asked.at, strict=True)]
-    if asked.along:
-        parts.append("a direction")
+    along = toward.of_text(asked.along)
+    if along is not None:
+        parts.append(toward.told(along))
     what = f"{asked.mode} " if names else ""
     replaced = ", replaced" if asked.form == "replace" and names else ""
     return (

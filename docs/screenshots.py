@@ -15,7 +15,7 @@ FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=2
 SEVERAL = "compare?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69"
 LLAVA = "demo-llava"
 CAPTIONED = "demo-llava/language.0.resid_post/words&feature=140"
-STEERED = "demo-llava/vision.2.resid_post/sight:9"
+STEERED = "demo-llava/vision.2.resid_post/sight:245&at=12&scope=image"
 PAGES = {
     "overview": "",
     "browse": "browse",
@@ -26,7 +26,7 @@ PAGES = {
     "modality-layers": f"modalities?run={LLAVA}&look=Layers",
     "reconstruction": f"modalities?run={LLAVA}&look=Reconstruction",
     "captions": f"feature?run={LLAVA}&dictionary={CAPTIONED}",
-    "steering": f"steering?run={LLAVA}&features={STEERED}&at=8",
+    "steering": f"steering?run={LLAVA}&features={STEERED}",
     "compare": "compare",
     "side-by-side": SEVERAL,
     "feature": FEATURE,
@@ -34,6 +34,8 @@ PAGES = {
     "flow": "compare?look=Flow",
     "lists": "lists?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69",
 }
+PRESSED = {"steering": ".st-key-steer-run button"}
+"""What is pressed before the picture is taken."""
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
@@ -57,6 +59,11 @@ def shoot(page: Page, url: str, name: str) -> None:
     for _ in range(2):  # a session's first run only asks whether the style is there
         page.wait_for_selector(READY)
         page.wait_for_timeout(2500)  # pictures decode and charts draw after the script has ended
+    if name.removesuffix("-dark") in PRESSED:
+        page.locator(PRESSED[name.removesuffix("-dark")]).click()
+        page.wait_for_selector(".answers .tok", timeout=120_000)
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(2500)
     page.screenshot(path=FOLDER / f"{name}.png")
 
 

@@ -3,7 +3,10 @@
 import html
 import json
 import re
+import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -15,8 +18,8 @@ from pages import data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from test_run import done
 
-from dashboard import experiments, live, spoken, steering, telling
-from pipeline.interventions import Answer, Said
+from dashboard import connection, experiments, live, sight, spoken, steering, telling
+from pipeline.interventions import Answer, Said, Setting, Turned
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -121,10 +124,15 @@ def test_the_empty_page_says_what_to_do(opened: Opened) -> None:
     at = opened()
     assert "press Run" in said(at)
     assert at.button(key="steer-run").disabled
-    presets = next(
-        each for each in at.get("bidi_component") if "a start" in said(at) and each.proto
-    )
-    assert presets
+    (row,) = [
+        row
+        for each in at.get("bidi_component")
+        if each.proto.component_name == "loupe_strips"
+        for row in json.loads(each.proto.json)["rows"]
+        if row["name"].startswith("labelled features")
+    ]
+    link = parse_qs(urlsplit(row["images"][0]["href"]).query)
+    assert link["features"][0].startswith(LANGUAGE)
     assert not warned(at)
     assert not shows(at, "answers")
 
@@ -284,6 +292,62 @@ def test_a_missing_model_is_a_message_and_the_next_request_works(
     assert told(at)["steered"]
 
 
+def settings_of(feature: int) -> list[Setting]:
+    turned = Turned(dictionary=LANGUAGE, feature=feature, strength=40.0)
+    return [Setting(features=(turned,), longest=6)]
+
+
+def test_who_leaves_frees_the_queue(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
+    here, picture = connection.current(), sight.blank().picture
+    assert picture is not None
+    heard: list[int] = []
+
+    def leaves(said: dict[str, Answer], _: float) -> None:
+        heard.append(len(said[spoken.STEERED].said))
+        if len(heard) == 2:
+            raise KeyboardInterrupt  # as Streamlit's own, no Exception
+
+    with pytest.raises(KeyboardInterrupt):
+        spoken.say(here, "llava", settings_of(1), picture, leaves)
+    assert heard == [1, 2], "within a token"
+    assert len(live.shared().turns) == 0
+    kept: list[dict[str, Answer]] = []
+    spoken.say(here, "llava", settings_of(1), picture, lambda said, _: kept.append(said))
+    assert len(kept) == 6
+
+
+def test_ten_visitors_at_once_get_their_answers_in_order(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
+    here, picture = connection.current(), sight.blank().picture
+    assert picture is not None
+
+    def ask(feature: int) -> str:
+        said: dict[str, Answer] = {}
+        spoken.say(here, "llava", settings_of(feature), picture, lambda now, _: said.update(now))
+        served.append(feature)
+        return said[spoken.STEERED].text
+
+    served: list[int] = []
+    alone = [ask(feature) for feature in range(10)]
+    assert len(set(alone)) > 1
+    served.clear()
+    turns = live.shared().turns
+    with ThreadPoolExecutor(10) as visitors:
+        with turns.turn():  # so that all wait
+            asked = []
+            for feature in range(10):
+                asked.append(visitors.submit(ask, feature))
+                while len(turns) < feature + 2:
+                    time.sleep(0.005)
+        together = [each.result(60) for each in asked]
+    assert together == alone
+    assert served == list(range(10))
+    assert len(turns) == 0
+
+
 def test_a_sweep(opened: Opened) -> None:
     at = press(opened(**LONG | {"at": "8"}), "Sweep")
     one = last(at)
@@ -297,6 +361,19 @@ def test_a_sweep(opened: Opened) -> None:
         alone = one.settings[place].features[0].strength
         assert alone == pytest.approx(strength * one.settings[1].features[0].strength)
     assert len(at.get("vega_lite_chart")) == 2
+
+
+def test_a_direction_steers_and_sweeps(opened: Opened) -> None:
+    along = "20;add;language.0.resid_post/tag:small>tag:large"
+    at = press(opened(along=along, longest="6"), "Run")
+    assert not warned(at)
+    assert [one["title"] for one in data(at, "answers")["columns"]] == ["Unsteered", "Steered"]
+    assert last(at).settings[0].directions[0].strength == 20
+    assert "from small to large" in last(at).title
+    at = press(at, "Sweep")
+    shares = [setting.directions[0].strength / 20 for setting in last(at).settings]
+    assert shares == pytest.approx([i / 8 for i in range(9)])
+    assert len(at.get("vega_lite_chart")) == 1, "there is no feature whose concept could show"
 
 
 def test_the_concept_is_the_label_unless_said(opened: Opened) -> None:

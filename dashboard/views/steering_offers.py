@@ -90,8 +90,8 @@ class Offers:
                key=f"steer-offer-{none[:7]}")  # fmt: skip
 
     def offered(self, cards: Sequence[Card]) -> list[dict[str, object]]:
-        """Features to press, as images of a row of the component `strips`: each leads to the page with
-        that feature added."""
+        """Features to press, as images of a row of the component `strips`: each leads to the page
+        with that feature added."""
         shorts = {one.dictionary_id: one.short for one in self.here}
         sheets = self.run.contact(cards, tiles=TILES, tile=TILE)
         made = []

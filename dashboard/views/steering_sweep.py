@@ -27,7 +27,7 @@ def judge(one: Experiment, form: Form) -> None:
 
 def draw(one: Experiment, form: Form) -> None:
     """What was said at each strength, and the curves."""
-    unit = UNITS.get(one.asked.mode, "× max")
+    unit = UNITS.get(one.asked.mode, "× max") if one.asked.features else "share"
     left, right = st.columns([1.9, 1], gap="large")
     with left:
         st.html(telling.sweep_table(one, unit=unit))
@@ -48,8 +48,11 @@ def _curves(one: Experiment, form: Form, unit: str) -> None:
         ("concept shows" if one.shows else "names the label", shows, False),
         ("perplexity", [plain.perplexity, *(judged.perplexity for *_, judged in rows)], True),
     ):
+        if values is shows and not one.shows and not named:
+            continue
         chart = strengths.over_strengths(
             at, values[1:], level=values[0], name=name, unit=unit, accent=accent, log=log
         )
         st.altair_chart(chart, width="stretch", height=170)
-    st.caption(words.SHOWS.format(one.shown_by) if one.shows else words.NO_SHOWS)
+    if one.shows or named:
+        st.caption(words.SHOWS.format(one.shown_by) if one.shows else words.NO_SHOWS)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import (
     connection,
+    directions,
     downloads,
     experiments,
     filters,
@@ -47,7 +48,8 @@ def show(run: Run, model: str) -> None:
         button, other = form.buttons
         off = not form.asked.edits or form.picture is None or form.picture.picture is None
         pressed = button.button("Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run")
-        sweeps = other.button("Sweep", help=words.SWEEP, disabled=off, key="steer-sweep")
+        flat = form.asked.mode == "ablate" and not form.asked.along
+        sweeps = other.button("Sweep", help=words.SWEEP, disabled=off or flat, key="steer-sweep")
         history()
     with st.container(key="steer-answers"):
         if pressed or sweeps:
@@ -60,6 +62,9 @@ def show(run: Run, model: str) -> None:
             start(form)
         else:
             draw(one, form)
+            along = directions.of_text(form.asked.along)
+            if along is not None:
+                directions.about(run, model, along)
 
 
 def begin(form: Form, sweep: tuple[float, ...]) -> None:
