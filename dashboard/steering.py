@@ -23,7 +23,7 @@ BLANK = "blank"
 """In place of an image's number: a picture of nothing."""
 PROMPT = "Describe the image."
 MOST_FEATURES, MOST_STRENGTH, MOST_LETTERS = 8, 1000.0, 2000
-USUAL = 4.0
+USUAL = 8.0
 """Strength of a feature of which nothing else is said: times its largest activation."""
 
 
