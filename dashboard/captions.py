@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import charts, connection, palette, queries, state, tokens, widgets, words
 from dashboard.components.captions import captions
-from dashboard.components.twosided import twosided
+from dashboard.components.factline import factline
 from dashboard.modality import Modality, Spoken, TopCaption
 from dashboard.numbers import number, percent
 from dashboard.records import Card, Dictionary, Key
@@ -65,13 +65,13 @@ def two_sides(run: connection.Run, dictionary: Dictionary, feature_id: int) -> M
 
 def show_sides(found: Modality, dictionary: Dictionary, *, said: bool) -> None:
     """How the feature fires on pictures and on words, in numbers; `said`: it has captions."""
-    twosided(facts(found, dictionary), title="Pictures and words", help=words.SIDES, key="sides")
+    factline(facts(found, dictionary), title="Pictures and words", help=words.SIDES, key="sides")
     if not said:
         st.caption(words.SILENT_ON_TEXT if found.image_active else words.SILENT_ON_BOTH)
 
 
 def facts(found: Modality, dictionary: Dictionary) -> list[dict[str, Any]]:
-    """The same as the component `twosided` takes them."""
+    """The same as the component `factline` takes them."""
     shuffled = found.correlation_shuffled
     pairs: dict[str, Any] = {"text": number(found.correlation)}
     if shuffled is not None:

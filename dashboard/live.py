@@ -208,6 +208,11 @@ def opened(data: bytes) -> Image.Image:
         raise Unavailable(f"this image cannot be used: {error}") from None
 
 
+def blank() -> Picture:
+    """A picture of nothing."""
+    return Picture(pictures.blank(), "blank")
+
+
 def original(run: connection.Run, example: Example, sha256: str) -> Picture:
     """The picture of an example as the pipeline read it, from the run's source.
 

@@ -8,7 +8,7 @@ from dashboard.steered import Steered
 
 
 def facts(one: Steered) -> list[dict[str, Any]]:
-    """The steering score as the component `twosided` takes facts, with the way to steer it."""
+    """The steering score as the component `factline` takes facts, with the way to steer it."""
     steers = "" if one.steers is None else " ✓" if one.steers else " ✗"
     shuffled = "" if one.score_shuffled is None else f", shuffled {number(one.score_shuffled)}"
     key = (one.dictionary_id, one.feature_id)

@@ -21,8 +21,6 @@ ON_IMAGE, PER_PATCH = 64, 16
 SIDE = 768
 """Longest side of a picture on the page, in pixels."""
 
-GREY = (127, 127, 127)
-
 
 @dataclass(frozen=True, eq=False)
 class Look:
@@ -75,7 +73,7 @@ def of_file(name: str, content: bytes) -> Look:
 
 def blank() -> Look:
     """A picture of nothing: grey all over."""
-    return Look("a blank picture", live.Picture(Image.new("RGB", (224, 224), GREY), "blank"))
+    return Look("a blank picture", live.blank())
 
 
 def fired(run: Run, dictionary: Dictionary, look: Look) -> tuple[Fired | None, str]:

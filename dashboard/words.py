@@ -225,6 +225,7 @@ GUIDE_WAYS = (
     ("Map", "map", "those that are alike lie together"),
     ("Modalities", "modalities", "pictures against words"),
     ("Compare", "compare", "layers, SAEs and neurons side by side"),
+    ("Steering", "steering", "turn features up and see what the model says"),
     ("Image", "image", "what fires on one image, and where"),
     ("Lists", "lists", "what you and others starred and noted"),
 )

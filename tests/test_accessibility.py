@@ -27,6 +27,8 @@ ROOMS = {
     "modalities, reconstruction": "modalities?look=Reconstruction",
     "compare": "compare",
     "features side by side": f"compare?features={quote(SAE + ':1,2')}",
+    "steering": f"steering?{urlencode({'features': SAE + ':1', 'at': 2})}",
+    "steering, scores": "steering?look=Scores",
     "feature": f"feature?dictionary={quote(SAE)}&feature=1",
     "image": "image",
     "lists": "lists",

@@ -250,7 +250,7 @@ def test_feature_shows_captions_beside_images(opened: Opened) -> None:
     assert all(row["src"].startswith("data:image/webp") for row in shown["rows"])
     assert all(row["href"].startswith("image?") for row in shown["rows"])
     assert sum(part[-1] is True for part in shown["rows"][0]["shown"]) == 1
-    facts = {one["name"]: one for one in data(at, "twosided")["facts"]}
+    facts = {one["name"]: one for one in data(at, "factline")["facts"]}
     assert list(facts) == [
         "image density", "text density", "modality score", "pair correlation", "bridge score",
         "top overlap",
@@ -283,7 +283,7 @@ def test_feature_says_why_it_has_no_captions(opened: Opened, tmp_path: Path) -> 
     assert not shows(at, "captions")
     at = opened("feature", path=folder, dictionary=at_one[0], feature="2")
     assert "No caption activates this feature" in said(at)
-    assert shows(at, "topimages") and shows(at, "twosided") and not shows(at, "captions")
+    assert shows(at, "topimages") and shows(at, "factline") and not shows(at, "captions")
     mute = make_bundle(tmp_path / "mute")
     with duckdb.connect(str(store.open_bundle(mute).database)) as db:
         for name in ("captions", "read_captions", "overlap", "modality", "top_captions"):
@@ -353,7 +353,8 @@ def test_feature_of_a_dictionary_that_reads_words_beside_pictures(
     folder = make_bundle(tmp_path / "mixed", mixed=1)
     here = "clip-demo/vision.0.resid_post/batchtopk"
     at = opened("feature", path=folder, dictionary=here, feature="2")
-    assert shows(at, "captions") and shows(at, "topimages") and not shows(at, "twosided")
+    assert shows(at, "captions") and shows(at, "topimages")
+    assert data(at, "factline")["title"] == "Steering", "and nothing of two sides"
     assert "reads words beside the picture" in said(at)
     assert "Words do not reach" not in said(at)
     at = opened("browse", path=folder, hook="vision.0", name="batchtopk", least="0 images")
@@ -639,7 +640,7 @@ def test_browse_has_no_such_column_where_nothing_was_steered(opened: Opened) -> 
 
 def test_feature_says_what_came_of_turning_it_up(opened: Opened) -> None:
     name = SAE.replace("matryoshka", "batchtopk")
-    facts = data(opened("feature", dictionary=name, feature="2"), "twosided")["facts"]
+    facts = data(opened("feature", dictionary=name, feature="2"), "factline")["facts"]
     told = {fact["name"]: fact for fact in facts}
     assert told["steering score"]["text"].endswith("✗")
     assert told["steering score"]["beside"].startswith("unsteered")
@@ -650,7 +651,7 @@ def test_feature_says_what_came_of_turning_it_up(opened: Opened) -> None:
     titles = [
         json.loads(each.proto.json)["title"]
         for each in at.get("bidi_component")
-        if each.proto.component_name == "loupe_twosided"
+        if each.proto.component_name == "loupe_factline"
     ]
     assert titles == ["Pictures and words"]
 

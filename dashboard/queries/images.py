@@ -44,7 +44,7 @@ def marks(connection: Connection, *, limit: int = MOST_MARKS) -> list[str]:
 def marked(
     connection: Connection, mark: str, *, without: str | None = None, limit: int
 ) -> list[int]:
-    """Val images with this tag or class, and not with the other: always the same ones, at random."""
+    """Val images with this tag or class, and not with the other: the same ones each time."""
     sql = """SELECT example_id FROM (
             SELECT example_id, list_append(tags, label) AS marks FROM examples WHERE split = 'val')
         WHERE list_contains(marks, ?) AND NOT coalesce(list_contains(marks, ?), false)

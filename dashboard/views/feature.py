@@ -16,11 +16,11 @@ from dashboard import (
     words,
 )
 from dashboard.components.bars import bars
+from dashboard.components.factline import factline
 from dashboard.components.featurebar import featurebar
 from dashboard.components.grid import grid
 from dashboard.components.strips import strips
 from dashboard.components.topimages import topimages
-from dashboard.components.twosided import twosided
 from dashboard.modality import TopCaption
 
 TILES, TILE, MOST_CARDS = (4, 1), 96, 8
@@ -89,7 +89,7 @@ def show_top(
             captions.show(run, said)
     outcome = queries.steering_of(run.connection, one.card.dictionary_id, one.card.feature_id)
     if outcome is not None:
-        twosided(outcomes.facts(outcome), title="Steering", help=words.STEERS, key="steered")
+        factline(outcomes.facts(outcome), title="Steering", help=words.STEERS, key="steered")
     found = captions.two_sides(run, dictionary, one.card.feature_id)
     if found:
         captions.show_sides(found, dictionary, said=bool(said))

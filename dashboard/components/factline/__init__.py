@@ -4,10 +4,10 @@ from typing import Any
 
 from dashboard.components import component
 
-mount = component("twosided", uses=("facts",))
+mount = component("factline", uses=("facts",))
 
 
-def twosided(facts: list[dict[str, Any]], *, title: str, help: str, key: str) -> None:
+def factline(facts: list[dict[str, Any]], *, title: str, help: str, key: str) -> None:
     """Show `facts` of {name, help, and what is known}: `text`, a `balance` (see `widgets.sides`),
     and a `link` of {text, href} behind the text (see `captions.facts`)."""
     mount(key=key, data={"facts": facts, "title": title, "help": help})
