@@ -1,56 +1,23 @@
 """Whether people agree with each other, and a score with them. Arrays in, numbers out.
 
-A matrix of ratings is [annotators, items]; NaN where someone did not judge. Intervals are
-percentiles of bootstrap resamples of items (Efron 1979), for items are what a study samples.
+A matrix of ratings is [annotators, items]; NaN where someone did not judge. Intervals are those of
+`bootstrap`, over items.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import krippendorff
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import sparse, stats
 from sklearn.linear_model import LogisticRegression
+
+from pipeline.study import bootstrap
+from pipeline.study.bootstrap import NOTHING, Estimate, mean
 
 Ratings = Float[np.ndarray, "annotators items"]
 Level = Literal["nominal", "ordinal"]
-RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its interval; NaN where it is not defined.
-
-    Attributes:
-        count: items that it rests on.
-    """
-
-    value: float
-    low: float
-    high: float
-    count: int
-
-
-def estimate(
-    figure: Callable[[Float[np.ndarray, "... items"]], float],
-    values: Float[np.ndarray, "... items"],
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-) -> Estimate:
-    """A figure of items, with its bootstrap interval over them."""
-    count = values.shape[-1]
-    if not count:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    rng = np.random.default_rng(seed)
-    draws = [figure(values[..., rng.integers(count, size=count)]) for _ in range(resamples)]
-    draws_n = np.array(draws)[np.isfinite(draws)]
-    if not len(draws_n):
-        return Estimate(figure(values), np.nan, np.nan, count)
-    low, high = np.quantile(draws_n, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(figure(values), float(low), float(high), count)
 
 
 # --- A score against people ---
@@ -71,18 +38,11 @@ def agrees(
     return np.where((people == 0) | np.isnan(preference) | np.isnan(difference), np.nan, found)
 
 
-def mean(values: Float[np.ndarray, " n"]) -> float:
-    """Of those that are not NaN; NaN of none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else np.nan
-
-
 def score_agreement(
     preference: Float[np.ndarray, " n"], difference: Float[np.ndarray, " n"], *, seed: int
 ) -> Estimate:
     """The share of pairs in which the score prefers what most people prefer (Pach et al. 2025)."""
-    found = agrees(preference, difference)
-    return estimate(mean, found[~np.isnan(found)], seed=seed)
+    return bootstrap.share(agrees(preference, difference), seed=seed)
 
 
 @dataclass(frozen=True)
@@ -110,21 +70,62 @@ def agreement_by_difference(
         Step(
             float(apart[part].min()),
             float(apart[part].max()),
-            estimate(mean, found[part], seed=seed),
+            bootstrap.share(found[part], seed=seed),
         )
         for part in np.array_split(order, min(steps, len(order)) or 1)
         if len(part)
     ]
 
 
+def correlation(judged: Float[np.ndarray, " n"], score: Float[np.ndarray, " n"]) -> Estimate:
+    """Spearman's rank correlation of what people say of items and their score, with the interval of
+    Bonett & Wright (2000); items that lack either are left out."""
+    known = ~(np.isnan(judged) | np.isnan(score))
+    count = int(known.sum())
+    if count < 3 or np.ptp(judged[known]) == 0 or np.ptp(score[known]) == 0:
+        return Estimate(np.nan, np.nan, np.nan, count)
+    value = float(stats.spearmanr(judged[known], score[known]).statistic)
+    if count < 5 or abs(value) > 1 - 1e-9:
+        return Estimate(value, np.nan, np.nan, count)
+    reach = 1.96 * np.sqrt((1 + value**2 / 2) / (count - 3))
+    at = np.arctanh(value)
+    return Estimate(value, float(np.tanh(at - reach)), float(np.tanh(at + reach)), count)
+
+
 # --- People against each other ---
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far people say the same of the same items, by three measures."""
+
+    percent: Estimate
+    alpha: Estimate
+    ac2: Estimate
+
+
+def reliability(ratings: Ratings, *, level: Level = "nominal", seed: int = 0) -> Reliability:
+    """Percent agreement, Krippendorff's alpha and Gwet's AC2, with intervals over items."""
+    categories = _categories(ratings)
+    twice = int(((~np.isnan(ratings)).sum(0) > 1).sum())
+    if not twice:
+        return Reliability(NOTHING, NOTHING, NOTHING)
+    kinds, times = np.unique(_counts(ratings, categories), axis=0, return_counts=True)
+    times = times[kinds.sum(1) > 0]
+    kinds = kinds[kinds.sum(1) > 0]
+    drawn = bootstrap.resampled(times, seed=seed).astype(float)
+    return Reliability(
+        bootstrap.estimate(percent(ratings), _percent(kinds, drawn), twice),
+        bootstrap.estimate(alpha(ratings, level=level), _alpha(kinds, drawn, level), twice),
+        bootstrap.estimate(ac2(ratings, level=level), _ac2(kinds, drawn, level), twice),
+    )
 
 
 def percent(ratings: Ratings) -> float:
     """Mean over items of the share of pairs of annotators that say the same; items that fewer than
     two judged are left out."""
-    same, pairs = _agreeing(ratings, np.eye(len(_categories(ratings))))
-    return mean(np.divide(same, pairs, out=np.full(len(same), np.nan), where=pairs > 0))
+    kinds = _counts(ratings, _categories(ratings))
+    return float(_percent(kinds, np.ones((1, len(kinds))))[0])
 
 
 def alpha(ratings: Ratings, *, level: Level = "nominal") -> float:
@@ -138,18 +139,8 @@ def alpha(ratings: Ratings, *, level: Level = "nominal") -> float:
 def ac2(ratings: Ratings, *, level: Level = "nominal") -> float:
     """Gwet's AC2 (2014, "Handbook of Inter-Rater Reliability", 4th ed., section 4.3); with nominal
     weights AC1. Ordinal weights are Gwet's. Less swayed than alpha where one answer is rare."""
-    categories = _categories(ratings)
-    count = len(categories)
-    if count < 2 or not _twice(ratings).size:
-        return np.nan
-    weights = np.eye(count) if level == "nominal" else _ordinal(count)
-    same, pairs = _agreeing(ratings, weights)
-    observed = mean(np.divide(same, pairs, out=np.full(len(same), np.nan), where=pairs > 0))
-    counts = _counts(ratings, categories)
-    judged = counts.sum(1)
-    share = (counts[judged > 0] / judged[judged > 0, None]).mean(0)
-    chance = weights.sum() / (count * (count - 1)) * (share * (1 - share)).sum()
-    return float((observed - chance) / (1 - chance))
+    kinds = _counts(ratings, _categories(ratings))
+    return float(_ac2(kinds, np.ones((1, len(kinds))), level)[0])
 
 
 def _categories(ratings: Ratings) -> Float[np.ndarray, " c"]:
@@ -162,16 +153,77 @@ def _twice(ratings: Ratings) -> Ratings:
 
 
 def _counts(ratings: Ratings, categories: Float[np.ndarray, " c"]) -> Float[np.ndarray, "i c"]:
-    return (ratings[:, :, None] == categories).sum(0).astype(float)
+    """How many gave each item each answer."""
+    counts = [(ratings == one).sum(0) for one in categories]
+    return np.array(counts, dtype=float).reshape(len(categories), ratings.shape[1]).T
 
 
-def _agreeing(
-    ratings: Ratings, weights: Float[np.ndarray, "c c"]
-) -> tuple[Float[np.ndarray, " i"], Float[np.ndarray, " i"]]:
-    """Of each item the weighted pairs of annotators that agree, and all pairs."""
-    counts = _counts(ratings, _categories(ratings))
-    judged = counts.sum(1)
-    return (counts * (counts @ weights - 1)).sum(1), judged * (judged - 1)
+# The measures of weighted items: `kinds` [i, c] are counts, `drawn` [b, i] weights; b figures.
+
+
+def _percent(
+    kinds: Float[np.ndarray, "i c"], drawn: Float[np.ndarray, "b i"]
+) -> Float[np.ndarray, " b"]:
+    return _observed(kinds, drawn, np.eye(kinds.shape[1]))
+
+
+def _observed(
+    kinds: Float[np.ndarray, "i c"],
+    drawn: Float[np.ndarray, "b i"],
+    weights: Float[np.ndarray, "c c"],
+) -> Float[np.ndarray, " b"]:
+    """Mean over items of the weighted share of pairs of annotators that agree."""
+    judged = kinds.sum(1)
+    twice = judged > 1
+    kinds, judged, drawn = kinds[twice], judged[twice], drawn[:, twice]
+    same = (kinds * (kinds @ weights - 1)).sum(1) / (judged * (judged - 1))
+    return _ratio(drawn @ same, drawn.sum(1))
+
+
+def _ac2(
+    kinds: Float[np.ndarray, "i c"], drawn: Float[np.ndarray, "b i"], level: Level
+) -> Float[np.ndarray, " b"]:
+    count = kinds.shape[1]
+    if count < 2:
+        return np.full(len(drawn), np.nan)
+    weights = np.eye(count) if level == "nominal" else _ordinal(count)
+    judged = kinds.sum(1, keepdims=True)
+    there = judged[:, 0] > 0
+    share = _ratio(
+        drawn[:, there] @ (kinds[there] / judged[there]), drawn[:, there].sum(1)[:, None]
+    )
+    chance = weights.sum() / (count * (count - 1)) * (share * (1 - share)).sum(1)
+    return _ratio(_observed(kinds, drawn, weights) - chance, 1 - chance)
+
+
+def _alpha(
+    kinds: Float[np.ndarray, "i c"], drawn: Float[np.ndarray, "b i"], level: Level
+) -> Float[np.ndarray, " b"]:
+    """As the library has it, of many resamples at once."""
+    count = kinds.shape[1]
+    judged = kinds.sum(1)
+    twice = judged > 1
+    kinds, drawn = kinds[twice], drawn[:, twice]
+    pairs = kinds[:, :, None] * kinds[:, None, :] - kinds[:, :, None] * np.eye(count)
+    flat = (pairs / (judged[twice] - 1)[:, None, None]).reshape(len(kinds), -1)
+    seen = (drawn @ flat).reshape(-1, count, count)
+    values = seen.sum(1)
+    if level == "nominal":
+        apart = np.broadcast_to(1 - np.eye(count), seen.shape)
+    else:
+        upto = values.cumsum(1) - values / 2
+        apart = (upto[:, :, None] - upto[:, None, :]) ** 2
+    total = values.sum(1)
+    chance = values[:, :, None] * values[:, None, :] / (total - 1)[:, None, None]
+    return 1 - _ratio((seen * apart).sum((1, 2)), (chance * apart).sum((1, 2)))
+
+
+def _ratio(
+    above: Float[np.ndarray, "..."], below: Float[np.ndarray, "..."]
+) -> Float[np.ndarray, "..."]:
+    """NaN where nothing is below."""
+    below = np.broadcast_to(below, above.shape)
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 1e-12)
 
 
 def _ordinal(count: int) -> Float[np.ndarray, "c c"]:
@@ -221,9 +273,9 @@ def bradley_terry(
         pairs: places of x and y among the features.
         wins, losses: votes for x and for y; a tie is half of each.
     """
-    design = np.zeros((len(pairs), features))
-    rows = np.arange(len(pairs))
-    design[rows, pairs[:, 0]], design[rows, pairs[:, 1]] = 1, -1
+    rows = np.repeat(np.arange(len(pairs)), 2)
+    sides = np.tile([1.0, -1.0], len(pairs))
+    design = sparse.csr_array((sides, (rows, pairs.ravel())), shape=(len(pairs), features))
     fits = [_fit(design, wins, losses, prior) for prior in PRIORS]
     evidence = np.array([fit[0] for fit in fits])
     weight = np.exp(evidence - evidence.max())
@@ -236,7 +288,7 @@ def bradley_terry(
 
 
 def _fit(
-    design: Float[np.ndarray, "n s"],
+    design: sparse.csr_array,
     wins: Float[np.ndarray, " n"],
     losses: Float[np.ndarray, " n"],
     prior: float,
@@ -246,14 +298,15 @@ def _fit(
     model = LogisticRegression(C=prior**2, fit_intercept=False, max_iter=1000, tol=1e-6)
     # Each pair both ways at half the weight, so that both outcomes are there however people voted.
     model.fit(
-        np.concatenate([design, design, -design, -design]),
-        np.repeat([1, 0, 0, 1], len(design)),
+        sparse.vstack([design, design, -design, -design], format="csr"),
+        np.repeat([1, 0, 0, 1], len(wins)),
         sample_weight=np.concatenate([wins, losses, wins, losses]) / 2,
     )
     strength = model.coef_[0]
     chance = 1 / (1 + np.exp(-(design @ strength)))
     certainty = (wins + losses) * chance * (1 - chance)
-    curvature = (design * certainty[:, None]).T @ design + np.eye(count) / prior**2
+    weighed = sparse.diags_array(certainty) @ design
+    curvature = (design.T @ weighed).toarray() + np.eye(count) / prior**2
     likelihood = wins @ np.log(chance) + losses @ np.log1p(-chance)
     evidence = (
         likelihood
@@ -261,6 +314,8 @@ def _fit(
         - count * np.log(prior)
         - np.linalg.slogdet(curvature)[1] / 2
     )
-    centred = np.eye(count) - 1 / count
-    spread = np.sqrt(np.diag(centred @ np.linalg.inv(curvature) @ centred))
+    inverse = np.linalg.inv(curvature)
+    # The diagonal of `inverse` between two projections that take the mean away.
+    variance = np.diag(inverse) - 2 * inverse.mean(0) + inverse.mean()
+    spread = np.sqrt(variance)
     return float(evidence), strength - strength.mean(), spread

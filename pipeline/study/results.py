@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from pipeline.annotations import Vote
 from pipeline.annotations.trials import SKIP, UNDONE
 from pipeline.study import agreement
-from pipeline.study.agreement import Estimate
 from pipeline.study.assignment import CATCH, REPEAT, TRIAL
+from pipeline.study.bootstrap import Estimate
 from pipeline.study.content import Content, X, Y
 
 TIE = "tie"

@@ -1,0 +1,98 @@
+"""Figures with intervals: percentiles of bootstrap resamples of items (Efron 1979), for items are
+what a study samples.
+
+Percentiles are widened for few items, so that of a mean the interval is as wide as Student's
+(Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician 69).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import stats
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval; NaN where it is not defined.
+
+    Attributes:
+        count: items that it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a figure at all."""
+        return not np.isnan(self.value)
+
+
+NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
+
+
+def mean(values: Float[np.ndarray, " n"]) -> float:
+    """Of those that are not NaN; NaN of none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def resampled(
+    times: Int[np.ndarray, " p"], *, seed: int, resamples: int = RESAMPLES
+) -> Int[np.ndarray, "b p"]:
+    """How often each kind of item is in each resample, where items of one kind are alike: the same
+    as drawing items with replacement, and quick where there are few kinds.
+
+    Args:
+        times: how many items there are of each kind.
+    """
+    count = int(times.sum())
+    drawn: Int[np.ndarray, "b p"] = np.random.default_rng(seed).multinomial(
+        count, times / count, size=resamples
+    )
+    return drawn
+
+
+def estimate(value: float, draws: Float[np.ndarray, " b"], count: int) -> Estimate:
+    """A figure with its interval, from what it is in resamples of so many items; those of which it
+    is not defined are left out."""
+    known = draws[np.isfinite(draws)]
+    if not len(known) or count < 2:
+        return Estimate(value, np.nan, np.nan, count)
+    reach = stats.t.ppf((1 + LEVEL) / 2, count - 1) * np.sqrt(count / (count - 1))
+    tail = float(stats.norm.cdf(-reach))
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return Estimate(value, float(low), float(high), count)
+
+
+def share(values: Float[np.ndarray, " n"], *, seed: int) -> Estimate:
+    """The mean of numbers from 0 to 1, NaN left out.
+
+    Where all are 0, or all are 1, every resample says the same: the bound of Clopper & Pearson
+    (1934) takes the place of its interval. Of one item nothing is known but that.
+    """
+    known = values[~np.isnan(values)]
+    count = len(known)
+    if not count:
+        return NOTHING
+    value = float(known.mean())
+    if value in (0.0, 1.0):
+        bound = ((1 - LEVEL) / 2) ** (1 / count)
+        return Estimate(value, bound if value else 0.0, 1.0 if value else 1 - bound, count)
+    return average(known, seed=seed)
+
+
+def average(values: Float[np.ndarray, " n"], *, seed: int) -> Estimate:
+    """The mean of numbers of any size, NaN left out; quick where few differ."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return NOTHING
+    kinds, times = np.unique(known, return_counts=True)
+    draws = resampled(times, seed=seed) @ kinds / len(known)
+    return estimate(float(known.mean()), draws, len(known))
