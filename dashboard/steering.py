@@ -17,14 +17,15 @@ from dashboard.connection import Run
 from dashboard.records import Card, Dictionary, Key
 
 MODES = {"clamp": "Clamp", "add": "Add", "scale": "Scale", "ablate": "Ablate"}
-SCOPES = {"all": "All", "image": "Image", "prompt": "Prompt", "generated": "Generated"}
+SCOPES = {"image": "Image", "all": "All", "prompt": "Prompt", "generated": "Generated"}
 FORMS = {"delta": "Keep the rest", "replace": "Replace"}
 BLANK = "blank"
 """In place of an image's number: a picture of nothing."""
 PROMPT = "Describe the image."
 MOST_FEATURES, MOST_STRENGTH, MOST_LETTERS = 8, 1000.0, 2000
-USUAL = 8.0
-"""Strength of a feature of which nothing else is said: times its largest activation."""
+USUAL = 3.0
+"""Strength of a feature of which nothing else is said: times its largest activation (docs/findings.md
+says what others do)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Asked:
     features: tuple[Key, ...] = ()
     at: tuple[float, ...] = ()
     mode: str = "clamp"
-    scope: str = "all"
+    scope: str = "image"
     form: str = "delta"
     prompt: str = PROMPT
     concept: str | None = None

@@ -331,9 +331,9 @@ class Steering(_Frozen):
     prompt: str = Field("What is shown in this image? Use exactly one word!", min_length=1)
     """As Pach et al. ask; through the model's chat template."""
     mode: Literal["clamp", "add", "scale"] = "clamp"
-    strength: float = Field(2.0, gt=0)
+    strength: float = Field(3.0, gt=0)
     """Times the feature's largest activation; of scale a factor."""
-    scope: Literal["image", "prompt", "generated", "all"] = "all"
+    scope: Literal["image", "prompt", "generated", "all"] = "image"
     """The tokens at which it is edited."""
     form: Literal["delta", "replace"] = "delta"
     """Add what the edit changes, or put the SAE's reconstruction in place (Pach et al.)."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.study import agreement
-from pipeline.study.agreement import bradley_terry, score_agreement
+from pipeline.study.agreement import score_agreement
+from pipeline.study.ranking import bradley_terry
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section D: 4 people, 12 things.
 KNOWN = np.array(

@@ -5,28 +5,16 @@ so does voting anew. Sent twice, under one `request`, it is kept once. What an a
 is decided in the transaction that writes it down, so that no pair is given out too often.
 """
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Table,
-    and_,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Connection, and_, func, insert, select, update
 
-from pipeline.annotations.base import Base
+from pipeline.annotations.annotators import Annotators, content_of, digest, lock, whose
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
-from pipeline.annotations.schema import ANNOTATORS, STUDIES, STUDY_ITEMS, TRIALS, VOTES
+from pipeline.annotations.schema import STUDIES, STUDY_ITEMS, TRIALS, VOTES
 from pipeline.annotations.trials import (
     COUNTED,
     OPEN,
@@ -34,7 +22,6 @@ from pipeline.annotations.trials import (
     SKIPPED,
     UNDONE,
     VOTED,
-    Annotator,
     Choose,
     Standing,
     Trial,
@@ -46,8 +33,8 @@ _MOST_ANSWER, _MOST_REQUEST = 200, 64
 _MOST_MS = 2**31 - 1
 
 
-class Studies(Base):
-    """Studies, annotators, trials and votes."""
+class Studies(Annotators):
+    """Studies, trials and votes."""
 
     def create_study(self, study: str, content: str, wanted: Mapping[int, int]) -> str:
         """Keep a study for good; the owner's token, which is kept nowhere.
@@ -69,10 +56,10 @@ class Studies(Base):
         token = secrets.token_urlsafe(24)
         items = [{"study": study, "item": i, "wanted": n} for i, n in sorted(wanted.items())]
         with self.writing() as connection:
-            _lock(connection, study)
-            if _content(connection, study) is not None:
+            lock(connection, study)
+            if content_of(connection, study) is not None:
                 raise AnnotationsError(f"study {study}: there is one already; choose another name")
-            connection.execute(insert(STUDIES), [row | {"owner": _digest(token)}])
+            connection.execute(insert(STUDIES), [row | {"owner": digest(token)}])
             if items:
                 connection.execute(insert(STUDY_ITEMS), items)
         return token
@@ -83,54 +70,18 @@ class Studies(Base):
         with self.reading() as connection:
             return list(connection.execute(query).scalars())
 
+    def holds_studies(self) -> bool:
+        """Whether there is any study."""
+        with self.reading() as connection:
+            return connection.execute(select(STUDIES.c.study).limit(1)).first() is not None
+
     def study_content(self, study: str) -> str:
         """What the study consists of, as it was created."""
         with self.reading() as connection:
-            found = _content(connection, study)
+            found = content_of(connection, study)
         if found is None:
             raise AnnotationsError(f"study {study[:MOST_NAME]}: there is none of this name")
         return found
-
-    def owns(self, study: str, token: str) -> bool:
-        """Whether it is the token that `create_study` gave."""
-        query = select(STUDIES.c.owner).where(STUDIES.c.study == study)
-        with self.reading() as connection:
-            found = connection.execute(query).scalar()
-        return found is not None and secrets.compare_digest(found, _digest(token))
-
-    def invite(self, study: str, name: str = "") -> str:
-        """A new annotator of the study; the token of the link, which is kept nowhere."""
-        token = secrets.token_urlsafe(24)
-        row = {
-            "study": study, "annotator": secrets.token_hex(8), "token": _digest(token),
-            "name": checked(name, "name", MOST_NAME, blank=True), "created": now(),
-        }  # fmt: skip
-        with self.writing() as connection:
-            if _content(connection, study) is None:
-                raise AnnotationsError(f"study {study[:MOST_NAME]}: there is none of this name")
-            connection.execute(insert(ANNOTATORS), [row])
-        return token
-
-    def annotator_of(self, token: str) -> Annotator | None:
-        """Whose link it is."""
-        query = select(ANNOTATORS).where(ANNOTATORS.c.token == _digest(token))
-        with self.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return Annotator(row.study, row.annotator, row.name, row.consented)
-
-    def consent(self, study: str, annotator: str) -> None:
-        """Keep when the annotator first agreed to take part."""
-        first = (ANNOTATORS.c.consented.is_(None), *_whose(ANNOTATORS, study, annotator))
-        with self.writing() as connection:
-            connection.execute(update(ANNOTATORS).where(*first).values(consented=now()))
-
-    def erase(self, study: str, annotator: str) -> None:
-        """Remove the annotator with all trials and votes."""
-        with self.writing() as connection:
-            _lock(connection, study)
-            connection.execute(delete(ANNOTATORS).where(*_whose(ANNOTATORS, study, annotator)))
 
     def open_trials(
         self, study: str, annotator: str, choose: Choose, *, hold: timedelta, count: int = 1
@@ -142,7 +93,7 @@ class Studies(Base):
             hold: so long an unanswered trial keeps its place from others.
         """
         with self.writing() as connection:
-            _lock(connection, study)
+            lock(connection, study)
             own = _trials(connection, study, annotator)
             waiting = [trial for trial in own if trial.state == OPEN][:count]
             _hold_on(connection, study, annotator, waiting)
@@ -244,6 +195,14 @@ class Studies(Base):
                 for row in connection.execute(query)
             ]
 
+    def newest(self, study: str) -> tuple[int, str]:
+        """How many rows the study's votes have, and when the last came: as long as both stay, the
+        votes are the same."""
+        query = select(func.count(), func.max(VOTES.c.created)).where(VOTES.c.study == study)
+        with self.reading() as connection:
+            count, last = connection.execute(query).one()
+        return int(count), "" if last is None else last.isoformat()
+
     def _add(
         self, study: str, annotator: str, trial: int, answer: str, request: str, ms: int | None
     ) -> None:
@@ -253,7 +212,7 @@ class Studies(Base):
             raise AnnotationsError(f"response time {ms} ms: give one from 0 to {_MOST_MS:,}")
         row = {"study": study, "annotator": annotator, "trial": trial}
         with self.writing() as connection:
-            _lock(connection, study)
+            lock(connection, study)
             own = _trials(connection, study, annotator)
             if not 0 <= trial < len(own):
                 raise AnnotationsError(f"trial {trial}: was not given to this annotator")
@@ -276,7 +235,7 @@ class Studies(Base):
                 ],
             )
             state = {UNDONE: OPEN, SKIP: SKIPPED}.get(answer, VOTED)
-            at = (*_whose(TRIALS, study, annotator), TRIALS.c.trial == trial)
+            at = (*whose(TRIALS, study, annotator), TRIALS.c.trial == trial)
             connection.execute(update(TRIALS).where(*at).values(state=state, issued=now()))
 
     @staticmethod
@@ -290,29 +249,8 @@ class Studies(Base):
             raise AnnotationsError(f"trial {trial}: only the last answer can be taken back")
 
 
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-
-
-def _lock(connection: Connection, study: str) -> None:
-    """One writer to a study at a time; SQLite has one in all."""
-    if connection.dialect.name == "postgresql":
-        number = int.from_bytes(hashlib.sha256(study.encode()).digest()[:8], "big", signed=True)
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
-
-
-def _content(connection: Connection, study: str) -> str | None:
-    return connection.execute(
-        select(STUDIES.c.content).where(STUDIES.c.study == study)
-    ).scalar_one_or_none()
-
-
-def _whose(table: Table, study: str, annotator: str) -> tuple[ColumnElement[bool], ...]:
-    return table.c.study == study, table.c.annotator == annotator
-
-
 def _trials(connection: Connection, study: str, annotator: str) -> tuple[Trial, ...]:
-    query = select(TRIALS).where(*_whose(TRIALS, study, annotator)).order_by(TRIALS.c.trial)
+    query = select(TRIALS).where(*whose(TRIALS, study, annotator)).order_by(TRIALS.c.trial)
     return tuple(map(_trial, connection.execute(query)))
 
 
@@ -324,7 +262,7 @@ def _hold_on(connection: Connection, study: str, annotator: str, trials: Sequenc
     """Who comes back holds the places anew."""
     if trials:
         numbers = [trial.trial for trial in trials]
-        at = (*_whose(TRIALS, study, annotator), TRIALS.c.trial.in_(numbers))
+        at = (*whose(TRIALS, study, annotator), TRIALS.c.trial.in_(numbers))
         connection.execute(update(TRIALS).where(*at).values(issued=now()))
 
 

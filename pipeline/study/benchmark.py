@@ -27,7 +27,7 @@ or the share of people that prefer x. In the first two `tie`, or 0, is a tie."""
 CODINGS: tuple[Coding, ...] = ("x/y", "-1/1", "0/1", "shares")
 PAIRS, TOP, ACTIVATIONS = "pairs.csv", "top16_images.csv", "activations.csv"
 TOP_IMAGES = 16
-_SCORE = re.compile(r"^(?P<name>\w+?)_(?P<side>[xy])(?:_(?P<encoder>\w+))?$")
+_SCORE = re.compile(r"^(?P<name>\w+?)_(?P<side>[xy])(?:_(?P<encoder>[\w.-]+))?$")
 _MOST_CELL = 4096
 
 

@@ -83,6 +83,25 @@ def status(name: Name, store: Store = None) -> None:
 
 
 @app.command()
+def erase(
+    name: Name,
+    pseudonym: Annotated[str, typer.Argument(help="As `study status` and the export name it")],
+    store: Store = None,
+) -> None:
+    """Remove a person with everything that they answered, for good."""
+    from pipeline.study.draw import StudyError
+
+    with _opened(store) as kept:
+        _content(kept, name)
+        if not kept.erase(name, pseudonym):
+            raise StudyError(
+                f"{pseudonym[:100]}: nobody of this pseudonym is in {name}; `study status` "
+                "names those who answered"
+            )
+    typer.echo(f"{name}: {pseudonym} and all answers of theirs are erased")
+
+
+@app.command()
 def export(
     name: Name,
     out: Annotated[Path, typer.Option(help="Folder to write")],

@@ -31,7 +31,8 @@ class Feature(_Frozen):
     """A feature that is judged.
 
     Attributes:
-        scores: columns of `features` that are numbers, as they were when the study was created.
+        scores: columns of `features` that are numbers, and `ms_ENCODER` of each encoder, as they
+            were when the study was created.
     """
 
     dictionary_id: str

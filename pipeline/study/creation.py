@@ -3,10 +3,12 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 
 from pipeline import contract, store
 from pipeline.study import draw
@@ -83,6 +85,7 @@ class _Source:
             for name in numbers
             if name in there
         }
+        scores |= self._by_encoder(found["dictionary_id"], found["feature_id"])
         return _Table(
             list(map(str, found["dictionary_id"])),
             list(map(str, found["fingerprint"])),
@@ -90,6 +93,23 @@ class _Source:
             np.asarray(found["neuron"]).astype(int),
             scores,
         )
+
+    def _by_encoder(
+        self, dictionary: NDArray[Any], feature: NDArray[Any]
+    ) -> dict[str, Float[np.ndarray, " n"]]:
+        """Every encoder's MS, as `ms_ENCODER`, of these features."""
+        place = {at: n for n, at in enumerate(zip(dictionary, feature.tolist(), strict=True))}
+        rows = self.database.execute(
+            """SELECT dictionary_id, encoder, feature_id, ms FROM monosemanticity
+            WHERE ms IS NOT NULL AND dictionary_id IN (SELECT unnest(?)) ORDER BY encoder""",
+            [sorted(set(map(str, dictionary)))],
+        ).fetchall()
+        scores: dict[str, Float[np.ndarray, " n"]] = {}
+        for of, encoder, number, ms in rows:
+            if (of, number) in place:
+                scores.setdefault(f"ms_{encoder}", np.full(len(place), np.nan))
+                scores[f"ms_{encoder}"][place[of, number]] = ms
+        return scores
 
     def _dictionaries(self) -> list[str]:
         rows = self.database.execute(

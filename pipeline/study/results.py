@@ -13,6 +13,7 @@ from pipeline.study import agreement
 from pipeline.study.assignment import CATCH, REPEAT, TRIAL
 from pipeline.study.bootstrap import Estimate
 from pipeline.study.content import Content, X, Y
+from pipeline.study.ranking import Ranking, bradley_terry
 
 TIE = "tie"
 VALUES = {X: 1.0, TIE: 0.5, Y: 0.0}
@@ -221,11 +222,11 @@ def apart(of: Judged, score: Float[np.ndarray, " s"], *, most: int) -> list[Apar
     ]
 
 
-def ranking(of: Judged, *, features: int) -> agreement.Ranking:
+def ranking(of: Judged, *, features: int) -> Ranking:
     """The study's features by what people prefer."""
     known = ~np.isnan(of.ratings)
     wins = np.nansum(of.ratings, 0)
-    return agreement.bradley_terry(of.features, wins, known.sum(0) - wins, features=features)
+    return bradley_terry(of.features, wins, known.sum(0) - wins, features=features)
 
 
 def progress(content: Content, votes: Sequence[Vote]) -> tuple[int, int]:
