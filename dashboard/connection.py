@@ -1,7 +1,7 @@
 """The bundle that the pages read: found, opened read-only, kept while it stays the same one."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +89,21 @@ def current() -> Run:
     """
     found = runs()
     name = st.session_state.get(state.RUN)
-    name = name if name in found else next(iter(found))
+    return _run(name if name in found else next(iter(found)), found)
+
+
+def named(names: Sequence[str]) -> list[Run]:
+    """The runs of these names that can be opened, then the one asked for on the command line."""
+    found, opened = runs(), []
+    for name in dict.fromkeys([*(one for one in names if one in found), next(iter(found))]):
+        try:
+            opened.append(_run(name, found))
+        except store.StoreError:
+            continue
+    return opened
+
+
+def _run(name: str, found: Mapping[str, Path]) -> Run:
     bundle = store.open_bundle(found[name])
     published = (bundle.root / "manifest.json").stat().st_mtime_ns
     key = f"{bundle.manifest.get('key', bundle.root.name)}-{published}"

@@ -55,7 +55,9 @@ batch_size = 16
 """
 LANGUAGE = "llava/language.0.resid_post/sae"
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
-LONG = {"features": f"{LANGUAGE}:1", "at": "4", "concept": "", "longest": "12"}
+LONG = {
+    "features": f"{LANGUAGE}:1", "at": "4", "scope": "all", "concept": "", "longest": "12",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,7 @@ def test_the_empty_page_says_what_to_do(opened: Opened) -> None:
 def test_the_address_holds_the_whole_setting(opened: Opened) -> None:
     wanted = {
         "features": f"{LANGUAGE}:3~llava/vision.1.resid_post/sae:5", "at": "2.5~-1",
-        "mode": "add", "scope": "image", "form": "replace", "prompt": "What is this?",
+        "mode": "add", "scope": "all", "form": "replace", "prompt": "What is this?",
         "concept": "a red star", "longest": "5", "temperature": "0.7", "random": "11",
         "example": "blank",
     }  # fmt: skip
@@ -148,7 +150,7 @@ def test_the_address_holds_the_whole_setting(opened: Opened) -> None:
     one = last(at)
     (setting,) = one.settings
     assert setting.mode == "add"
-    assert setting.scope == "image"
+    assert setting.scope == "all"
     assert setting.form == "replace"
     assert setting.prompt == "What is this?"
     assert setting.concept == "a red star"

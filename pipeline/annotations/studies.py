@@ -23,6 +23,7 @@ from pipeline.annotations.trials import (
     UNDONE,
     VOTED,
     Choose,
+    OutOfTurn,
     Standing,
     Trial,
     Vote,
@@ -215,7 +216,7 @@ class Studies(Annotators):
             lock(connection, study)
             own = _trials(connection, study, annotator)
             if not 0 <= trial < len(own):
-                raise AnnotationsError(f"trial {trial}: was not given to this annotator")
+                raise OutOfTurn(f"trial {trial}: was not given to this annotator")
             query = select(VOTES).where(*(VOTES.c[name] == value for name, value in row.items()))
             known = connection.execute(query.order_by(VOTES.c.revision)).all()
             if any(one.request == request for one in known):
@@ -242,11 +243,11 @@ class Studies(Annotators):
     def _allowed(own: Sequence[Trial], trial: int, answer: str) -> None:
         answered = own[trial].state != OPEN
         if answer != UNDONE and answered:
-            raise AnnotationsError(f"trial {trial}: is answered already; take that back first")
+            raise OutOfTurn(f"trial {trial}: is answered already; take that back first")
         if answer == UNDONE and not answered:
-            raise AnnotationsError(f"trial {trial}: has no answer to take back")
+            raise OutOfTurn(f"trial {trial}: has no answer to take back")
         if answer == UNDONE and any(later.state != OPEN for later in own[trial + 1 :]):
-            raise AnnotationsError(f"trial {trial}: only the last answer can be taken back")
+            raise OutOfTurn(f"trial {trial}: only the last answer can be taken back")
 
 
 def _trials(connection: Connection, study: str, annotator: str) -> tuple[Trial, ...]:

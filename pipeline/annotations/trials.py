@@ -4,10 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from pipeline.annotations.records import AnnotationsError
+
 OPEN, VOTED, SKIPPED = "open", "voted", "skipped"
 """What has become of a trial."""
 SKIP, UNDONE = "skip", "undone"
 """Answers that are no judgement."""
+
+
+class OutOfTurn(AnnotationsError):
+    """An answer to a trial that is not to be answered, or not to be taken back, now."""
 
 
 @dataclass(frozen=True)

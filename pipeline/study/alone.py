@@ -11,7 +11,7 @@ from pipeline.study import agreement, bootstrap
 from pipeline.study.assignment import TRIAL
 from pipeline.study.bootstrap import Estimate
 from pipeline.study.content import Content, Item
-from pipeline.study.results import standing
+from pipeline.study.results import best_first, standing
 
 LOWEST, HIGHEST = 1, 5
 """The ends of a rating."""
@@ -110,7 +110,7 @@ def leaderboard(
     found = [
         (name, agreement.correlation(of.means, of.of(values))) for name, values in by_score.items()
     ]
-    return sorted(found, key=lambda one: (np.isnan(one[1].value), -one[1].value, one[0]))
+    return best_first(found)
 
 
 @dataclass(frozen=True)

@@ -226,13 +226,16 @@ def _opened(path: Path) -> TextIO:
         raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def rows_of(path: Path, *wanted: str) -> list[dict[str, str]]:
+def rows_of(path: Path, *wanted: str, opened: TextIO | None = None) -> list[dict[str, str]]:
     """The rows of a CSV that has these columns.
+
+    Args:
+        opened: read in place of the file, which then only gives its name.
 
     Raises:
         StudyError: it cannot be read, lacks a column, or a row has another number of cells.
     """
-    with _opened(path) as file:
+    with opened or _opened(path) as file:
         try:
             rows = csv.DictReader(file)
             names = [name.strip() for name in rows.fieldnames or ()]

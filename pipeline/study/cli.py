@@ -13,6 +13,9 @@ from pipeline.errors import one_line_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.annotations import Annotations
     from pipeline.study.content import Content
 
@@ -142,33 +145,43 @@ def agree(
     scores: Annotated[
         list[Path] | None, typer.Option(help="CSV of scores: `feature`, and a column a score")
     ] = None,
+    activations: Annotated[
+        Path | None, typer.Option(help="The benchmark's activations.csv, to compute MS anew")
+    ] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Of the same images: .npy or .safetensors, [images, d]")
+    ] = None,
+    score: Annotated[str, typer.Option(help="The score that the sentences are about")] = "ms",
     failures: Annotated[
         int | None, typer.Option(min=0, help="Leave out who failed more checks than this")
     ] = None,
     store: Store = None,
 ) -> None:
     """How often each score prefers what most people prefer, and how well people agree."""
-    from pipeline.study import exchange, results
-    from pipeline.study.agreement import ac2, alpha, percent
+    from pipeline.study import exchange, findings
+    from pipeline.study.draw import StudyError
 
     with _opened(store) as kept:
+        if (activations is None) != (embeddings is None):
+            raise StudyError("--activations and --embeddings: give both, of the same images")
         content, votes = _content(kept, name), kept.votes(name)
-        only = None
-        if failures is not None:
-            only = results.attentive(results.checked(content, votes), failures=failures)
-        judged = results.judged(content, votes, only=only)
-        by_score = results.scores(content)
+        brought: dict[str, NDArray[np.float64]] = {}
         for file in scores or ():
-            by_score |= exchange.read_scores(file, content)
-    typer.echo(f"{name}: {len(judged.items)} pairs, {judged.votes.sum()} votes")
-    for score, told in results.leaderboard(judged, by_score):
-        typer.echo(
-            f"{score:24} {told.value:.3f} [{told.low:.3f}, {told.high:.3f}] of {told.count} pairs"
-        )
-    typer.echo(
-        f"people: alpha {alpha(judged.ratings):.3f}, AC2 {ac2(judged.ratings):.3f}, "
-        f"{percent(judged.ratings):.1%} alike"
-    )
+            brought |= exchange.read_scores(file, content)
+        if activations is not None and embeddings is not None:
+            brought |= exchange.recomputed(activations, embeddings, content)
+        found = findings.find(content, votes, failures=failures, brought=brought)
+        chosen = findings.score_of(found, score)
+    typer.echo(f"{name}: {len(found.of.items):,} judged, {found.votes:,} votes")
+    for sentence in findings.sentences(found, chosen):
+        typer.echo(sentence)
+    write = findings.shares if content.study.kind == "pairs" else findings.decimals
+    for each, told in found.board:
+        if told.known:
+            typer.echo(f"{each:24} {write(told):22} {findings.counted(found, told.count)}")
+    for place, strength, low, high in findings.best(found, most=10):
+        feature = exchange.name_of(content.features[place])
+        typer.echo(f"{feature:40} {strength:+.2f} [{low:+.2f}, {high:+.2f}]")
 
 
 @contextmanager

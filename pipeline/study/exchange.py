@@ -5,6 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import duckdb
 import numpy as np
@@ -98,19 +99,24 @@ def take_in(
     return content, token, found.coding
 
 
-def read_scores(path: Path, content: Content) -> dict[str, NDArray[np.float64]]:
+def read_scores(
+    path: Path, content: Content, *, opened: TextIO | None = None
+) -> dict[str, NDArray[np.float64]]:
     """Scores that somebody brings: score -> its value for each of the study's features, NaN where
     it has none.
 
     The file's column `feature` names features as `MODEL/HOOK/DICTIONARY:FEATURE`, or by their
     number where that means one feature of the study; every other column is a score.
 
+    Args:
+        opened: read in place of the file, which then only gives its name.
+
     Raises:
         StudyError: the file cannot be read, names no feature of the study, or has a cell that is no
             number.
     """
     places = _places(content)
-    rows = benchmark.rows_of(path, "feature")
+    rows = benchmark.rows_of(path, "feature", opened=opened)
     names = [name for name in (rows[0] if rows else {}) if name != "feature"]
     found = {name: np.full(len(content.features), np.nan) for name in names}
     matched = 0

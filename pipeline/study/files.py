@@ -83,6 +83,13 @@ class Study(_Frozen):
     skip: bool = True
     names: bool = False
     """Whether anyone with the study's address may join under a name of their own."""
+    login: bool = False
+    """Whether anyone with the study's address who signs in may join (OIDC, by Streamlit's login)."""
+    emails: bool = False
+    """Whether the address that the login vouches for is kept, in place of a name; no export has
+    it."""
+    contact: str = Field("", max_length=200)
+    """Whom to ask about the study, and to have one's answers erased."""
     practice: Annotated[int, Field(ge=0, le=50)] = 3
     """Trials with a known answer, and feedback, that come first."""
     rest_every: Annotated[int, Field(ge=0)] = 50
@@ -92,6 +99,12 @@ class Study(_Frozen):
     draw: Draw = Draw()
     checks: Checks = Checks()
     seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _kept(self) -> "Study":
+        if self.emails and not self.login:
+            raise ValueError("emails: only a login vouches for them; set login = true too")
+        return self
 
     @property
     def asked(self) -> str:

@@ -13,6 +13,7 @@ from pipeline.study.alone import HIGHEST, LOWEST, Alone, alone, overall
 from pipeline.study.alone import leaderboard as correlations
 from pipeline.study.bootstrap import Estimate
 from pipeline.study.content import Content
+from pipeline.study.draw import StudyError
 from pipeline.study.ranking import Ranking
 from pipeline.study.results import Checked, Judged
 
@@ -91,6 +92,36 @@ def find(
     )  # fmt: skip
 
 
+def score_of(found: Findings, name: str) -> str:
+    """The score of this name, whichever case it is written in, or the first where there is none:
+    the published benchmark has `MS_dino` and no `ms`.
+
+    Raises:
+        StudyError: the name is neither that of a score nor `ms`.
+    """
+    names = list(found.scores)
+    for match in (str.__eq__, lambda a, b: a.lower() == b.lower()):
+        for each in names:
+            if match(each, name):
+                return each
+    if name.lower() != "ms" and names:
+        raise StudyError(f"score {name[:80]!r}: there is none; name one of {', '.join(names)}")
+    return next((each for each in names if each.lower().startswith("ms")), (names or [name])[0])
+
+
+def best(found: Findings, *, most: int) -> list[tuple[int, float, float, float]]:
+    """The features that people prefer most: place among the study's features, Bradley-Terry
+    strength, and its interval; none where there is no ranking."""
+    ranking = found.ranking
+    if ranking is None:
+        return []
+    order = np.argsort(-ranking.strength, kind="stable")[:most]
+    return [
+        (int(n), float(ranking.strength[n]), float(ranking.low[n]), float(ranking.high[n]))
+        for n in order
+    ]
+
+
 def sentences(found: Findings, score: str) -> list[str]:
     """What the study says of a score, in words, with every figure's interval."""
     if not found.votes:
@@ -99,15 +130,14 @@ def sentences(found: Findings, score: str) -> list[str]:
     if told is None or not told.known:
         first = _unknown(found, score)
     elif found.content.study.kind == "pairs":
-        pairs = "1 pair" if told.count == 1 else f"{told.count:,} pairs"
         first = (
-            f"{called(score)} prefers what most people prefer in {shares(told)} of {pairs}; chance "
-            f"is 50 %."
+            f"{called(score)} prefers what most people prefer in {shares(told)} of "
+            f"{counted(found, told.count)}; chance is 50 %."
         )
     else:
         first = (
             f"{called(score)} and what people say rise together with a rank correlation of "
-            f"{decimals(told)} over {told.count:,} features; chance is 0."
+            f"{decimals(told)} over {counted(found, told.count)}; chance is 0."
         )
     return [*_overall(found), first, *_divided(found), *_alike(found)]
 
@@ -127,7 +157,10 @@ def _overall(found: Findings) -> list[str]:
         return []
     if found.content.study.kind == "intruder":
         chance = getattr(found.of, "chance", np.nan)
-        return [f"People find the intruder in {shares(told)} of trials; chance is {chance:.0%}."]
+        return [
+            f"People find the intruder in {shares(told)} of trials, the mean over "
+            f"{counted(found, told.count)}; chance is {whole(chance)}."
+        ]
     return [f"The mean rating is {decimals(told)}, from {LOWEST} to {HIGHEST}."]
 
 
@@ -153,10 +186,9 @@ def _alike(found: Findings) -> list[str]:
         if one.known
     ]
     more = f" ({'; '.join(measures)})" if measures else ""
-    items = "pairs" if found.content.study.kind == "pairs" else "features"
     return [
-        f"Two people say the same in {shares(told)} of cases, over {told.count:,} {items} that two "
-        f"or more judged{more}."
+        f"Two people say the same in {shares(told)} of cases, over "
+        f"{counted(found, told.count)} that two or more judged{more}."
     ]
 
 
@@ -168,11 +200,22 @@ def called(score: str) -> str:
     return f"MS by {encoder}" if encoder else "MS"
 
 
+def counted(found: Findings, count: int) -> str:
+    """So many of what the study judges: 1 pair, 50 pairs, 20 features."""
+    name = "pair" if found.content.study.kind == "pairs" else "feature"
+    return f"{count:,} {name}" + ("" if count == 1 else "s")
+
+
+def whole(share: float) -> str:
+    """78 %."""
+    return f"{share * 100:.0f} %"
+
+
 def shares(told: Estimate) -> str:
     """78 % [66 %, 88 %]; the figure alone where it has no interval."""
     if np.isnan(told.low):
-        return f"{told.value:.0%}".replace("%", " %")
-    return f"{told.value:.0%} [{told.low:.0%}, {told.high:.0%}]".replace("%", " %")
+        return whole(told.value)
+    return f"{whole(told.value)} [{whole(told.low)}, {whole(told.high)}]"
 
 
 def decimals(told: Estimate) -> str:

@@ -182,7 +182,19 @@ def leaderboard(
         (name, agreement.score_agreement(of.preference, of.difference(values), seed=seed))
         for name, values in by_score.items()
     ]
-    return sorted(found, key=lambda one: (np.isnan(one[1].value), -one[1].value, one[0]))
+    return best_first(found)
+
+
+def best_first(found: Sequence[tuple[str, Estimate]]) -> list[tuple[str, Estimate]]:
+    """Scores by their figure; those that rest on less than a fifth of the items that others have
+    come after them, and those without a figure last."""
+    few = max((told.count for _, told in found), default=0) / 5
+    return sorted(
+        found,
+        key=lambda one: (
+            not one[1].known, one[1].count < few, -one[1].value if one[1].known else 0, one[0]
+        ),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
