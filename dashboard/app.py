@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import connection, widgets
+from dashboard import access, connection, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
 
@@ -25,9 +25,32 @@ pages = [
     st.Page("views/feature.py", title="Feature", url_path="feature"),
     st.Page("views/image.py", title="Image", url_path="image"),
     st.Page("views/lists.py", title="Lists", url_path="lists"),
-]
-chosen = st.navigation(pages, position="top")
+    st.Page(
+        "views/annotate.py", title="Annotate", url_path=access.ANNOTATE, visibility="hidden"
+    ),
+]  # fmt: skip
+if (HERE / "views" / "results.py").exists():
+    pages.append(
+        st.Page(
+            "views/results.py", title="Results", url_path=access.RESULTS,
+            visibility="visible" if access.owned() else "hidden",
+        )
+    )  # fmt: skip
+who = access.visitor()
+sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
+chosen = st.navigation(pages, position="top" if sees else "hidden")
 if not styled():
+    st.stop()
+access.keep()
+if who is access.Visitor.STRANGER and (study := access.came_to_join()) and not chosen.url_path:
+    st.switch_page("views/annotate.py", query_params={access.STUDY: study})
+if why := access.refusal(chosen.url_path, who):
+    widgets.refused(why)
+    if not sees and st.user.get("is_logged_in") is False:
+        st.button("Sign in", on_click=st.login)
+    st.stop()
+if chosen.url_path == access.ANNOTATE:
+    chosen.run()
     st.stop()
 try:
     names = list(connection.runs())

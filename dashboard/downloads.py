@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -104,6 +105,23 @@ def table_downloads(rows: Callable[[], Sequence[Any]], *, name: str, key: str) -
         ("Table (Parquet)", "parquet", lambda: parquet_bytes(rows())),
     ]
     _popover(files, stem=file_name(name), key=key)
+
+
+def tables_downloads(
+    tables: Mapping[str, Callable[[], Sequence[Any] | pa.Table | str]], *, name: str, key: str
+) -> None:
+    """Several tables as CSV behind one button; each is made when it is asked for. Text is CSV
+    already."""
+    files: list[File] = [
+        (f"{title[0].upper()}{title[1:]} (CSV)", f"{title}.csv", partial(_csv, make))
+        for title, make in tables.items()
+    ]
+    _popover(files, stem=file_name(name), key=key)
+
+
+def _csv(make: Callable[[], Sequence[Any] | pa.Table | str]) -> bytes:
+    made = make()
+    return made.encode("utf-8-sig") if isinstance(made, str) else csv_bytes(made)
 
 
 def file_name(*parts: str | int) -> str:

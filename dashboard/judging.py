@@ -5,13 +5,14 @@ are given as left and right, images in an order of the annotator's own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
 from pipeline.annotations import Annotations, AnnotationsError, Trial
-from pipeline.annotations.trials import SKIP
+from pipeline.annotations.trials import MOST_MS, MOST_REQUEST, OPEN, SKIP, OutOfTurn
 from pipeline.study.assignment import CATCH, PRACTICE, REPEAT, Schedule, chooser, seed_of
 from pipeline.study.content import Content, X, Y
 from pipeline.study.results import TIE
@@ -38,6 +39,40 @@ class Standing:
     last: Trial | None
 
 
+@dataclass(frozen=True)
+class Feedback:
+    """What is told of an answer to a practice trial.
+
+    Attributes:
+        trial: its number.
+        right: whether the answer was.
+        meant: the right answer, as the trial was shown.
+    """
+
+    trial: int
+    right: bool
+    meant: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of what the browser sent under the name `request`.
+
+    Attributes:
+        answered: whether it is an answer that is kept, and not one taken back.
+        line: why it is not kept; empty where it is.
+    """
+
+    request: str
+    answered: bool = False
+    feedback: Feedback | None = None
+    line: str = ""
+
+
+class NoAnswer(AnnotationsError):
+    """What the browser sent is no answer to the trial that it is shown."""
+
+
 def standing(store: Annotations, content: Content, annotator: str) -> Standing:
     """Where the annotator is; gives out the next trials.
 
@@ -53,7 +88,7 @@ def standing(store: Annotations, content: Content, annotator: str) -> Standing:
         count=AHEAD,
     )
     own = store.trials(study.name, annotator)
-    answered = [trial for trial in own if trial not in found and trial.state != "open"]
+    answered = [trial for trial in own if trial not in found and trial.state != OPEN]
     return Standing(
         found, len(answered), max(expected(content), len(answered) + len(found)),
         answered[-1] if answered else None,
@@ -103,7 +138,7 @@ def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
     id of the image that was taken for the intruder.
 
     Raises:
-        AnnotationsError: it is no answer to this trial.
+        NoAnswer: it is none to this trial.
     """
     study = content.study
     if answer == SKIP and study.skip:
@@ -119,26 +154,72 @@ def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
         (images,) = sides(content, annotator, trial)
         if answer.isascii() and answer.isdigit() and int(answer) < len(images):
             return str(images[int(answer)])
-    raise AnnotationsError(f"answer {answer[:40]!r}: is none to this trial")
+    raise NoAnswer(f"answer {answer[:40]!r}: is none to this trial")
 
 
-def right(content: Content, trial: Trial, answer: str) -> bool | None:
-    """Whether the answer to a practice trial was right; None of any other."""
-    item = content.items[trial.item]
-    if trial.role != PRACTICE or item.answer is None or answer == SKIP:
+def keep(store: Annotations, content: Content, annotator: str, said: Mapping[str, Any]) -> Heard:
+    """Keep what the browser sends: an answer to the trial that it is shown, or the last answer
+    taken back. Nothing in `said` is trusted. Sent again it is kept once.
+
+    Raises:
+        AnnotationsError: the store fails; it can be sent again.
+    """
+    request = said.get("request")
+    if not isinstance(request, str) or not 0 < len(request) <= MOST_REQUEST:
+        return Heard("", line="That was no answer of this page.")
+    try:
+        return _kept(store, content, annotator, said, request)
+    except NoAnswer as problem:
+        return Heard(request, line=f"Not kept: {problem}.")
+    except OutOfTurn:
+        return Heard(request, line="That was answered already, perhaps in another window.")
+
+
+def _kept(
+    store: Annotations, content: Content, annotator: str, said: Mapping[str, Any], request: str
+) -> Heard:
+    number, answer, ms = said.get("trial"), said.get("answer"), said.get("ms")
+    if not isinstance(number, int) or isinstance(number, bool) or not isinstance(answer, str):
+        raise NoAnswer("no trial, or no answer to one")
+    study = content.study.name
+    own = store.trials(study, annotator)
+    if not 0 <= number < len(own):
+        raise NoAnswer("this trial was not given to you")
+    if answer == UNDO:
+        store.undo(study, annotator, number, request=request)
+        return Heard(request)
+    first = next((trial.trial for trial in own if trial.state == OPEN), None)
+    if own[number].state == OPEN and number != first:
+        raise NoAnswer("another trial comes before this one")
+    meaning = meant(content, annotator, own[number], answer)
+    time = ms if isinstance(ms, int) and not isinstance(ms, bool) and 0 <= ms <= MOST_MS else None
+    store.vote(study, annotator, number, meaning, request=request, response_ms=time)
+    return Heard(request, True, feedback(content, annotator, own[number], meaning))
+
+
+def feedback(content: Content, annotator: str, trial: Trial, meaning: str) -> Feedback | None:
+    """What is told of an answer to a practice trial; None of any other."""
+    known = content.items[trial.item].answer
+    if trial.role != PRACTICE or known is None or meaning == SKIP:
         return None
-    return answer == item.answer
+    if content.study.kind == "pairs":
+        shown = LEFT if (known == X) != trial.swapped else RIGHT
+    else:
+        (images,) = sides(content, annotator, trial)
+        shown = str(images.index(int(known)))
+    return Feedback(trial.trial, meaning == known, shown)
 
 
-def note(content: Content, at: Standing, was_right: bool | None) -> str:
-    """The line under a trial: feedback on practice, or a reminder to rest."""
-    if was_right is not None:
-        return "That is right." if was_right else "Look again next time: the other one was meant."
-    if at.open and at.open[0].role == PRACTICE:
-        return "Practice: this one does not count."
+def pause(content: Content, at: Standing, told: Feedback | None) -> str:
+    """What is said before the next trial, after an answer: that practice is over, or that a rest
+    would do good; empty where it follows at once."""
+    if not at.open:
+        return ""
+    if told is not None and at.open[0].role != PRACTICE:
+        return "Practice is over: from here on your answers count."
     every = content.study.rest_every
-    if every and at.done and at.done % every == 0:
-        return f"{at.done} done. A good moment for a short rest."
+    if every and at.done % every == 0:
+        return f"{at.done} of {at.of} done. A good moment for a short rest."
     return ""
 
 
@@ -148,34 +229,41 @@ def data(
     at: Standing,
     pictures: Mapping[int, str],
     *,
-    had: Sequence[int],
-    turn: int,
-    was_right: bool | None,
+    unseen: Sequence[Trial],
+    heard: Heard | None,
 ) -> dict[str, object]:
     """What the component `annotate` shows.
 
     Args:
-        pictures: addresses of the images of the open trials.
-        had: trials whose images this visit has.
-        turn: rises with every answer that is kept.
+        pictures: addresses of the images of `unseen`.
+        unseen: those of the open trials whose images this visit has not had.
+        heard: what became of the last answer of this visit.
     """
     study = content.study
+    told = heard.feedback if heard else None
     return {
         "trial": at.open[0].trial,
         "next": at.open[1].trial if len(at.open) > 1 else None,
-        "turn": turn,
+        "heard": heard.request if heard else None,
         "kind": study.kind,
         "sides": {
             trial.trial: [[pictures[i] for i in side] for side in sides(content, annotator, trial)]
-            for trial in at.open
-            if trial.trial not in had
+            for trial in unseen
         },
         "question": study.asked,
         "tie": study.tie,
         "skip": study.skip,
-        "undo": at.last is not None,
+        "undo": at.last.trial if at.last else None,
         "done": at.done,
         "of": at.of,
-        "note": note(content, at, was_right),
-        "feedback": was_right,
+        "note": note(at, heard),
+        "feedback": asdict(told) if told else None,
+        "pause": pause(content, at, told) if heard and heard.answered else "",
     }
+
+
+def note(at: Standing, heard: Heard | None) -> str:
+    """The line under a trial."""
+    if heard is not None and heard.line:
+        return heard.line
+    return "Practice: this one does not count." if at.open[0].role == PRACTICE else ""

@@ -1,18 +1,16 @@
-"""User studies for the pages: who may see what, a study's pictures, keeping answers."""
+"""User studies for the pages: what a study tells, its pictures, keeping answers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from dashboard import connection, judging, people, queries
 from dashboard.sheets import data_uri
-from pipeline.annotations import Annotations, AnnotationsError, Annotator
+from pipeline.annotations import MOST_NAME, Annotations, AnnotationsError, Annotator, Trial
 from pipeline.study.content import Content
 
-INVITE, OWNER, STUDY = "invite", "owner", "study"
-"""Query parameters: an annotator's token, the owner's, a study's name."""
 INSTRUCTIONS = {
     "pairs": "You will see two groups of images. Say which group is more about one thing: an "
     "object, a colour, a pattern, a place, anything that its images have in common. There is no "
@@ -26,20 +24,7 @@ INSTRUCTIONS = {
 
 
 class Missing(RuntimeError):
-    """A study's pictures are not to be had; one line that names the remedy."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """An answer that is kept. `right`: of a practice trial whether it was right, else None."""
-
-    right: bool | None
-
-
-def visitor() -> Annotator | None:
-    """Whose invitation is in the address."""
-    token = st.query_params.get(INVITE, "")
-    return people.ask(lambda store: store.annotator_of(token), None) if token else None
+    """A study's pictures are not to be had; one line for who judges."""
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -64,49 +49,59 @@ def standing(of: Content, who: Annotator) -> judging.Standing | None:
     return people.ask(lambda store: judging.standing(store, of, who.annotator), None)
 
 
-def keep(of: Content, who: Annotator, said: Mapping[str, Any]) -> Kept | None:
-    """Keep what the browser sends, before anything else is shown; None, with a notice, where it is
-    no answer to a trial of the annotator's."""
+def keep(of: Content, who: Annotator, said: Mapping[str, Any]) -> judging.Heard | None:
+    """Keep what the browser sends, before anything else is shown; None, with a notice, where the
+    store fails."""
+    return people.ask(lambda store: judging.keep(store, of, who.annotator, said), None)
 
-    def do(store: Annotations) -> Kept:
-        number, answer = said.get("trial"), str(said.get("answer", ""))
-        request, ms = str(said.get("request", "")), said.get("ms")
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise AnnotationsError("trial: not a number")
-        study, name = of.study.name, who.annotator
-        own = store.trials(study, name)
-        if answer == judging.UNDO:
-            last = next((one for one in reversed(own) if one.state != "open"), None)
-            if last is None:
-                raise AnnotationsError("there is no answer to take back")
-            store.undo(study, name, last.trial, request=request)
-            return Kept(None)
-        if not 0 <= number < len(own):
-            raise AnnotationsError(f"trial {number}: was not given to this annotator")
-        meant = judging.meant(of, name, own[number], answer)
-        time = ms if isinstance(ms, int) and not isinstance(ms, bool) else None
-        store.vote(study, name, number, meant, request=request, response_ms=time)
-        return Kept(judging.right(of, own[number], meant))
+
+def join(study: str, name: str) -> str | None:
+    """A link's token for someone who takes part under a name of their own; None, with a notice,
+    where the name or the store is refused."""
+
+    def do(store: Annotations) -> str:
+        if not name.strip():
+            raise AnnotationsError("name: empty; any name will do")
+        return store.invite(study, name.strip())
 
     return people.ask(do, None)
 
 
-def pictures(of: Content, who: Annotator, at: judging.Standing) -> dict[int, str]:
-    """Addresses of the images of the open trials, by id.
+def signed_in(of: Content) -> Annotator | None:
+    """Who signed in, as an annotator of the study; None, with a notice, where that fails."""
+    issuer, subject = str(st.user.get("iss") or ""), str(st.user.get("sub") or "")
+    verified = st.user.get("email_verified") in (True, "true")
+    name = str(st.user.get("email") or "") if of.study.emails and verified else ""
+
+    def do(store: Annotations) -> Annotator:
+        if not issuer or not subject:
+            raise AnnotationsError("the login does not say who you are; sign in another way")
+        return store.annotator_by_login(of.study.name, issuer, subject, name[:MOST_NAME])
+
+    return people.ask(do, None)
+
+
+def pictures(of: Content, who: Annotator, trials: Sequence[Trial]) -> dict[int, str]:
+    """Addresses of the images of these trials, by id.
 
     Raises:
-        Missing: the bundle is not at hand, or holds other pictures than when the study was made.
+        Missing: no bundle at hand holds them as they were when the study was made.
     """
     ids = sorted(
-        {i for trial in at.open for side in judging.sides(of, who.annotator, trial) for i in side}
+        {i for one in trials for side in judging.sides(of, who.annotator, one) for i in side}
     )
-    run = connection.current()
-    known = queries.sha256s(run.connection, ids)
-    for one in ids:
-        if known.get(one) != of.images[one].sha256:
-            raise Missing(
-                f"{of.images[one].uri}: is not in this bundle as it was when the study was made; "
-                f"open the dashboard on the bundle {of.study.bundle}"
-            )
-    found = queries.pictures(run.connection, ids)
-    return {one: data_uri(found[one]) for one in ids if one in found}
+    if not ids:
+        return {}
+    for run in connection.named([of.run, of.study.bundle.name]):
+        known = queries.sha256s(run.connection, ids)
+        if all(known.get(one) == of.images[one].sha256 for one in ids):
+            found = queries.pictures(run.connection, ids)
+            return {one: data_uri(picture) for one, picture in found.items()}
+    logging.getLogger(__name__).error(
+        "study %s: no bundle at hand holds its images as they were when it was made; "
+        "start the dashboard on %s", of.study.name, of.study.bundle,
+    )  # fmt: skip
+    raise Missing(
+        "The study's images are not at hand just now. Nothing of yours is lost: tell the person "
+        "who invited you, and come back by your link."
+    )

@@ -1,6 +1,7 @@
 """What pages are made of: the one feature card, numbers as text, bars, pictures, messages."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -263,6 +264,12 @@ def heading(title: str, about: str = "") -> None:
     line = f"<p>{html.escape(about)}</p>" if about else ""
     with st.container(key="heading"):
         st.html(f'<div class="heading"><h1>{html.escape(title)}</h1>{line}</div>')
+
+
+def paragraphs(text: str) -> None:
+    """Text as it was written, in paragraphs where it has blank lines, and in its lines."""
+    parts = (html.escape(part.strip("\n")) for part in re.split(r"\n\s*\n", text.strip()))
+    st.html("".join(f'<p class="told">{part}</p>' for part in parts if part))
 
 
 def figures(facts: Sequence[tuple[str, str, str]]) -> None:

@@ -36,7 +36,8 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"config", "hooks"},
     "saes": {"config", "hooks", "metrics"},
     "errors": set(),
-    "study": {"annotations", "store", "metrics", "contract", "config", "errors"},
+    "cells": set(),
+    "study": {"annotations", "store", "metrics", "contract", "config", "errors", "cells"},
     # Hooks take its edits; models' layouts say which tokens a scope means.
     "interventions": {"config", "hooks", "models", "saes"},
     "experiment": {
@@ -53,7 +54,7 @@ ALLOWED["steps"] = set(ALLOWED)
 ALLOWED["__main__"] = set(ALLOWED)
 
 # The dashboard's rooms: what each may import of the pipeline.
-DASHBOARD = {"contract", "annotations", "study", "metrics"}
+DASHBOARD = {"contract", "annotations", "study", "metrics", "cells"}
 DASHBOARD_ALSO = {
     "connection": {"store"},
     "faults": {"config", "examples", "pictures"},

@@ -93,9 +93,9 @@ def test_without_anything_to_check_with_trials_go_on(every: dict) -> None:
     assert Counter(t.role for t in own) == {TRIAL: 8}
 
 
-def test_the_least_certain_comes_first_among_those_with_the_fewest_votes() -> None:
+def test_the_least_certain_comes_first_among_those_that_lack_votes() -> None:
     choose = chooser(Schedule(), "ann", uncertain=lambda items: {i: float(i % 5) for i in items})
     wanted = dict.fromkeys(range(10), 2)
-    choice = choose(Standing((), wanted, {9: 1}))
-    assert choice == Choice(4, TRIAL, choice.swapped, counts=True)
+    choice = choose(Standing((), wanted, {9: 1, 4: 2}))
+    assert choice == Choice(9, TRIAL, choice.swapped, counts=True)
     assert choose(Standing((), wanted, dict.fromkeys(range(10), 2))) is None

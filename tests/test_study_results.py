@@ -139,7 +139,7 @@ def test_files_tell_the_same(content: Content, tmp_path: Path) -> None:
         of.difference(results.scores(content)["ms"]),
     )
     assert len(benchmark.read_top(tmp_path / "out" / benchmark.TOP)) == len(content.features)
-    text = exchange.votes_csv("s", votes)
+    text = exchange.votes_csv(content, votes)
     assert text.count("\n") == len(votes) + 1 and text.startswith("study,annotator,trial,")
     store.close()
 

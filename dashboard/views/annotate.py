@@ -1,75 +1,142 @@
 """Annotate: what an invitation opens: instructions, practice, and trials of a user study."""
 
 from typing import Any
+from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import judging, people, studies, widgets
+from dashboard import access, judging, people, studies, widgets
 from dashboard.components.annotate import annotate
-from pipeline.annotations import AnnotationsError, Annotator
+from dashboard.components.mylink import my_link
+from pipeline.annotations import MOST_NAME, AnnotationsError, Annotator
 from pipeline.study.content import Content
 
-KEY = "annotate"
+NEEDED = "This page needs an invitation: open it by the link that you were given."
+UNKNOWN = "This link opens no study: use the whole link that you were given, or ask for a new one."
 
 
 def welcome(content: Content, who: Annotator) -> None:
     """Instructions and consent, before the first trial."""
     study = content.study
     with st.container(key="study-welcome"):
-        st.title(widgets.plain(study.title or study.asked))
-        st.markdown(widgets.plain(study.instructions or studies.INSTRUCTIONS[study.kind]))
+        widgets.heading(study.title or study.asked)
+        widgets.paragraphs(study.instructions or studies.INSTRUCTIONS[study.kind])
         if study.consent:
-            st.markdown(widgets.plain(study.consent))
+            widgets.paragraphs(study.consent)
+        if access.INVITE in st.query_params:
+            st.caption("Your link brings you back to where you stopped: keep it.")
+            my_link()
         agreed = not study.consent or st.checkbox("I have read this, and I take part.")
-        if st.button("Begin", disabled=not agreed, type="secondary"):
+        if st.button("Begin", disabled=not agreed):
             people.ask(lambda store: store.consent(study.name, who.annotator), None)
             st.rerun()
 
 
 def trial(content: Content, who: Annotator) -> None:
     """The trial to judge, or thanks at the end."""
-    visit = st.session_state.setdefault(
-        f"study-{who.annotator}", {"had": [], "turn": 0, "right": None}
-    )
+    visit = st.session_state.setdefault(f"study-{who.annotator}", {"had": [], "heard": None})
     at = studies.standing(content, who)
+    had, visit["had"] = visit["had"], []
     if at is None:
         return
     if not at.open:
-        widgets.empty("That is all. Thank you: every answer is kept, and you can close this page.")
+        end(content, who, at)
         return
+    unseen = [one for one in at.open if one.trial not in had]
     try:
-        pictures = studies.pictures(content, who, at)
+        pictures = studies.pictures(content, who, unseen)
     except studies.Missing as problem:
         widgets.refused(str(problem))
         return
     data = judging.data(
-        content, who.annotator, at, pictures,
-        had=visit["had"], turn=visit["turn"], was_right=visit["right"],
+        content, who.annotator, at, pictures, unseen=unseen, heard=visit["heard"]
     )  # fmt: skip
-    annotate(data, on_said=lambda said: answered(content, who, said), key=KEY)
+    annotate(data, on_said=lambda said: answered(content, who, said), key="annotate")
     visit["had"] = [one.trial for one in at.open]
 
 
 def answered(content: Content, who: Annotator, said: dict[str, Any]) -> None:
-    """Keep an answer, or take the last one back."""
+    """Keep an answer, or take the last one back; or show the images again that a page lacks."""
     visit = st.session_state[f"study-{who.annotator}"]
-    kept = studies.keep(content, who, said)
-    if kept is not None:
-        visit["turn"] += 1
-        visit["right"] = kept.right
+    if said.get("answer") == "lost":
+        visit["had"] = []
+        return
+    visit["heard"] = studies.keep(content, who, said) or visit["heard"]
 
 
-found = studies.visitor()
-if found is None:
-    widgets.refused("This page needs an invitation: open it by the link that you were given.")
-    st.stop()
-try:
-    content = studies.content(found.study)
-except (AnnotationsError, ValueError) as problem:
-    widgets.refused(str(problem))
-    st.stop()
-if found.consented is None:
-    welcome(content, found)
+def end(content: Content, who: Annotator, at: judging.Standing) -> None:
+    """Thanks, and whom to ask."""
+    with st.container(key="study-welcome"):
+        widgets.heading("That is all. Thank you.")
+        asked = content.study.contact or "the person who invited you"
+        widgets.paragraphs(
+            "Every answer is kept, and you can close this page.\n\nIf you want to know more, or "
+            f"have your answers erased, ask {asked}, and give this code: {who.annotator}"
+        )
+        last = at.last
+        if last and st.button("Take my last answer back"):
+            people.ask(
+                lambda store: store.undo(
+                    content.study.name, who.annotator, last.trial, request=uuid4().hex
+                ),
+                None,
+            )
+            st.rerun()
+
+
+def arrival(study: str) -> Annotator | None:
+    """Someone who comes by the study's address: by a name of their own, or by the login."""
+    try:
+        content = studies.content(study)
+    except (AnnotationsError, ValueError):
+        widgets.refused(UNKNOWN)
+        return None
+    of = content.study
+    if of.login and st.user.get("is_logged_in"):
+        return studies.signed_in(content)
+    with st.container(key="study-welcome"):
+        if not of.names and not (of.login and "is_logged_in" in st.user):
+            widgets.refused(NEEDED)
+            return None
+        widgets.heading(of.title or of.asked)
+        before = access.here_before(study)
+        if before and st.button("Go on where this browser stopped"):
+            access.enter(before)
+            st.rerun()
+        if of.names:
+            named(study)
+        if of.login and "is_logged_in" in st.user:
+            access.joining(study)
+            st.button("Sign in", on_click=st.login)
+    return None
+
+
+def named(study: str) -> None:
+    """Asks for a name; the link that comes of it is in the address from then on."""
+    with st.form("study-name", border=False):
+        name = st.text_input(
+            "A name for you in this study", max_chars=MOST_NAME,
+            help="It need not be your own. It is kept with the study and is in no export.",
+        )  # fmt: skip
+        if st.form_submit_button("Take part"):
+            token = studies.join(study, name)
+            if token is not None:
+                access.enter(token)
+                st.rerun()
+
+
+asked = st.query_params.get(access.STUDY, "")
+if asked and access.INVITE not in st.query_params:
+    found = arrival(asked)
 else:
-    trial(content, found)
+    found = access.invited()
+    if found is None:
+        widgets.refused(UNKNOWN if access.INVITE in st.query_params else NEEDED)
+if found is not None:
+    try:
+        content = studies.content(found.study)
+    except (AnnotationsError, ValueError) as problem:
+        widgets.refused(str(problem))
+    else:
+        (welcome if found.consented is None else trial)(content, found)
 people.notice()

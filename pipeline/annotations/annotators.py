@@ -57,20 +57,27 @@ class Annotators(base.Base):
         Raises:
             AnnotationsError: no such study, or the database fails.
         """
-        query = select(STUDIES.c.owner).where(STUDIES.c.study == study)
         with self.writing() as connection:
-            key = connection.execute(query).scalar()
-            if key is None:
-                raise AnnotationsError(f"study {study[:MOST_NAME]}: there is none of this name")
-            said = repr((study, issuer, subject)).encode("utf-8", "replace")
-            who = hmac.new(key.encode(), said, hashlib.sha256).hexdigest()[:16]
-            row = {
-                "study": study, "annotator": who, "token": digest(secrets.token_urlsafe(24)),
-                "name": checked(name, "name", MOST_NAME, blank=True), "created": now(),
-            }  # fmt: skip
-            base.insert_new(connection, ANNOTATORS, [row])
-            found = select(ANNOTATORS).where(*whose(ANNOTATORS, study, who))
-            return _annotator(connection.execute(found).one())
+            return self.vouched(connection, study, issuer, subject, name)
+
+    @staticmethod
+    def vouched(
+        connection: Connection, study: str, issuer: str, subject: str, name: str = ""
+    ) -> Annotator:
+        """As `annotator_by_login`, within a transaction."""
+        query = select(STUDIES.c.owner).where(STUDIES.c.study == study)
+        key = connection.execute(query).scalar()
+        if key is None:
+            raise AnnotationsError(f"study {study[:MOST_NAME]}: there is none of this name")
+        said = repr((study, issuer, subject)).encode("utf-8", "replace")
+        who = hmac.new(key.encode(), said, hashlib.sha256).hexdigest()[:16]
+        row = {
+            "study": study, "annotator": who, "token": digest(secrets.token_urlsafe(24)),
+            "name": checked(name, "name", MOST_NAME, blank=True), "created": now(),
+        }  # fmt: skip
+        base.insert_new(connection, ANNOTATORS, [row])
+        found = select(ANNOTATORS).where(*whose(ANNOTATORS, study, who))
+        return _annotator(connection.execute(found).one())
 
     def consent(self, study: str, annotator: str) -> None:
         """Keep when the annotator first agreed to take part."""

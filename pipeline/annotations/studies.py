@@ -17,12 +17,15 @@ from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, n
 from pipeline.annotations.schema import STUDIES, STUDY_ITEMS, TRIALS, VOTES
 from pipeline.annotations.trials import (
     COUNTED,
+    MOST_MS,
+    MOST_REQUEST,
     OPEN,
     SKIP,
     SKIPPED,
     UNDONE,
     VOTED,
     Choose,
+    Given,
     OutOfTurn,
     Standing,
     Trial,
@@ -30,8 +33,9 @@ from pipeline.annotations.trials import (
 )
 
 MOST_CONTENT = 64 * 2**20
-_MOST_ANSWER, _MOST_REQUEST = 200, 64
-_MOST_MS = 2**31 - 1
+_MOST_ANSWER = 200
+_ELSEWHERE = "elsewhere"
+"""Vouches for those whose answers come from a file."""
 
 
 class Studies(Annotators):
@@ -114,30 +118,45 @@ class Studies(Annotators):
                 waiting.append(made)
             return tuple(waiting)
 
-    def add_votes(self, study: str, name: str, answers: Sequence[str]) -> None:
-        """Keep answers to the study's first items, given elsewhere, as those of one annotator."""
-        token = self.invite(study, name)
-        found = self.annotator_of(token)
-        assert found is not None
-        who = {"study": study, "annotator": found.annotator}
+    def add_votes(self, study: str, given: Mapping[str, Sequence[Given]]) -> dict[str, str]:
+        """Keep answers that were given elsewhere, all or none.
+
+        Args:
+            given: what a person is called there, which is not kept -> answers, in order.
+
+        Returns:
+            The pseudonyms here, the same each time.
+
+        Raises:
+            AnnotationsError: the answers of one of them are there already; a refused answer.
+        """
         moment = now()
-        trials, votes = list[dict[str, Any]](), list[dict[str, Any]]()
-        for number, answer in enumerate(answers):
-            row = who | {"trial": number}
-            trials.append(
-                row
-                | {"item": number, "role": COUNTED, "swapped": False}
-                | {"state": VOTED, "issued": moment}
-            )
-            votes.append(
-                row
-                | {"revision": 0, "answer": checked(answer, "answer", _MOST_ANSWER)}
-                | {"request": "import", "response_ms": None, "created": moment}
-            )
+        found = dict[str, str]()
         with self.writing() as connection:
-            for table, rows in ((TRIALS, trials), (VOTES, votes)):
-                if rows:
-                    connection.execute(insert(table), rows)
+            lock(connection, study)
+            for name, answers in given.items():
+                who = self.vouched(connection, study, _ELSEWHERE, name).annotator
+                found[name] = who
+                if _trials(connection, study, who):
+                    raise AnnotationsError(f"annotator {name[:80]!r}: has votes in {study} already")
+                trials, votes = list[dict[str, Any]](), list[dict[str, Any]]()
+                for number, one in enumerate(answers):
+                    row = {"study": study, "annotator": who, "trial": number}
+                    trials.append(
+                        row
+                        | {"item": one.item, "role": one.role, "swapped": one.swapped}
+                        | {"state": SKIPPED if one.answer == SKIP else VOTED, "issued": moment}
+                    )
+                    votes.append(
+                        row
+                        | {"revision": 0, "answer": checked(one.answer, "answer", _MOST_ANSWER)}
+                        | {"request": "import", "response_ms": one.response_ms}
+                        | {"created": one.created or moment}
+                    )
+                for table, rows in ((TRIALS, trials), (VOTES, votes)):
+                    if rows:
+                        connection.execute(insert(table), rows)
+        return found
 
     def trials(self, study: str, annotator: str) -> tuple[Trial, ...]:
         """The annotator's trials, in order."""
@@ -196,6 +215,27 @@ class Studies(Annotators):
                 for row in connection.execute(query)
             ]
 
+    def tallies(self, study: str) -> list[tuple[int, str, int]]:
+        """Item, answer, and how many standing votes that count say so."""
+        keys = ("study", "annotator", "trial")
+        last = VOTES.alias()
+        newest = (
+            select(func.max(last.c.revision))
+            .where(*(last.c[key] == VOTES.c[key] for key in keys))
+            .scalar_subquery()
+        )
+        query = (
+            select(TRIALS.c.item, VOTES.c.answer, func.count())
+            .select_from(VOTES.join(TRIALS, and_(*(VOTES.c[k] == TRIALS.c[k] for k in keys))))
+            .where(
+                VOTES.c.study == study, TRIALS.c.role == COUNTED, TRIALS.c.state == VOTED,
+                VOTES.c.revision == newest,
+            )
+            .group_by(TRIALS.c.item, VOTES.c.answer)
+        )  # fmt: skip
+        with self.reading() as connection:
+            return [(item, answer, count) for item, answer, count in connection.execute(query)]
+
     def newest(self, study: str) -> tuple[int, str]:
         """How many rows the study's votes have, and when the last came: as long as both stay, the
         votes are the same."""
@@ -208,9 +248,9 @@ class Studies(Annotators):
         self, study: str, annotator: str, trial: int, answer: str, request: str, ms: int | None
     ) -> None:
         checked(answer, "answer", _MOST_ANSWER)
-        checked(request, "request", _MOST_REQUEST)
-        if ms is not None and not 0 <= ms <= _MOST_MS:
-            raise AnnotationsError(f"response time {ms} ms: give one from 0 to {_MOST_MS:,}")
+        checked(request, "request", MOST_REQUEST)
+        if ms is not None and not 0 <= ms <= MOST_MS:
+            raise AnnotationsError(f"response time {ms} ms: give one from 0 to {MOST_MS:,}")
         row = {"study": study, "annotator": annotator, "trial": trial}
         with self.writing() as connection:
             lock(connection, study)

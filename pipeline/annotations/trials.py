@@ -11,6 +11,10 @@ OPEN, VOTED, SKIPPED = "open", "voted", "skipped"
 SKIP, UNDONE = "skip", "undone"
 """Answers that are no judgement."""
 
+MOST_REQUEST = 64
+"""Characters of the name that a browser gives an answer."""
+MOST_MS = 2**31 - 1
+
 
 class OutOfTurn(AnnotationsError):
     """An answer to a trial that is not to be answered, or not to be taken back, now."""
@@ -82,6 +86,18 @@ class Vote:
     answer: str
     response_ms: int | None
     created: datetime
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer that was given elsewhere; `created` is None where that is not known."""
+
+    item: int
+    answer: str
+    role: str = "trial"
+    swapped: bool = False
+    response_ms: int | None = None
+    created: datetime | None = None
 
 
 Choose = Callable[[Standing], Choice | None]

@@ -9,7 +9,7 @@ from typing import Literal
 
 import krippendorff
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
 from pipeline.study import bootstrap
@@ -38,10 +38,20 @@ def agrees(
 
 
 def score_agreement(
-    preference: Float[np.ndarray, " n"], difference: Float[np.ndarray, " n"], *, seed: int
+    preference: Float[np.ndarray, " n"],
+    difference: Float[np.ndarray, " n"],
+    *,
+    features: Int[np.ndarray, "n 2"] | None = None,
+    seed: int,
 ) -> Estimate:
-    """The share of pairs in which the score prefers what most people prefer (Pach et al. 2025)."""
-    return bootstrap.share(agrees(preference, difference), seed=seed)
+    """The share of pairs in which the score prefers what most people prefer (Pach et al. 2025).
+
+    Args:
+        features: of the pairs, so that the interval allows for those in several pairs.
+    """
+    found = agrees(preference, difference)
+    told = bootstrap.share(found, seed=seed)
+    return told if features is None else bootstrap.widened(told, found, features)
 
 
 @dataclass(frozen=True)

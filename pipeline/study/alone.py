@@ -1,6 +1,6 @@
 """What people say of features that are judged alone: ratings, and intruders found."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,20 +56,29 @@ class Alone:
         return found
 
 
-def alone(content: Content, votes: Sequence[Vote], *, only: Collection[str] | None = None) -> Alone:
+def alone(
+    content: Content,
+    votes: Sequence[Vote],
+    *,
+    only: Collection[str] | None = None,
+    worth: Callable[[Item, str], float] | None = None,
+) -> Alone:
     """The items' standing votes; those of checks, practice and repetitions do not count.
 
     Args:
         only: the annotators that count; all when not given.
+        worth: the number that an answer to an item is, NaN of none; a rating, or whether the
+            intruder was found, when not given.
     """
     known = {item.item: item for item in content.items if item.role == TRIAL}
     intruder = content.study.kind == "intruder"
+    worth = worth or (_found if intruder else _rated)
     counted = [
         (vote, value)
         for vote in standing(votes)
         if vote.trial.role == TRIAL
         and (only is None or vote.annotator in only)
-        and not np.isnan(value := _worth(vote.answer, known[vote.trial.item], intruder))
+        and not np.isnan(value := worth(known[vote.trial.item], vote.answer))
     ]
     items = sorted({vote.trial.item for vote, _ in counted})
     annotators = sorted({vote.annotator for vote, _ in counted})
@@ -88,12 +97,13 @@ def alone(content: Content, votes: Sequence[Vote], *, only: Collection[str] | No
     )
 
 
-def _worth(answer: str, item: Item, intruder: bool) -> float:
-    if not answer.isascii() or not answer.isdigit():
-        return np.nan
-    if intruder:
-        return float(answer == item.answer)
-    return float(answer) if LOWEST <= int(answer) <= HIGHEST else np.nan
+def _found(item: Item, answer: str) -> float:
+    return float(answer == item.answer) if answer.isascii() and answer.isdigit() else np.nan
+
+
+def _rated(_: Item, answer: str) -> float:
+    known = answer.isascii() and answer.isdigit() and len(answer) < 3
+    return float(answer) if known and LOWEST <= int(answer) <= HIGHEST else np.nan
 
 
 def overall(of: Alone, *, seed: int = 0) -> Estimate:

@@ -50,7 +50,8 @@ def chooser(
     """What `Annotations.open_trials` asks for the annotator's next trial.
 
     Args:
-        uncertain: active choice among the items with the fewest votes; else chance decides.
+        uncertain: active choice among all items that lack votes; else chance decides among those
+            that lack most.
     """
 
     def choose(standing: Standing) -> Choice | None:
@@ -123,10 +124,11 @@ def _trial(
     }
     if not lacking:
         return None
-    most = max(lacking.values())
-    free = sorted(item for item, lack in lacking.items() if lack == most)
-    if uncertain is not None:
-        known = uncertain(free)
-        largest = max(known[item] for item in free)
-        free = [item for item in free if known[item] == largest]
+    if uncertain is None:
+        most = max(lacking.values())
+        free = sorted(item for item, lack in lacking.items() if lack == most)
+    else:
+        known = uncertain(sorted(lacking))
+        largest = max(known.values())
+        free = sorted(item for item, value in known.items() if value == largest)
     return Choice(free[int(rng.integers(len(free)))], TRIAL, swapped, counts=True)

@@ -11,6 +11,7 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
@@ -18,6 +19,7 @@ from typing import Literal, TextIO
 import numpy as np
 from jaxtyping import Float
 
+from pipeline.cells import guarded, plain
 from pipeline.metrics.monosemanticity import MonosemanticitySums
 from pipeline.study.draw import StudyError
 
@@ -113,9 +115,10 @@ def read_top(path: Path) -> dict[str, tuple[str, ...]]:
                 continue
             if len(row) != len(head):
                 raise StudyError(f"{path}, line {line}: {len(row)} cells, not {len(head)}")
-            if row[0] in top:
-                raise StudyError(f"{path}, line {line}: neuron {row[0][:80]!r} comes twice")
-            top[row[0].strip()] = tuple(_short(cell, path, line) for cell in row[1:])
+            neuron = _short(row[0], path, line)
+            if neuron in top:
+                raise StudyError(f"{path}, line {line}: neuron {neuron[:80]!r} comes twice")
+            top[neuron] = tuple(plain(_short(cell, path, line)) for cell in row[1:])
     return top
 
 
@@ -197,7 +200,7 @@ def write_pairs(path: Path, pairs: Pairs) -> None:
         for n, (x, y, share) in enumerate(zip(pairs.x, pairs.y, pairs.preference, strict=True)):
             scores = [pairs.scores[name][n, at] for name, at in columns.values()]
             cells = ["" if math.isnan(score) else repr(float(score)) for score in scores]
-            rows.writerow([x, y, _written(float(share), pairs.coding), *cells])
+            rows.writerow([guarded(x), guarded(y), _written(float(share), pairs.coding), *cells])
 
 
 def write_top(path: Path, top: Mapping[str, Sequence[str]]) -> None:
@@ -206,7 +209,7 @@ def write_top(path: Path, top: Mapping[str, Sequence[str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["k", *(f"x_{i}" for i in range(1, count + 1))])
-        rows.writerows([name, *images] for name, images in top.items())
+        rows.writerows(map(guarded, [name, *images]) for name, images in top.items())
 
 
 def write_activations(
@@ -219,11 +222,16 @@ def write_activations(
             file.write(",".join([name, *(f"{value:.9g}" for value in values)]) + "\n")
 
 
-def _opened(path: Path) -> TextIO:
+@contextmanager
+def _opened(path: Path, opened: TextIO | None = None) -> Iterator[TextIO]:
+    """The file, or `opened` in its place; what is wrong with it is told in one line."""
     try:
-        return path.open(newline="", encoding="utf-8-sig")
+        with opened or path.open(newline="", encoding="utf-8-sig") as file:
+            yield file
     except OSError as error:
         raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise StudyError(f"{path}: no CSV in UTF-8 ({error})") from None
 
 
 def rows_of(path: Path, *wanted: str, opened: TextIO | None = None) -> list[dict[str, str]]:
@@ -235,22 +243,19 @@ def rows_of(path: Path, *wanted: str, opened: TextIO | None = None) -> list[dict
     Raises:
         StudyError: it cannot be read, lacks a column, or a row has another number of cells.
     """
-    with opened or _opened(path) as file:
-        try:
-            rows = csv.DictReader(file)
-            names = [name.strip() for name in rows.fieldnames or ()]
-            rows.fieldnames = names
-            for name in wanted:
-                if name not in names:
-                    raise StudyError(f"{path}: no column {name}; it has {', '.join(names)[:200]}")
-            found = []
-            for line, row in enumerate(rows, 2):
-                if None in row or None in row.values():
-                    raise StudyError(f"{path}, line {line}: not as many cells as the first line")
-                found.append({name: _short(cell, path, line) for name, cell in row.items()})
-            return found
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise StudyError(f"{path}: no CSV in UTF-8 ({error})") from None
+    with _opened(path, opened) as file:
+        rows = csv.DictReader(file)
+        names = [name.strip() for name in rows.fieldnames or ()]
+        rows.fieldnames = names
+        for name in wanted:
+            if name not in names:
+                raise StudyError(f"{path}: no column {name}; it has {', '.join(names)[:200]}")
+        found = []
+        for line, row in enumerate(rows, 2):
+            if None in row or None in row.values():
+                raise StudyError(f"{path}, line {line}: not as many cells as the first line")
+            found.append({name: _short(cell, path, line) for name, cell in row.items()})
+        return found
 
 
 def _short(cell: str, path: Path, line: int) -> str:

@@ -43,7 +43,8 @@ def create(
     from pipeline.study import creation
     from pipeline.study.files import Study
 
-    content = creation.create(config.load(file, Study))
+    with one_line_errors():
+        content = creation.create(config.load(file, Study))
     with _opened(store) as kept:
         token = kept.create_study(content.study.name, content.model_dump_json(), content.wanted)
     trials = len(content.wanted)
@@ -120,8 +121,13 @@ def export(
 
 
 @app.command(name="import")
-def import_benchmark(
-    folder: Annotated[Path, typer.Argument(help="Holds pairs.csv and top16_images.csv")],
+def take_in(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="The benchmark's folder or metric_benchmark.tar.gz; or a CSV of answers to a study"
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Name of the study")] = "benchmark",
     coding: Annotated[
         str | None, typer.Option(help="How preferences are written: x/y, -1/1, 0/1 or shares")
@@ -129,14 +135,40 @@ def import_benchmark(
     store: Store = None,
     url: Url = HERE,
 ) -> None:
-    """Keep the published benchmark, or one like it, as a study with its votes."""
-    from pipeline.study import benchmark, exchange
+    """Keep the published benchmark, or one like it, as a study with its votes; or, of a CSV with
+    the columns item, annotator and answer, keep answers to a study that were given elsewhere."""
+    from pipeline.study import benchmark, exchange, given
 
+    if path.suffix == ".csv":
+        with _opened(store) as kept:
+            answers = given.read(path, _content(kept, name))
+            pseudonyms = kept.add_votes(name, answers)
+        for who, own in answers.items():
+            typer.echo(f"{pseudonyms[who]}: {len(own)} answers of {_shown(who)}")
+        return
     with _opened(store) as kept:
         how = benchmark.coding_of(coding)
-        content, token, found = exchange.take_in(kept, folder, name=name, coding=how)
+        content, token, found = exchange.take_in(kept, path, name=name, coding=how)
     typer.echo(f"{name}: {len(content.wanted)} pairs, preferences read as {found}")
     typer.echo(f"owner: {_link(url, 'results', study=name, owner=token)}")
+
+
+@app.command()
+def outputs(
+    records: Annotated[Path, typer.Argument(help="What `steer --json` printed")],
+    out: Annotated[Path, typer.Option(help="CSV to write, for draw.file of a study of outputs")],
+    way: Annotated[
+        list[str] | None, typer.Option(help="An answer to take; unsteered and steered if not given")
+    ] = None,
+) -> None:
+    """Write what a steered model said as the CSV that a study of outputs is made of."""
+    from pipeline.study import outputs as texts
+
+    with one_line_errors():
+        rows = texts.of_steering(records, ways=way or texts.WAYS)
+        texts.write(out, rows)
+    groups = ", ".join(dict.fromkeys(row["group"] for row in rows))
+    typer.echo(f"{out}: {len(rows)} texts, {_shown(groups)}")
 
 
 @app.command()
@@ -175,6 +207,8 @@ def agree(
     typer.echo(f"{name}: {len(found.of.items):,} judged, {found.votes:,} votes")
     for sentence in findings.sentences(found, chosen):
         typer.echo(sentence)
+    for one in found.groups:
+        typer.echo(_shown(findings.told(found, one)))
     write = findings.shares if content.study.kind == "pairs" else findings.decimals
     for each, told in found.board:
         if told.known:
@@ -207,3 +241,8 @@ def _link(url: str, page: str, **parameters: str) -> str:
     from urllib.parse import urlencode
 
     return f"{url.rstrip('/')}/{page}?{urlencode(parameters)}"
+
+
+def _shown(text: str) -> str:
+    """What a file says, as a terminal may be told it."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:200])

@@ -58,14 +58,25 @@ class Item(_Frozen):
 
     Attributes:
         item: its number.
-        sides: of a pair x and y; else one.
-        answer: what is right, where that is known: a side, or an intruder's id.
+        sides: of a pair x and y; else one. Beside texts it has one image, or none.
+        answer: what is right, where that is known: a side, an intruder's id, or a text's number.
+        texts: that are judged: one of `outputs`, several of `choice`, in the file's order, in which
+            they are numbered from 1.
+        groups: of each text what it is compared as; nobody who judges is told.
+        prompt: what the model was asked that said them; may be empty.
+        scale: that `outputs` are rated on.
+        asked: in place of the study's question.
     """
 
     item: int
     role: Literal["practice", "trial", "catch"]
     sides: tuple[Side, ...]
     answer: str | None = None
+    texts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    prompt: str = ""
+    scale: str = ""
+    asked: str = ""
 
 
 class Content(_Frozen):

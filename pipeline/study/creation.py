@@ -1,20 +1,18 @@
 """Making a study of a bundle: drawing features, their images, checks and practice."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import duckdb
 import numpy as np
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
 
-from pipeline import contract, store
-from pipeline.study import draw
-from pipeline.study.content import Content, Feature, Item, Picture, Side, X, Y
+from pipeline import store
+from pipeline.study import benchmark, draw, outputs
+from pipeline.study.active import MOST_FEATURES
+from pipeline.study.content import Content, Feature, Item, Side, X, Y
 from pipeline.study.draw import Pool, StudyError
-from pipeline.study.files import Study
+from pipeline.study.files import CONCEPT, TEXTS, Study
+from pipeline.study.source import Source, mixed
 
 Judged = tuple[tuple[Side, ...], str | None]
 """An item's sides, and its answer where that is known."""
@@ -29,9 +27,17 @@ def create(study: Study) -> Content:
     """
     bundle = store.open_bundle(study.bundle)
     with duckdb.connect(str(bundle.database), read_only=True) as database:
-        source = _Source(database, study)
+        source = Source(database, study)
         making = _Making(study, source)
-        items = making.pairs() if study.kind == "pairs" else making.alone()
+        if study.kind in TEXTS:
+            items = making.texts()
+        else:
+            items = making.pairs() if study.kind == "pairs" else making.alone()
+        if study.choice == "active" and len(making.features) > MOST_FEATURES:
+            raise StudyError(
+                f"choice = 'active': {len(making.features):,} features, {MOST_FEATURES:,} are "
+                "possible; draw fewer, or choose balanced"
+            )
         return Content(
             study=study,
             run=str(bundle.manifest.get("config", {}).get("name", study.bundle.name)),
@@ -41,144 +47,10 @@ def create(study: Study) -> Content:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """The live features of the study's dictionaries."""
-
-    dictionary_id: list[str]
-    fingerprint: list[str]
-    feature: Int[np.ndarray, " n"]
-    neuron: Int[np.ndarray, " n"]
-    scores: dict[str, Float[np.ndarray, " n"]]
-
-
-class _Source:
-    """The bundle, as far as a study reads it."""
-
-    def __init__(self, database: duckdb.DuckDBPyConnection, study: Study) -> None:
-        self.database, self.study = database, study
-        self.table = self._features()
-
-    def _features(self) -> _Table:
-        wanted = self._dictionaries()
-        numbers = [
-            field.name
-            for field in contract.FEATURES.schema
-            if field.name not in ("dictionary_id", "feature_id") and _is_number(field.type)
-        ]
-        if self.study.draw.score not in numbers:
-            raise StudyError(
-                f"draw.score = {self.study.draw.score!r}: no numeric column of `features`; name "
-                f"one of {', '.join(numbers)}"
-            )
-        there = set(self.database.table("features").columns)
-        columns = ", ".join(f'f."{name}"' for name in numbers if name in there)
-        found = self.database.execute(
-            f"""SELECT f.dictionary_id, d.fingerprint, f.feature_id, d.basis = 'neurons' AS neuron,
-            {columns} FROM features f JOIN dictionaries d USING (dictionary_id)
-            WHERE f.dictionary_id IN (SELECT unnest(?)) AND f.n_active >= ?
-            ORDER BY ALL""",
-            [wanted, self.study.images],
-        ).fetchnumpy()
-        scores = {
-            name: np.ma.filled(found[name].astype(np.float64), np.nan)
-            for name in numbers
-            if name in there
-        }
-        scores |= self._by_encoder(found["dictionary_id"], found["feature_id"])
-        return _Table(
-            list(map(str, found["dictionary_id"])),
-            list(map(str, found["fingerprint"])),
-            np.asarray(found["feature_id"]),
-            np.asarray(found["neuron"]).astype(int),
-            scores,
-        )
-
-    def _by_encoder(
-        self, dictionary: NDArray[Any], feature: NDArray[Any]
-    ) -> dict[str, Float[np.ndarray, " n"]]:
-        """Every encoder's MS, as `ms_ENCODER`, of these features."""
-        place = {at: n for n, at in enumerate(zip(dictionary, feature.tolist(), strict=True))}
-        rows = self.database.execute(
-            """SELECT dictionary_id, encoder, feature_id, ms FROM monosemanticity
-            WHERE ms IS NOT NULL AND dictionary_id IN (SELECT unnest(?)) ORDER BY encoder""",
-            [sorted(set(map(str, dictionary)))],
-        ).fetchall()
-        scores: dict[str, Float[np.ndarray, " n"]] = {}
-        for of, encoder, number, ms in rows:
-            if (of, number) in place:
-                scores.setdefault(f"ms_{encoder}", np.full(len(place), np.nan))
-                scores[f"ms_{encoder}"][place[of, number]] = ms
-        return scores
-
-    def _dictionaries(self) -> list[str]:
-        rows = self.database.execute(
-            "SELECT dictionary_id, name, basis FROM dictionaries"
-        ).fetchall()
-        named = self.study.draw.dictionaries
-        for name in named:
-            if not any(name in (of, short) for of, short, _ in rows):
-                there = ", ".join(sorted({short for _, short, _ in rows}))
-                raise StudyError(f"draw.dictionaries has {name!r}: name some of {there}")
-        if named:
-            return [of for of, short, _ in rows if of in named or short in named]
-        every = self.study.draw.how in ("neurons", "list")
-        return [of for of, _, basis in rows if every or basis == "sae"]
-
-    def images(self, place: int, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Of a feature: its strongest, or evenly over its activations; in an order left to
-        chance."""
-        key = [self.table.dictionary_id[place], int(self.table.feature[place])]
-        table = "top_examples" if self.study.images_from == "top" else "activations"
-        ids = [
-            row[0]
-            for row in self.database.execute(
-                f"""SELECT example_id FROM {table} WHERE dictionary_id = ? AND feature_id = ?
-                AND modality = 'image' ORDER BY activation DESC, example_id""",
-                key,
-            ).fetchall()
-        ]
-        if self.study.images_from == "range":
-            ids = [ids[i] for i in np.linspace(0, len(ids) - 1, count).round().astype(int)]
-        return _mixed(ids[:count], rng)
-
-    def unrelated(self, place: int, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Images drawn from all that do not activate the feature.
-
-        Raises:
-            StudyError: there are not so many.
-        """
-        key = [self.table.dictionary_id[place], int(self.table.feature[place])]
-        ids = [
-            row[0]
-            for row in self.database.execute(
-                """SELECT example_id FROM examples WHERE split = 'val' EXCEPT SELECT example_id
-                FROM activations WHERE dictionary_id = ? AND feature_id = ? AND modality = 'image'
-                ORDER BY example_id""",
-                key,
-            ).fetchall()
-        ]
-        if len(ids) < count:
-            raise StudyError(
-                f"{key[0]}:{key[1]}: {len(ids)} images do not activate it, {count} are wanted for "
-                "checks; draw from sparser dictionaries, or ask for none"
-            )
-        return tuple(int(i) for i in rng.choice(ids, count, replace=False))
-
-    def pictures(self, ids: set[int]) -> dict[int, Picture]:
-        """The images of these ids."""
-        rows = self.database.execute(
-            """SELECT example_id, uri, sha256 FROM examples WHERE example_id IN (SELECT unnest(?))
-            ORDER BY example_id""",
-            [sorted(ids)],
-        ).fetchall()
-        return {number: Picture(uri=uri, sha256=sha256) for number, uri, sha256 in rows}
-
-
 class _Making:
     """Puts items together."""
 
-    def __init__(self, study: Study, source: _Source) -> None:
+    def __init__(self, study: Study, source: Source) -> None:
         self.study, self.source = study, source
         self.rng = np.random.default_rng(study.seed)
         self.features: list[Feature] = []
@@ -186,7 +58,7 @@ class _Making:
         self._place: dict[int, int] = {}
         table = source.table
         scored = table.scores[study.draw.score]
-        self.kept = np.flatnonzero(~np.isnan(scored))
+        self.kept = np.flatnonzero(~np.isnan(scored) | (study.kind in TEXTS))
         self.pool = Pool(
             np.unique(table.dictionary_id, return_inverse=True)[1][self.kept],
             table.feature[self.kept],
@@ -217,6 +89,51 @@ class _Making:
             return _numbered(made[: len(chosen)], made[len(chosen) :], self.study.practice)
         return _numbered([((self._side(place),), None) for place in chosen], [], 0)
 
+    def texts(self) -> list[Item]:
+        """Of `outputs` every text on every scale; of `choice` every row."""
+        file, several = self._file, self.study.kind == "choice"
+        rows = outputs.read(file, several=several)
+        ids = self.source.numbers({row.image for row in rows} - {""})
+        known = self._places()
+        trials, checks = list[Item](), list[Item]()
+        for row in rows:
+            if row.image and row.image not in ids:
+                raise StudyError(
+                    f"{file}, line {row.line}: {row.image[:200]!r} is no image of the bundle; give "
+                    "an example's number or uri, or leave the cell empty"
+                )
+            named = [row.feature] if row.feature else []
+            places = draw.listed(named, known, file=str(file), line=row.line)
+            feature = self._feature(places[0]) if places else None
+            images = (ids[row.image],) if row.image else ()
+            self.shown.update(images)
+            item = Item(
+                item=0, role="trial", sides=(Side(feature=feature, images=images),),
+                answer=row.answer or None, texts=row.texts, groups=row.groups, prompt=row.prompt,
+            )  # fmt: skip
+            (checks if row.answer else trials).extend(
+                [item] if several else self._scaled(item, row)
+            )
+        roles = ["trial"] * len(trials) + ["practice"] * self.study.practice
+        roles += ["catch"] * len(checks)
+        return [
+            item.model_copy(update={"item": number, "role": role})
+            for number, (item, role) in enumerate(zip([*trials, *checks], roles, strict=False))
+        ]
+
+    def _scaled(self, item: Item, row: outputs.Output) -> list[Item]:
+        """The text on each scale."""
+        found = []
+        for scale, question in self.study.scales.items():
+            if CONCEPT in question and not row.concept and not row.image:
+                raise StudyError(
+                    f"{self._file}, line {row.line}: has neither a concept nor an image that the "
+                    f"scale {scale} could be about; give one, or name other scales"
+                )
+            asked = question.replace(CONCEPT, row.concept or "the image")
+            found.append(item.model_copy(update={"scale": scale, "asked": asked}))
+        return found
+
     def _drawn(self, chosen: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Those of which practice and checks are made: the clearest first, by their score."""
         count = self.study.practice + self.study.checks.catch
@@ -234,8 +151,8 @@ class _Making:
         side = self._side(place, count=self.study.images - 1)
         (intruder,) = self.source.unrelated(int(self.kept[place]), 1, self.rng)
         self.shown.add(intruder)
-        mixed = _mixed([*side.images, intruder], self.rng)
-        return (Side(feature=side.feature, images=mixed),), str(intruder)
+        shown = mixed([*side.images, intruder], self.rng)
+        return (Side(feature=side.feature, images=shown),), str(intruder)
 
     def _side(self, place: int, *, count: int | None = None) -> Side:
         images = self.source.images(int(self.kept[place]), count or self.study.images, self.rng)
@@ -261,19 +178,21 @@ class _Making:
         return self._place[place]
 
     def _listed(self, column: str) -> list[int]:
-        file = self.study.draw.file
-        assert file is not None
-        try:
-            with file.open(newline="", encoding="utf-8-sig") as opened:
-                names = [(row.get(column) or "").strip() for row in csv.DictReader(opened)]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise StudyError(f"{file}: cannot be read ({error})") from None
+        names = [row[column] for row in benchmark.rows_of(self._file, column)]
+        return draw.listed(names, self._places(), file=str(self._file))
+
+    @property
+    def _file(self) -> Path:
+        assert self.study.draw.file is not None
+        return self.study.draw.file
+
+    def _places(self) -> dict[str, int]:
+        """Names of features -> their places in the pool."""
         table = self.source.table
-        known = {
+        return {
             f"{table.dictionary_id[at]}:{table.feature[at]}": place
             for place, at in enumerate(self.kept)
         }
-        return draw.listed(names, known, file=str(file))
 
 
 def _numbered(trials: Sequence[Judged], known: Sequence[Judged], practice: int) -> list[Item]:
@@ -285,11 +204,3 @@ def _numbered(trials: Sequence[Judged], known: Sequence[Judged], practice: int) 
             zip(roles, [*trials, *known], strict=False)
         )
     ]
-
-
-def _mixed(ids: list[int], rng: np.random.Generator) -> tuple[int, ...]:
-    return tuple(int(i) for i in rng.permutation(ids))
-
-
-def _is_number(kind: object) -> bool:
-    return str(kind) in ("float", "double", "int16", "int32", "int64")

@@ -127,16 +127,19 @@ def _some_pairs(
     return found[rng.permutation(len(found))[:count]]
 
 
-def listed(names: Sequence[str], pool: dict[str, int], *, file: str) -> list[int]:
+def listed(names: Sequence[str], pool: dict[str, int], *, file: str, line: int = 2) -> list[int]:
     """The places of features named `MODEL/HOOK/DICTIONARY:FEATURE`.
+
+    Args:
+        line: of the file, that names the first.
 
     Raises:
         StudyError: one is not in the pool.
     """
-    for line, name in enumerate(names, 2):
+    for at, name in enumerate(names, line):
         if name not in pool:
             raise StudyError(
-                f"{file}, line {line}: {name[:200]!r} is no live feature of the bundle; write "
+                f"{file}, line {at}: {name[:200]!r} is no live feature of the bundle; write "
                 "MODEL/HOOK/DICTIONARY:FEATURE"
             )
     return [pool[name] for name in names]

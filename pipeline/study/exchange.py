@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,34 +16,42 @@ from safetensors.numpy import load_file
 
 from pipeline import store
 from pipeline.annotations import Annotations, Vote
+from pipeline.annotations.trials import Given
+from pipeline.cells import guarded
+from pipeline.config import NAME
 from pipeline.store import content_key
-from pipeline.study import benchmark
+from pipeline.study import archive, benchmark, ratings
+from pipeline.study.assignment import TRIAL
 from pipeline.study.content import Content, Feature, Item, Picture, Side
 from pipeline.study.draw import StudyError
-from pipeline.study.files import Draw, Study
+from pipeline.study.files import TEXTS, Draw, Study
 from pipeline.study.results import Judged, judged, scores
 
 VOTES, STUDY = "votes.csv", "study.json"
 
 COLUMNS = (
-    "study", "annotator", "trial", "revision", "item", "role", "swapped", "answer", "response_ms",
-    "created",
+    "study", "annotator", "trial", "revision", "item", "role", "chosen", "swapped", "answer",
+    "response_ms", "created",
 )  # fmt: skip
 
 
-def votes_csv(study: str, votes: Sequence[Vote]) -> str:
+def votes_csv(content: Content, votes: Sequence[Vote]) -> str:
     """Every row that was written, by pseudonym, undone ones among them.
 
     `answer` is `x` or `y`, whichever side that was on (`swapped`: y was left), `tie`, `skip`,
-    `undone`, or what a rating or an intruder's trial was answered.
+    `undone`, a rating, the id of the image that was taken for the intruder, or the number of the
+    text that was chosen. `chosen` says how the item came to be shown: `balanced` or `active`, as
+    the study has it; empty of practice, checks and repetitions.
     """
+    study = content.study
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(COLUMNS)
     rows.writerows(
         [
-            study, vote.annotator, vote.trial.trial, vote.revision, vote.trial.item,
-            vote.trial.role, int(vote.trial.swapped), vote.answer,
+            study.name, vote.annotator, vote.trial.trial, vote.revision, vote.trial.item,
+            vote.trial.role, study.choice if vote.trial.role == TRIAL else "",
+            int(vote.trial.swapped), guarded(vote.answer),
             "" if vote.response_ms is None else vote.response_ms, vote.created.isoformat(),
         ]
         for vote in votes
@@ -51,13 +60,20 @@ def votes_csv(study: str, votes: Sequence[Vote]) -> str:
 
 
 def write(content: Content, votes: Sequence[Vote], folder: Path) -> None:
-    """Everything of a study: `votes.csv`, `study.json` (what it consists of), and the benchmark's
-    three files; `activations.csv` where the bundle that it was drawn from is there, of neurons with
-    the strongest activations that the bundle keeps."""
+    """Everything of a study: `votes.csv` and `study.json` (what it consists of); of texts also
+    `ratings.csv`; of pairs the benchmark's three files: `activations.csv` where the bundle that it
+    was drawn from is there, with the activations that the bundle keeps."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = votes_csv(content.study.name, votes)
-    (folder / VOTES).write_text(text, encoding="utf-8")
+    (folder / VOTES).write_text(votes_csv(content, votes), encoding="utf-8")
     (folder / STUDY).write_text(content.model_dump_json(indent=1), encoding="utf-8")
+    if content.study.kind in TEXTS:
+        told = ratings.ratings_csv(content, votes)
+        (folder / ratings.RATINGS).write_text(told, encoding="utf-8")
+    if content.study.kind == "pairs":
+        _write_benchmark(content, votes, folder)
+
+
+def _write_benchmark(content: Content, votes: Sequence[Vote], folder: Path) -> None:
     of, names = judged(content, votes), [name_of(one) for one in content.features]
     benchmark.write_pairs(folder / benchmark.PAIRS, _pairs(content, of, names))
     images = {
@@ -79,23 +95,33 @@ def write(content: Content, votes: Sequence[Vote], folder: Path) -> None:
 
 
 def take_in(
-    kept: Annotations, folder: Path, *, name: str, coding: benchmark.Coding | None = None
+    kept: Annotations, path: Path, *, name: str, coding: benchmark.Coding | None = None
 ) -> tuple[Content, str, benchmark.Coding]:
     """Keep a benchmark's pairs and images as a study, and the preferences as the votes of one
-    annotator, `published`.
+    annotator.
+
+    Args:
+        path: the folder that holds the files, or the archive.
 
     Returns:
         What it consists of, the owner's token, and how the preferences were written.
 
     Raises:
-        StudyError: a file cannot be read, or names a neuron without images.
+        StudyError: a file cannot be read, or names a neuron without images; a refused name.
         AnnotationsError: there is a study of this name.
     """
-    found = benchmark.read_pairs(folder / benchmark.PAIRS, coding=coding)
-    top = benchmark.read_top(folder / benchmark.TOP)
-    content = _content(found, top, folder, name)
+    if not re.match(NAME, name):
+        raise StudyError(f"name {name[:80]!r}: lower case, digits, dot, dash and underscore only")
+    with archive.opened(path, benchmark.PAIRS, benchmark.TOP) as folder:
+        found = benchmark.read_pairs(folder / benchmark.PAIRS, coding=coding)
+        top = benchmark.read_top(folder / benchmark.TOP)
+        content = _content(found, top, folder, name)
+    content = content.model_copy(
+        update={"study": content.study.model_copy(update={"bundle": path})}
+    )
     token = kept.create_study(name, content.model_dump_json(), content.wanted)
-    kept.add_votes(name, "published", [f"{share:g}" for share in found.preference])
+    answers = [Given(item, f"{share:g}") for item, share in enumerate(found.preference)]
+    kept.add_votes(name, {"published": answers})
     return content, token, found.coding
 
 
@@ -227,14 +253,16 @@ def _activations(
 def _content(
     found: benchmark.Pairs, top: Mapping[str, Sequence[str]], folder: Path, name: str
 ) -> Content:
-    """The benchmark as a study; its neurons are features of one dictionary called as the study."""
+    """The benchmark as a study. Its neurons are numbers, of one dictionary called as the study, or
+    `MODEL/HOOK/DICTIONARY:FEATURE`, as a study of one's own is written."""
     neurons = list(dict.fromkeys([*found.x, *found.y]))
     lacking = [neuron for neuron in neurons if neuron not in top]
     if lacking:
         raise StudyError(f"{folder / benchmark.TOP}: no images of neuron {lacking[0][:80]!r}")
     place = {neuron: number for number, neuron in enumerate(neurons)}
-    for neuron in neurons:
-        if not (neuron.isascii() and neuron.isdigit() and len(neuron) < 10):
+    called = [neuron.rpartition(":")[::2] for neuron in neurons]
+    for neuron, (_, last) in zip(neurons, called, strict=True):
+        if not (last.isascii() and last.isdigit() and len(last) < 10):
             raise StudyError(f"{folder / benchmark.PAIRS}: neuron {neuron[:80]!r} is no number")
     uris = list(dict.fromkeys(uri for neuron in neurons for uri in top[neuron]))
     number = {uri: at for at, uri in enumerate(uris)}
@@ -253,8 +281,13 @@ def _content(
         study=Study(name=name, bundle=folder, votes=1, draw=Draw(count=len(found))),
         run=name,
         features=tuple(
-            Feature(dictionary_id=name, fingerprint=printed, feature_id=int(neuron), scores=own[at])
-            for at, neuron in enumerate(neurons)
+            Feature(
+                dictionary_id=of or name,
+                fingerprint=printed,
+                feature_id=int(last),
+                scores=own[at],
+            )
+            for at, (of, last) in enumerate(called)
         ),
         items=tuple(
             Item(item=row, role="trial", sides=(sides[x], sides[y]))

@@ -11,8 +11,23 @@ QUESTIONS = {
     "pairs": "Which group of images is more about one thing?",
     "rating": "How much are these images about one thing?",
     "intruder": "Which image does not belong to the others?",
+    "outputs": "How good are these texts?",
+    "choice": "Which text fits the image best?",
 }
-"""What is asked where the file asks nothing else."""
+"""What is asked where the file asks nothing else; of `outputs` every scale has its question."""
+
+SCALES = {
+    "coherence": "How coherent is the text: does it read well, and make sense?",
+    "relatedness": "How much does the text have to do with {concept}?",
+}
+"""What outputs are rated on where the file names no scales: name -> question."""
+CONCEPT = "{concept}"
+"""Stands in a scale's question for what the file of outputs says, else for the image."""
+TEXTS = ("outputs", "choice")
+"""Kinds of studies that are about texts."""
+
+
+ScaleName = Annotated[str, Field(pattern=NAME)]
 
 
 class _Frozen(BaseModel):
@@ -35,7 +50,8 @@ class Draw(_Frozen):
     strata: Annotated[int, Field(ge=1, le=100)] = 5
     """Parts of the scores' range, or of that of their differences, that give as many each."""
     file: Path | None = None
-    """CSV of a fixed list: columns `x` and `y` (alone: `x`) of `MODEL/HOOK/DICTIONARY:FEATURE`."""
+    """CSV of a fixed list: columns `x` and `y` (alone: `x`) of `MODEL/HOOK/DICTIONARY:FEATURE`; or
+    of texts (see `outputs`)."""
 
     @model_validator(mode="after")
     def _listed(self) -> "Draw":
@@ -64,11 +80,15 @@ class Study(_Frozen):
     title: str = Field("", max_length=200)
     bundle: Path
     """Folder of a run or of a bundle."""
-    kind: Literal["pairs", "rating", "intruder"] = "pairs"
+    kind: Literal["pairs", "rating", "intruder", "outputs", "choice"] = "pairs"
     question: str = Field("", max_length=1000)
     instructions: str = Field("", max_length=20_000)
     consent: str = Field("", max_length=20_000)
     """What people agree to before they begin; nothing is asked when empty."""
+    scales: dict[ScaleName, str] = Field(SCALES, min_length=1, max_length=10)
+    """What outputs are rated on: name -> question."""
+    ends: tuple[str, str] = ("not at all", "entirely")
+    """What 1 and 5 mean."""
     images: Annotated[int, Field(ge=2, le=16)] = 16
     """A side; of an intruder among them."""
     images_from: Literal["top", "range"] = "top"
@@ -78,13 +98,14 @@ class Study(_Frozen):
     trials: Annotated[int, Field(ge=1)] | None = None
     """For one annotator at most, checks and practice aside."""
     choice: Literal["balanced", "active"] = "balanced"
-    """Among those with the fewest votes, by chance, or the least certain one by Bradley-Terry."""
+    """Among those with the fewest votes, by chance; or the pair whose vote is expected to tell most
+    by Bradley & Terry, among all that lack votes."""
     tie: bool = True
     skip: bool = True
     names: bool = False
     """Whether anyone with the study's address may join under a name of their own."""
     login: bool = False
-    """Whether anyone with the study's address who signs in may join (OIDC, by Streamlit's login)."""
+    """Whether anyone with the study's address who signs in (OIDC) may join."""
     emails: bool = False
     """Whether the address that the login vouches for is kept, in place of a name; no export has
     it."""
@@ -104,6 +125,10 @@ class Study(_Frozen):
     def _kept(self) -> "Study":
         if self.emails and not self.login:
             raise ValueError("emails: only a login vouches for them; set login = true too")
+        if self.choice == "active" and self.kind != "pairs":
+            raise ValueError("choice: only pairs are chosen actively; set choice = 'balanced'")
+        if self.kind in TEXTS and self.draw.file is None:
+            raise ValueError("draw: texts come from a CSV; set how = 'list' and file")
         return self
 
     @property

@@ -7,19 +7,25 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.annotations import Vote
-from pipeline.study import agreement, results
+from pipeline.study import agreement, ratings, results
 from pipeline.study.agreement import Reliability
 from pipeline.study.alone import HIGHEST, LOWEST, Alone, alone, overall
 from pipeline.study.alone import leaderboard as correlations
 from pipeline.study.bootstrap import Estimate
 from pipeline.study.content import Content
 from pipeline.study.draw import StudyError
+from pipeline.study.files import TEXTS
 from pipeline.study.ranking import Ranking
+from pipeline.study.ratings import Difference, Mean
 from pipeline.study.results import Checked, Judged
 
 Scores = Mapping[str, Float[np.ndarray, " s"]]
+NOUNS = {"pairs": "pair", "outputs": "text", "choice": "choice"}
 MOST_RANKED = 2000
 """Features that are ranked; of more the computation takes minutes."""
+
+LEAST_PAIRS = 8
+"""In a step of the curve."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +40,9 @@ class Findings:
         board: score -> agreement with the majority of pairs; of what is judged alone the rank
             correlation; the best first.
         people: how far they say the same.
-        overall: of what is judged alone the mean answer.
+        overall: of features judged alone the mean answer.
         ranking: of pairs; None of other kinds, without votes, and of too many features.
+        groups, differences: of texts: the mean of each group on each scale, and of two groups.
     """
 
     content: Content = field(repr=False)
@@ -45,8 +52,10 @@ class Findings:
     scores: Scores = field(repr=False)
     board: list[tuple[str, Estimate]]
     people: Reliability
-    overall: Estimate | None
-    ranking: Ranking | None
+    overall: Estimate | None = None
+    ranking: Ranking | None = None
+    groups: tuple[Mean, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
     @property
     def votes(self) -> int:
@@ -72,6 +81,8 @@ def find(
     kept = {one.annotator for one in checks}
     if failures is not None:
         kept = results.attentive(checks, failures=failures)
+    if content.study.kind in TEXTS:
+        return _of_texts(content, votes, checks, kept, seed)
     scores = results.scores(content) | dict(brought or {})
     if content.study.kind != "pairs":
         single = alone(content, votes, only=kept)
@@ -79,7 +90,7 @@ def find(
         return Findings(
             content, checks, frozenset(kept), single, scores, correlations(single, scores),
             agreement.reliability(single.ratings, level=level, seed=seed),
-            overall(single, seed=seed), None,
+            overall(single, seed=seed),
         )  # fmt: skip
     pairs = results.judged(content, votes, only=kept)
     count = len(content.features)
@@ -87,8 +98,19 @@ def find(
     return Findings(
         content, checks, frozenset(kept), pairs, scores,
         results.leaderboard(pairs, scores, seed=seed),
-        agreement.reliability(pairs.ratings, seed=seed), None,
-        results.ranking(pairs, features=count) if ranked else None,
+        agreement.reliability(pairs.ratings, seed=seed),
+        ranking=results.ranking(pairs, features=count) if ranked else None,
+    )  # fmt: skip
+
+
+def _of_texts(
+    content: Content, votes: Sequence[Vote], checks: list[Checked], kept: set[str], seed: int
+) -> Findings:
+    return Findings(
+        content, checks, frozenset(kept), alone(content, votes, only=kept, worth=ratings.worth),
+        {}, [], ratings.reliability(content, votes, only=kept, seed=seed),
+        groups=tuple(ratings.means(content, votes, only=kept, seed=seed)),
+        differences=tuple(ratings.differences(content, votes, only=kept, seed=seed)),
     )  # fmt: skip
 
 
@@ -109,6 +131,15 @@ def score_of(found: Findings, name: str) -> str:
     return next((each for each in names if each.lower().startswith("ms")), (names or [name])[0])
 
 
+def steps(of: Judged, score: Float[np.ndarray, " s"], *, seed: int = 0) -> list[agreement.Step]:
+    """Agreement with the majority by the difference of a score, in up to 5 steps of at least
+    LEAST_PAIRS pairs each."""
+    difference = of.difference(score)
+    told = int((~np.isnan(agreement.agrees(of.preference, difference))).sum())
+    count = int(np.clip(told // LEAST_PAIRS, 1, 5))
+    return agreement.agreement_by_difference(of.preference, difference, steps=count, seed=seed)
+
+
 def best(found: Findings, *, most: int) -> list[tuple[int, float, float, float]]:
     """The features that people prefer most: place among the study's features, Bradley-Terry
     strength, and its interval; none where there is no ranking."""
@@ -126,6 +157,8 @@ def sentences(found: Findings, score: str) -> list[str]:
     """What the study says of a score, in words, with every figure's interval."""
     if not found.votes:
         return ["Nobody has judged anything yet."]
+    if found.content.study.kind in TEXTS:
+        return [*_compared(found), *_alike(found)]
     told = dict(found.board).get(score)
     if told is None or not told.known:
         first = _unknown(found, score)
@@ -140,6 +173,42 @@ def sentences(found: Findings, score: str) -> list[str]:
             f"{decimals(told)} over {counted(found, told.count)}; chance is 0."
         )
     return [*_overall(found), first, *_divided(found), *_alike(found)]
+
+
+def _compared(found: Findings) -> list[str]:
+    """Of texts: groups against each other, or how often each is chosen."""
+    said = []
+    for gap in found.differences:
+        told = gap.estimate
+        if told.known:
+            scale = f"On {gap.scale} the" if gap.scale else "The"
+            more = "higher" if told.value >= 0 else "lower"
+            reach = told
+            if told.value < 0:
+                reach = Estimate(-told.value, -told.high, -told.low, told.count)
+            said.append(
+                f"{scale} rating of {gap.group or 'texts without a group'} is {decimals(reach)} "
+                f"{more} than that of {gap.other or 'texts without a group'}, over "
+                f"{counted(found, told.count)}."
+            )
+    if found.content.study.kind == "choice":
+        said += [
+            f"{one.group or 'texts without a group'}: chosen in {shares(one.estimate)} of cases; "
+            f"chance is {whole(one.chance)}."
+            for one in found.groups
+            if one.estimate.known
+        ]
+    return said
+
+
+def told(found: Findings, mean: Mean) -> str:
+    """One group's mean on one scale, in a line."""
+    what = ", ".join(filter(None, (mean.scale, mean.group))) or "all texts"
+    if not mean.estimate.known:
+        return f"{what}: not judged yet"
+    write = shares if found.content.study.kind == "choice" else decimals
+    votes = f"{mean.votes:,} vote{'' if mean.votes == 1 else 's'}"
+    return f"{what}: {write(mean.estimate)}, {counted(found, mean.estimate.count)}, {votes}"
 
 
 def _unknown(found: Findings, score: str) -> str:
@@ -202,7 +271,8 @@ def called(score: str) -> str:
 
 def counted(found: Findings, count: int) -> str:
     """So many of what the study judges: 1 pair, 50 pairs, 20 features."""
-    name = "pair" if found.content.study.kind == "pairs" else "feature"
+    kind = found.content.study.kind
+    name = NOUNS.get(kind, "feature")
     return f"{count:,} {name}" + ("" if count == 1 else "s")
 
 
@@ -221,5 +291,10 @@ def shares(told: Estimate) -> str:
 def decimals(told: Estimate) -> str:
     """0.43 [0.31, 0.55]; the figure alone where it has no interval."""
     if np.isnan(told.low):
-        return f"{told.value:.2f}"
-    return f"{told.value:.2f} [{told.low:.2f}, {told.high:.2f}]"
+        return _two(told.value)
+    return f"{_two(told.value)} [{_two(told.low)}, {_two(told.high)}]"
+
+
+def _two(value: float) -> str:
+    """With two decimals, and no sign before 0."""
+    return f"{round(value, 2) + 0.0:.2f}"

@@ -1,19 +1,26 @@
-"""What a study found: its votes in arrays, and the figures that Results and `agree` give."""
+"""What a study found: its votes in arrays, and the figures that Results and `agree` give.
+
+The libraries of statistics are imported when they are used: `study status` needs none.
+"""
+
+from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.annotations import Vote
 from pipeline.annotations.trials import SKIP, UNDONE
-from pipeline.study import agreement
 from pipeline.study.assignment import CATCH, REPEAT, TRIAL
-from pipeline.study.bootstrap import Estimate
 from pipeline.study.content import Content, X, Y
-from pipeline.study.ranking import Ranking, bradley_terry
+
+if TYPE_CHECKING:
+    from pipeline.study.bootstrap import Estimate
+    from pipeline.study.ranking import Ranking
 
 TIE = "tie"
 VALUES = {X: 1.0, TIE: 0.5, Y: 0.0}
@@ -90,6 +97,11 @@ def checked(content: Content, votes: Sequence[Vote]) -> list[Checked]:
             )
         )
     return found
+
+
+def yes(count: int, of: int) -> Float[np.ndarray, " n"]:
+    """So many ones among zeros, as `bootstrap.share` takes them."""
+    return np.repeat([1.0, 0.0], [count, of - count])
 
 
 def attentive(checks: Sequence[Checked], *, failures: int) -> set[str]:
@@ -178,8 +190,15 @@ def leaderboard(
     of: Judged, by_score: Mapping[str, Float[np.ndarray, " s"]], *, seed: int = 0
 ) -> list[tuple[str, Estimate]]:
     """Score -> how often it prefers what most people prefer, the best first."""
+    from pipeline.study import agreement
+
     found = [
-        (name, agreement.score_agreement(of.preference, of.difference(values), seed=seed))
+        (
+            name,
+            agreement.score_agreement(
+                of.preference, of.difference(values), features=of.features, seed=seed
+            ),
+        )
         for name, values in by_score.items()
     ]
     return best_first(found)
@@ -236,6 +255,8 @@ def apart(of: Judged, score: Float[np.ndarray, " s"], *, most: int) -> list[Apar
 
 def ranking(of: Judged, *, features: int) -> Ranking:
     """The study's features by what people prefer."""
+    from pipeline.study.ranking import bradley_terry
+
     known = ~np.isnan(of.ratings)
     wins = np.nansum(of.ratings, 0)
     return bradley_terry(of.features, wins, known.sum(0) - wins, features=features)

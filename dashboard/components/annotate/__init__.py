@@ -19,12 +19,15 @@ def annotate(data: dict[str, Any], *, on_said: Callable[[dict[str, Any]], None],
     """Show the trial `data["trial"]`.
 
     Args:
-        data: `trial`, its number; `kind`: `pairs`, `rating` or `intruder`; `sides`: of every trial
-            that this visit has not had yet, number -> lists of image addresses, left first; `next`,
-            the number of the trial after it, or None; `question`, `tie`, `skip`, `undo`, `done`,
-            `of`, `note`, `feedback`: None, or whether the last practice answer was right.
+        data: what `judging.data` gives: `trial`, the number of the trial to show; `next`, of the
+            one after it, or None; `kind`: `pairs`, `rating` or `intruder`; `sides`: of every trial
+            that this visit has not had yet, number -> lists of image addresses, left first;
+            `heard`: which `request` was dealt with last; `undo`: which trial can be taken back, or
+            None; `feedback` on the trial before, and a line of `pause` after it; `question`, `tie`,
+            `skip`, `done`, `of`, `note`.
         on_said: called with {"trial", "answer", "request", "ms"}; `answer` is `left`, `right`,
-            `tie`, `skip`, `undo`, a rating, or the place of an image. Not checked.
+            `tie`, `skip`, `undo`, a rating, the place of an image, or `lost`: the page has no
+            images of this trial. Not checked.
     """
 
     def changed() -> None:

@@ -1,62 +1,93 @@
 const trials = new WeakMap();
 const AGAIN_MS = 4000;
 const KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie", s: "skip", S: "skip", u: "undo", U: "undo" };
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -4, ArrowDown: 4 };
 const RATINGS = ["1", "2", "3", "4", "5"];
+const ENDS = { 1: "not at all", 5: "entirely" };
 
 // What may be pressed now: answer -> [words, key].
 function choices({ data }) {
   const found = new Map();
-  if (data.kind === "pairs") found.set("left", ["Left", "←"]).set("right", ["Right", "→"]);
-  if (data.kind === "rating") for (const n of RATINGS) found.set(n, [data.scale?.[n - 1] ?? n, n]);
+  if (data.kind === "pairs") found.set("left", ["Left", "←"]);
+  if (data.kind === "rating") for (const n of RATINGS) found.set(n, [ENDS[n] ?? "", n]);
   if (data.kind === "pairs" && data.tie) found.set("tie", ["Neither more", "↓"]);
+  if (data.kind === "pairs") found.set("right", ["Right", "→"]);
   if (data.skip) found.set("skip", ["Skip", "S"]);
-  if (data.undo) found.set("undo", ["Undo", "U"]);
+  if (data.undo !== null) found.set("undo", ["Undo", "U"]);
   return found;
+}
+
+// Names an answer; `crypto.randomUUID` is only there over https.
+function fresh() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function send(state) {
   state.attempt += 1;
+  if (state.attempt > 1) say(state, "The server does not answer yet: your answer is sent again…");
   state.tell("said", { ...state.said, attempt: state.attempt });
   clearTimeout(state.timer);
   state.timer = setTimeout(() => state.said && send(state), AGAIN_MS);
 }
 
+function say(state, text) {
+  const note = state.root.querySelector(".note");
+  if (note) note.textContent = text;
+}
+
 function press(state, answer) {
-  if (state.said || (answer !== "undo" && !state.seen)) return;
-  const ms = answer === "undo" || !state.seen ? null : Math.round(performance.now() - state.seen);
-  state.said = { trial: state.data.trial, answer, request: crypto.randomUUID(), ms };
-  state.root.querySelector(".trial").setAttribute("aria-busy", "true");
-  for (const node of state.root.querySelectorAll("[data-answer]")) node.classList.toggle("chosen", node.dataset.answer === answer);
+  if (state.said || state.paused || (answer !== "undo" && !state.seen)) return;
+  const undo = answer === "undo";
+  const ms = undo ? null : Math.round(performance.now() - state.seen);
+  state.said = { trial: undo ? state.data.undo : state.data.trial, answer, request: fresh(), ms };
+  state.attempt = 0;
+  mark(state, answer);
   send(state);
 }
 
-function enlarge(state, src) {
+// Shows which answer is being kept; with null that none is.
+function mark(state, answer) {
+  const trial = state.root.querySelector(".trial");
+  trial.toggleAttribute("aria-busy", answer !== null);
+  for (const node of trial.querySelectorAll("[data-answer]")) node.classList.toggle("chosen", node.dataset.answer === answer);
+}
+
+function enlarge(state, src, alt) {
   const box = state.root.querySelector("dialog");
-  box.querySelector("img").src = src;
+  Object.assign(box.querySelector("img"), { src, alt });
   box.showModal();
 }
 
 function image(state, src, place) {
-  const intruder = state.data.kind === "intruder";
+  const cell = el("div", "cell");
   const node = el("button", "image");
   const picture = el("img");
-  picture.src = src;
-  picture.alt = `image ${place + 1}`;
+  const alt = `image ${place + 1}`;
+  Object.assign(picture, { src, alt });
   node.append(picture);
-  if (intruder) {
-    node.dataset.answer = String(place);
-    node.title = "this one does not belong";
-    node.addEventListener("click", () => press(state, String(place)));
-  } else {
+  cell.append(node);
+  if (state.data.kind !== "intruder") {
     node.title = "enlarge";
-    node.addEventListener("click", () => enlarge(state, src));
+    node.addEventListener("click", () => enlarge(state, src, alt));
+    return cell;
   }
-  return node;
+  node.dataset.answer = String(place);
+  node.title = "this one does not belong";
+  node.addEventListener("click", () => press(state, String(place)));
+  const zoom = el("button", "zoom", "⤢");
+  zoom.title = `enlarge ${alt}`;
+  zoom.setAttribute("aria-label", zoom.title);
+  zoom.addEventListener("click", () => enlarge(state, src, alt));
+  cell.append(zoom);
+  return cell;
 }
 
 function side(state, images, name) {
   const node = el("section", "side");
-  if (name) node.setAttribute("aria-label", name);
+  if (name) {
+    node.dataset.side = name;
+    node.setAttribute("aria-label", `${name} group`);
+  }
   const grid = el("div", "grid");
   grid.append(...images.map((src, place) => image(state, src, place)));
   node.append(grid);
@@ -68,7 +99,9 @@ function bar(state) {
   for (const [answer, [text, key]] of choices(state)) {
     const node = el("button", "answer");
     node.dataset.answer = answer;
-    node.append(el("span", "", text), el("kbd", "", key));
+    if (text) node.append(el("span", "", text));
+    node.append(el("kbd", "", key));
+    node.setAttribute("aria-keyshortcuts", { "←": "ArrowLeft", "→": "ArrowRight", "↓": "ArrowDown" }[key] ?? key);
     node.addEventListener("click", () => press(state, answer));
     row.append(node);
   }
@@ -78,74 +111,149 @@ function bar(state) {
 function head(state) {
   const { data } = state;
   const node = el("header");
-  node.append(el("h2", "", data.question));
+  const title = el("h1", "", data.question);
   const progress = el("span", "progress");
   const done = el("progress");
   done.max = Math.max(1, data.of);
   done.value = data.done;
   done.setAttribute("aria-label", "progress");
   progress.append(done, el("span", "num muted", `${data.done} of ${data.of}`));
-  node.append(progress);
+  node.append(title, progress);
   return node;
 }
 
 // The time runs from the moment at which all images are on the screen.
-async function watch(state, number) {
-  state.seen = null;
-  await Promise.allSettled([...state.root.querySelectorAll(".side img")].map((img) => img.decode()));
+async function watch(state, trial) {
+  await Promise.allSettled([...trial.querySelectorAll(".side img")].map((img) => img.decode()));
   await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
-  if (state.data.trial === number) state.seen = performance.now();
+  if (!trial.isConnected) return;
+  state.seen = performance.now();
+  trial.dataset.seen = "yes";
+}
+
+function dialog() {
+  const box = el("dialog");
+  box.setAttribute("aria-label", "enlarged image");
+  const close = el("button", "close");
+  close.title = "close";
+  close.append(el("img"));
+  box.append(close);
+  box.addEventListener("click", () => box.close());
+  return box;
 }
 
 function draw(state) {
   const { data, root } = state;
   const images = state.sides.get(data.trial);
+  state.seen = null;
+  state.paused = false;
+  if (!images) {
+    state.tell("said", { trial: data.trial, answer: "lost", request: fresh(), ms: null });
+    return;
+  }
   const trial = el("div", `trial ${data.kind}`);
   trial.dataset.trial = data.trial;
   trial.tabIndex = -1;
   const names = data.kind === "pairs" ? ["left", "right"] : [null];
   const sides = el("div", "sides");
   sides.append(...images.map((of, at) => side(state, of, names[at])));
-  const note = el("p", data.feedback === false ? "note wrong" : "note", data.note);
+  const note = el("p", "note", data.note);
   note.setAttribute("role", "status");
-  trial.append(head(state), sides, bar(state), note);
-  const box = el("dialog");
-  box.append(el("img"));
-  box.addEventListener("click", () => box.close());
-  trial.append(box);
+  trial.append(head(state), sides, bar(state), note, dialog());
   root.replaceChildren(trial);
   trial.focus({ preventScroll: true });
-  watch(state, data.trial);
+  watch(state, trial);
+}
+
+// Between two trials: what was right, on the trial just answered, or a word about a rest.
+function pause(state) {
+  const { feedback, pause: line } = state.data;
+  state.paused = true;
+  const told = el("div", "told");
+  told.setAttribute("role", "status");
+  if (feedback) {
+    const trial = state.root.querySelector(".trial");
+    trial.removeAttribute("aria-busy");
+    const answer = trial.querySelector(`.side[data-side="${feedback.meant}"], .image[data-answer="${feedback.meant}"]`);
+    answer?.classList.add("meant");
+    const which = state.data.kind === "pairs" ? `the ${feedback.meant} group` : "the marked image";
+    told.append(el("strong", feedback.right ? "right" : "wrong", feedback.right ? "✓ That is right." : `✗ Not this time: it was ${which}.`));
+  }
+  if (line) told.append(el("span", "", line));
+  const go = el("button", "answer go");
+  go.append(el("span", "", "Go on"), el("kbd", "", "Enter"));
+  go.addEventListener("click", () => draw(state));
+  const room = el("div", "pause");
+  room.append(told, go);
+  if (feedback) {
+    state.root.querySelector(".answers").replaceWith(room);
+    say(state, "");
+  } else {
+    const trial = el("div", "trial alone");
+    trial.append(room);
+    state.root.replaceChildren(trial);
+  }
+  go.focus({ preventScroll: true });
+}
+
+function onKey(state, event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !state.root.isConnected) return;
+  const path = event.composedPath();
+  // A box open over the trial, or a field that is written in, has the keys to itself.
+  if (state.root.querySelector("dialog")?.open || document.querySelector("[role=dialog]")) return;
+  if (path.some((node) => node.matches?.("input, textarea, select, [contenteditable=true]"))) return;
+  if (state.paused) {
+    if (event.key !== "Enter" || path[0].matches?.(".go")) return;
+    event.preventDefault();
+    draw(state);
+    return;
+  }
+  const grid = [...state.root.querySelectorAll(".intruder .image")];
+  if (grid.length && event.key in STEPS) {
+    event.preventDefault();
+    const at = grid.indexOf(state.root.getRootNode().activeElement);
+    const to = at < 0 ? 0 : at + STEPS[event.key];
+    grid[to]?.focus();
+    return;
+  }
+  const answer = KEYS[event.key] ?? (RATINGS.includes(event.key) ? event.key : null);
+  if (!answer || !choices(state).has(answer)) return;
+  event.preventDefault();
+  press(state, answer);
+}
+
+// What the server sends is an answer to what was said, or the same again.
+function take(state, data) {
+  const before = state.data;
+  state.data = data;
+  for (const [number, sides] of Object.entries(data.sides)) state.sides.set(Number(number), sides);
+  const moved = !before || before.trial !== data.trial || !state.root.querySelector(".trial");
+  const heard = state.said && data.heard === state.said.request;
+  if (!moved && !heard) return;
+  clearTimeout(state.timer);
+  const told = heard && moved && (data.pause || data.feedback?.trial === before?.trial);
+  state.said = null;
+  if (!moved) {
+    mark(state, null);
+    say(state, data.note);
+  } else if (told && before) pause(state);
+  else draw(state);
+  // What comes next is decoded while this one is looked at.
+  for (const src of (state.sides.get(data.next) ?? []).flat()) Object.assign(new Image(), { src }).decode().catch(() => {});
+  for (const number of state.sides.keys()) if (number < data.trial - 1) state.sides.delete(number);
 }
 
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".root");
   let state = trials.get(root);
   if (!state) {
-    state = { root, sides: new Map(), attempt: 0, said: null, data: null };
+    state = { root, sides: new Map(), attempt: 0, said: null, data: null, paused: false };
     trials.set(root, state);
-    state.keys = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-      if (root.querySelector("dialog")?.open) return;
-      const answer = KEYS[event.key] ?? (RATINGS.includes(event.key) ? event.key : null);
-      if (!answer || !choices(state).has(answer)) return;
-      event.preventDefault();
-      press(state, answer);
-    };
+    state.keys = (event) => onKey(state, event);
     document.addEventListener("keydown", state.keys);
   }
   state.tell = setStateValue;
-  for (const [number, sides] of Object.entries(data.sides)) state.sides.set(Number(number), sides);
-  const same = state.data && state.data.turn === data.turn;
-  state.data = data;
-  if (!same) {
-    clearTimeout(state.timer);
-    state.said = null;
-    draw(state);
-    // What comes next is decoded while this one is looked at.
-    for (const src of (state.sides.get(data.next) ?? []).flat()) Object.assign(new Image(), { src }).decode().catch(() => {});
-    for (const number of state.sides.keys()) if (number < data.trial - 1) state.sides.delete(number);
-  }
+  take(state, data);
   return () => {
     clearTimeout(state.timer);
     document.removeEventListener("keydown", state.keys);

@@ -1,0 +1,171 @@
+"""Who may open which page: docs/study.md, "Who sees what", states the rule and why.
+
+Each run of the script decides anew, before a page runs: nothing is only hidden. Tokens come in the
+address; cookies of this browser bring them again to typed addresses and new tabs.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import Enum
+
+import streamlit as st
+
+from dashboard import people
+from dashboard.components.badge import cookies, remember
+from pipeline.annotations import Annotations, Annotator, default_place
+
+INVITE, OWNER, STUDY = "invite", "owner", "study"
+"""Query parameters: an annotator's token, the owner's, a study's name."""
+ANNOTATE, RESULTS = "annotate", "results"
+"""Addresses of the pages that have a rule of their own."""
+OPEN, OWNERS = "LOUPE_OPEN", "LOUPE_OWNERS"
+"""Variables of the server: 1 opens the pages to everybody; e-mail addresses that own every
+study."""
+OWNER_COOKIE, INVITED_COOKIE, JOINING_COOKIE = "loupe_owner.", "loupe_invited", "loupe_joining"
+OWNER_DAYS = 90
+MOST_COOKIES = 20
+_OWNED, _INVITED = "access-owned", "access-invited"
+
+CLOSED = (
+    "A study is kept here, so this page opens only for its owner: by the link that `study create` "
+    "printed. If nobody else can reach this server, start it with LOUPE_OPEN=1 to open every page."
+)
+NO_PART = "This page is no part of the study. Go on by the link that you were given."
+HOW_ALONE = (
+    " This browser came by an invitation: the owner's link, or a private window, opens every page."
+)
+NOT_OWNED = "This owner's link opens nothing here. Use the whole link that `study create` printed."
+NO_RESULTS = "Results open for the study's owner: by the link that `study create` printed."
+
+_holding: set[str] = set()
+"""Stores that were seen to hold a study: they stay so while this server runs."""
+
+
+class Visitor(Enum):
+    """Who looks on: `ANYBODY` where the pages are open, `STRANGER` where they are not."""
+
+    OWNER = "owner"
+    ANNOTATOR = "annotator"
+    ANYBODY = "anybody"
+    STRANGER = "stranger"
+
+
+def visitor() -> Visitor:
+    """Who looks on, as the address, this visit, the browser and the login tell."""
+    if INVITE in st.query_params:
+        invited()
+        return Visitor.ANNOTATOR
+    if not _holds_studies():
+        return Visitor.ANYBODY
+    if owned():
+        return Visitor.OWNER
+    if st.session_state.get(_INVITED) or invited() is not None:
+        return Visitor.ANNOTATOR
+    return Visitor.ANYBODY if os.environ.get(OPEN) == "1" else Visitor.STRANGER
+
+
+def refusal(page: str, who: Visitor) -> str:
+    """Why this visitor does not see the page of this address; empty where it opens."""
+    if page == ANNOTATE:
+        return ""
+    if who is Visitor.ANNOTATOR:
+        alone = os.environ.get(OPEN) == "1" and INVITE not in st.query_params
+        return NO_PART + (HOW_ALONE if alone else "")
+    if who is not Visitor.OWNER and OWNER in st.query_params:
+        return NOT_OWNED
+    if who is Visitor.STRANGER:
+        return CLOSED
+    if page == RESULTS:
+        asked = st.query_params.get(STUDY)
+        if not owned() or (asked is not None and asked not in owned()):
+            return NO_RESULTS
+    return ""
+
+
+def owned() -> list[str]:
+    """Names of the studies that the visitor owns."""
+    if "is_logged_in" in st.user and owner_by(st.user.to_dict(), os.environ.get(OWNERS, "")):
+        nothing: list[str] = []
+        return people.ask(lambda store: store.studies(), nothing)
+    tokens = _owners_tokens()
+
+    def proven(store: Annotations) -> list[str]:
+        return [study for study, token in tokens.items() if store.owns(study, token)]
+
+    found = people.ask(proven, None) if tokens else []
+    if found is not None:
+        st.session_state[_OWNED] = {study: tokens[study] for study in found}
+    return found or []
+
+
+def owner_by(claims: Mapping[str, object], listed: str) -> bool:
+    """Whether a login is one of the owners listed, as its provider vouches for the address."""
+    owners = {one.strip().casefold() for one in listed.split(",")} - {""}
+    verified = claims.get("email_verified") in (True, "true")
+    known = str(claims.get("email", "")).strip().casefold() in owners
+    return claims.get("is_logged_in") is True and verified and known
+
+
+def invited() -> Annotator | None:
+    """Whose invitation this is: of the address, else of this visit, else of this browser."""
+    token = st.query_params.get(INVITE) or st.session_state.get(_INVITED)
+    token = token or cookies().get(INVITED_COOKIE, "")
+    found = people.ask(lambda store: store.annotator_of(token), None) if token else None
+    if found is not None:
+        st.session_state[_INVITED] = token
+    return found
+
+
+def here_before(study: str) -> str:
+    """The token by which this browser took part in the study; empty where it did not."""
+    token = cookies().get(INVITED_COOKIE, "")
+    found = people.ask(lambda store: store.annotator_of(token), None) if token else None
+    return token if found is not None and found.study == study else ""
+
+
+def enter(token: str) -> None:
+    """Go on by this invitation."""
+    st.session_state[_INVITED] = token
+    st.query_params.from_dict({INVITE: token})
+
+
+def joining(study: str) -> None:
+    """Have the browser come back to this study from the login, which leads to the first page."""
+    remember({JOINING_COOKIE: (study, None)}, key="joining")
+
+
+def came_to_join() -> str:
+    """The study that the visitor signed in for; empty where that is over, or never was."""
+    return cookies().get(JOINING_COOKIE, "") if st.user.get("is_logged_in") else ""
+
+
+def keep() -> None:
+    """Have the browser keep what proved good, and take an owner's token out of the address."""
+    owners = {f"{OWNER_COOKIE}{study}": (token, OWNER_DAYS) for study, token in _owned().items()}
+    token = st.session_state.get(_INVITED, "")
+    kept = owners | ({INVITED_COOKIE: (token, None)} if token else {})
+    if kept:
+        remember(kept, key="badge")
+    if _owned() and OWNER in st.query_params:
+        del st.query_params[OWNER]
+
+
+def _holds_studies() -> bool:
+    place = default_place()
+    if place not in _holding and people.ask(lambda store: store.holds_studies(), False):
+        _holding.add(place)
+    return place in _holding
+
+
+def _owned() -> dict[str, str]:
+    found: dict[str, str] = st.session_state.get(_OWNED, {})
+    return found
+
+
+def _owners_tokens() -> dict[str, str]:
+    """Study -> token that is to prove it owned."""
+    kept = [(name, token) for name, token in cookies().items() if name.startswith(OWNER_COOKIE)]
+    tokens = {name.removeprefix(OWNER_COOKIE): token for name, token in kept[:MOST_COOKIES]}
+    tokens |= _owned()
+    study, token = st.query_params.get(STUDY), st.query_params.get(OWNER)
+    return tokens | ({study: token} if study and token and study not in _owned() else {})
