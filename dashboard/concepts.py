@@ -1,4 +1,4 @@
-"""How strongly a feature's concept shows in texts, by a contrastive encoder of the run."""
+"""How strongly what features show does so in texts, by a contrastive encoder of the run."""
 
 import math
 from collections.abc import Sequence
@@ -6,32 +6,49 @@ from collections.abc import Sequence
 import numpy as np
 
 from dashboard import connection, live, queries
+from dashboard.faults import told
 from dashboard.records import Card
+from pipeline.contract import TOP_K
+from pipeline.metrics import steering
 
 
 def speaker(run: connection.Run) -> str | None:
-    """An encoder of the run that embeds words as well as images."""
-    every = queries.encoders(run.connection)
-    return next((one.encoder for one in every if one.text), None)
+    """The encoder of the steering score: the one that the run names for it, else its first that
+    embeds words as well as images.
+
+    Raises:
+        live.Unavailable: the one named embeds no words.
+    """
+    config = run.bundle.manifest.get("config") or {}
+    speak = {one.encoder: bool(one.text) for one in queries.encoders(run.connection)}
+    named = (config.get("steering") or {}).get("encoder")
+    with told():
+        from pipeline.models.encoder import first_speaker
+
+        # In the config's order.
+        order = {name: speak[name] for name in config.get("encoders", {}) if name in speak}
+        return first_speaker(order | speak, named, key="steering.encoder")
 
 
 def shows(
     run: connection.Run, encoder: str, cards: Sequence[Card], texts: Sequence[str]
-) -> list[float]:
-    """Of each text the cosine of its embedding and the unit mean embedding of the features' top
-    images (`Card.examples`), from -1 to 1; NaN of no text, and where there are none of these.
+) -> list[list[float]]:
+    """For each feature, of each text, the cosine of its embedding to what the feature's top images
+    (`Card.examples`) show (see `metrics.steering`); NaN of no text and of a feature without any.
 
     Raises:
         live.Unavailable: the encoder cannot be had.
     """
     held = connection.embeddings(run, encoder)
-    ids = np.asarray(sorted({one for card in cards for one in card.examples}), np.int64)
-    at = np.searchsorted(held.ids, ids)
-    known = at[(at < len(held.ids)) & (held.ids[np.minimum(at, len(held.ids) - 1)] == ids)]
-    if not len(known):
-        return [math.nan] * len(texts)
-    mean = held.vectors[known].mean(0)
-    mean /= max(float(np.linalg.norm(mean)), 1e-12)
+    top = np.full((len(cards), TOP_K), -1)
+    for row, card in enumerate(cards):
+        ids = np.asarray(card.examples[:TOP_K], np.int64)
+        ids = ids[np.isin(ids, held.ids)]
+        top[row, : len(ids)] = np.searchsorted(held.ids, ids)
     unique = tuple(dict.fromkeys(texts))
-    found = dict(zip(unique, live.embed_words(run, encoder, unique) @ mean, strict=True))
-    return [float(found[text]) if text else math.nan for text in texts]
+    embedded = live.embed_words(run, encoder, unique)
+    made = []
+    for concept in steering.concepts(top, held.vectors):
+        found = dict(zip(unique, steering.shows(embedded, concept).tolist(), strict=True))
+        made.append([found[text] if text else math.nan for text in texts])
+    return made

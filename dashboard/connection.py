@@ -16,6 +16,7 @@ from dashboard.steered import SteeredSum
 from pipeline import store
 
 DEFAULT = Path("data/runs/demo")
+MOST_TOGETHER = 256
 Refused = store.StoreError
 """What `current` and `runs` raise; its message names the fault and what mends it."""
 Damaged = duckdb.Error
@@ -150,6 +151,14 @@ def summaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[records.
 def labels(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
     """`queries.labels`, once a bundle."""
     return queries.labels(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def together(
+    _connection: duckdb.DuckDBPyConnection, key: str
+) -> tuple[int, dict[tuple[str, str], int]]:
+    """`queries.together` of the MOST_TOGETHER commonest tags and classes, once a bundle."""
+    return queries.together(_connection, limit=MOST_TOGETHER)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -33,6 +33,7 @@ def chooser(
     *,
     key: str = "along",
     given: Toward | None = None,
+    warned: set[str],
 ) -> Toward | None:
     """The edit along a direction that the address holds under `key`, with what changes it: a
     popover that chooses the direction, and beside it the strength.
@@ -40,6 +41,7 @@ def chooser(
     Args:
         hooks: full names of the hook points to choose from.
         given: what stands there where the address holds none.
+        warned: warnings that stand on the page already.
     """
     text = st.query_params.get(key, "")
     current = of_text(text) if text else given
@@ -52,7 +54,7 @@ def chooser(
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key=f"{key}-now"):
         st.caption(widgets.plain(told(current)), width="content")
         if current.kind in MOST_TIMES:
-            _strength(run, model, current, key)
+            _strength(run, model, current, key, warned)
         st.button(
             "Take out", key=f"{key}-out", on_click=_forget, args=(key,),
             help="Steer along no direction.",
@@ -61,7 +63,7 @@ def chooser(
 
 
 def about(
-    run: connection.Run, model: str, one: Toward, *, key: str = "along-about"
+    run: connection.Run, model: str, one: Toward, *, key: str = "along-about", warned: set[str]
 ) -> None:  # fmt: skip
     """The features of the SAEs at the direction's hook point that lie nearest to it, and those few
     that approximate it."""
@@ -70,7 +72,7 @@ def about(
         try:
             found = vectors.near(run, model, name)
         except live.Unavailable as problem:
-            st.warning(widgets.plain(str(problem)))
+            widgets.warn_once(str(problem), warned)
             return
         if not found:
             st.caption("This run has no SAE at the direction's hook point.")
@@ -109,14 +111,14 @@ def _forget(key: str) -> None:
     st.query_params.pop(key, None)
 
 
-def _strength(run: connection.Run, model: str, one: Toward, key: str) -> None:
+def _strength(run: connection.Run, model: str, one: Toward, key: str, warned: set[str]) -> None:
     """The slider of the strength; the address has the number itself, in the activations' unit."""
     unit, about_unit = 1.0, words.MOVE_SHARE
     if one.kind == "add":
         try:
             scale = vectors.scale(run, model, one.direction)
         except live.Unavailable as problem:
-            st.warning(widgets.plain(str(problem)))
+            widgets.warn_once(str(problem), warned)
             return
         unit = scale.unit or 1.0
         kind = "the CLS token" if _reads_cls(run, model, one.hook) else "an image token"

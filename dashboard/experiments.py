@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dashboard.spoken import Answer, Setting
 
 MOST_KEPT = 20
-_SHOWN, _HISTORY = "steering-shown", "steering-history"
+_SHOWN, _HISTORY, _REOPENED = "steering-shown", "steering-history", "steering-reopened"
 
 
 @dataclass(eq=False)
@@ -24,7 +24,7 @@ class Experiment:
     Attributes:
         title: its setting in a line.
         concept: what was asked for in words; empty for nothing.
-        sweep: of a sweep the strengths; else none.
+        sweep: of a sweep the shares of the setting's strengths; else none.
         answers: by the names of `interventions.ways_of`; of a sweep as `spoken.sweep` names them.
         seconds: since the first token was asked for.
         finished: whether it came to its end, rather than to Stop.
@@ -32,7 +32,8 @@ class Experiment:
         changed: what to know where the model is not the one that made the bundle.
         settings: what was sent to the model, of a sweep one a strength.
         facts: what its file says beside.
-        shows: of a sweep how strongly the concept shows in the unsteered text, then by strength.
+        shows: of a sweep, by a name of each feature, how strongly what it shows does so in the
+            unsteered text, then by strength.
         shown_by: the encoder that tells; empty where there is none.
     """
 
@@ -48,8 +49,22 @@ class Experiment:
     changed: str = ""
     settings: "Sequence[Setting]" = ()
     facts: dict[str, Any] = field(default_factory=dict)
-    shows: list[float] = field(default_factory=list)
+    shows: dict[str, list[float]] = field(default_factory=dict)
     shown_by: str = ""
+
+    @property
+    def given(self) -> bool:
+        """Whether its picture is one that the visitor gave."""
+        return self.asked.example is None and not self.asked.blank
+
+    def of(self, asked: Asked, picture: str) -> bool:
+        """Whether it is of this setting, and of the picture of this key."""
+        return self.asked == asked and self.seen == picture
+
+    @property
+    def seen(self) -> str:
+        """The key of its picture."""
+        return self.picture.picture.key if self.picture.picture else ""
 
     def heard(self, answers: "dict[str, Answer]", seconds: float) -> None:
         """Keep what is said so far. Reading the session is where Streamlit interrupts a script
@@ -67,24 +82,33 @@ def history() -> list[Experiment]:
 def begin(one: Experiment) -> None:
     """Show this experiment, and keep it."""
     st.session_state[_SHOWN] = one
+    st.session_state.pop(_REOPENED, None)
     st.session_state[_HISTORY] = [one, *history()][:MOST_KEPT]
 
 
-def shown(asked: Asked) -> Experiment | None:
-    """The experiment that the page shows: the last of the setting asked for, else the one that
-    was last on the page."""
+def shown(asked: Asked, picture: str) -> Experiment | None:
+    """The experiment that the page shows: the last of the setting asked for and of the picture of
+    this key, else the one that was last on the page."""
     last: Experiment | None = st.session_state.get(_SHOWN)
-    if last is not None and last.asked == asked:
+    if last is not None and last.of(asked, picture):
         return last
-    same = next((one for one in history() if one.asked == asked), None)
+    again: Experiment | None = st.session_state.get(_REOPENED)
+    if again is not None and again is last and only_picture(again, asked):
+        return again  # its picture is gone: there may be answers of what stands in its place
+    same = next((one for one in history() if one.of(asked, picture)), None)
     if same is not None:
         st.session_state[_SHOWN] = same
     return same or last
 
 
+def only_picture(one: Experiment, asked: Asked) -> bool:
+    """Whether it is of this setting but for the picture."""
+    return dataclasses.replace(one.asked, example=asked.example, blank=asked.blank) == asked
+
+
 def reopen(one: Experiment) -> None:
     """Show an earlier experiment: its setting into the address."""
-    st.session_state[_SHOWN] = one
+    st.session_state[_SHOWN] = st.session_state[_REOPENED] = one
     wanted = one.asked.parameters
     if one.asked.features:
         wanted["features"] = state.BETWEEN.join(state.feature_key(*k) for k in one.asked.features)

@@ -69,19 +69,22 @@ def of_run(run: Run, example_id: int) -> sight.Look | None:
 
 def _own(most: int) -> list[sight.Look]:
     key = _own_key()
-    files = st.file_uploader(
+    given = st.file_uploader(
         "One image, or two to see side by side" if most > 1 else "An image of yours", type=KINDS,
-        accept_multiple_files=True, max_upload_size=20, key=key, help=words.OWN_IMAGE,
+        accept_multiple_files=most > 1, max_upload_size=20, key=key, help=words.OWN_IMAGE,
         on_change=_gave, args=(key,),
     )  # fmt: skip
+    files = given if isinstance(given, list) else [given] if given else []
+    if len(files) > most:
+        st.caption(f"The first {most} of these {len(files)} images are shown.")
     return [look for file in files[:most] if (look := _given(file.name, file.getvalue()))]
 
 
 def _own_key() -> str:
     """The uploader's key: a new and empty one once another image of the run is asked for."""
-    asked = state.asked_number("example")
+    asked = state.asked_text("example")
     turn = st.session_state.setdefault("own-turn", 0)
-    if asked is not None and asked != st.session_state.get("own-asked"):
+    if asked and asked != st.session_state.get("own-asked"):
         turn += 1
     st.session_state.update({"own-turn": turn, "own-asked": asked})
     return f"own-{turn}"

@@ -1,6 +1,7 @@
 """An image in a contrastive model's joint space, before and after steering: numbers only."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 NEAREST = 8
 WAYS = ("unsteered", "reconstruction only", "steered")
+MOST_ASKED = 32
+SELDOM = 2.0
+"""Standard deviations below chance at which two tags are seldom together (Poisson)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,3 +120,34 @@ def shifts(labels: Labels, one: Seen) -> list[Shift]:
 def new(after: Sequence[tuple[int, float]], before: Sequence[tuple[int, float]]) -> set[int]:
     """The places that are among the nearest after and were not before."""
     return {place for place, _ in after} - {place for place, _ in before}
+
+
+def rivals(mark: str, total: int, together: Mapping[tuple[str, str], int]) -> list[str]:
+    """A tag with those that stand in its place on other images, as far as images tell: each seldom
+    together with it and with those taken before, the least first. A tag whose own such tags do not
+    make way for each other, as a number does that leaves room for little else, is none.
+
+    Args:
+        total, together: of `queries.together`.
+    """
+    counts = {a: n for (a, b), n in together.items() if a == b}
+
+    def apart(a: str, b: str) -> float:
+        chance = counts[a] * counts[b] / total
+        return (chance - together.get((a, b), 0)) / math.sqrt(chance)
+
+    def seldom(a: str) -> list[str]:
+        return [b for b in counts if b != a and apart(a, b) >= SELDOM]
+
+    def of_kind(a: str) -> bool:
+        others = seldom(a)[:MOST_ASKED]
+        pairs = [(b, c) for place, b in enumerate(others) for c in others[:place]]
+        return 2 * sum(apart(b, c) >= SELDOM for b, c in pairs) >= len(pairs)
+
+    taken = [mark]
+    if mark not in counts:
+        return taken
+    for one in sorted(seldom(mark), key=lambda b: (-apart(mark, b), b)):
+        if all(apart(one, other) >= SELDOM for other in taken) and of_kind(one):
+            taken.append(one)
+    return taken

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.annotations import Annotations, AnnotationsError, Trial
 from pipeline.annotations.trials import MOST_MS, MOST_REQUEST, OPEN, SKIP, OutOfTurn
+from pipeline.study.active import uncertain
 from pipeline.study.assignment import CATCH, PRACTICE, REPEAT, Schedule, chooser, seed_of
 from pipeline.study.content import Content, X, Y
 from pipeline.study.results import TIE
@@ -83,7 +84,7 @@ def standing(store: Annotations, content: Content, annotator: str) -> Standing:
     found = store.open_trials(
         study.name,
         annotator,
-        chooser(schedule(content), annotator),
+        chooser(schedule(content), annotator, uncertain=uncertain(store, content)),
         hold=timedelta(minutes=study.hold_minutes),
         count=AHEAD,
     )
@@ -133,9 +134,18 @@ def sides(content: Content, annotator: str, trial: Trial) -> list[list[int]]:
     return shown[::-1] if trial.swapped else shown
 
 
+def texts(content: Content, annotator: str, trial: Trial) -> dict[str, str]:
+    """The texts as they are shown: number in the study's file -> text, in an order of the
+    annotator's own."""
+    said = content.items[trial.item].texts
+    seed = seed_of(content.study.seed, annotator, trial.item, "texts", trial.role == REPEAT)
+    order = np.random.default_rng(seed).permutation(len(said))
+    return {str(place + 1): said[place] for place in order}
+
+
 def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
-    """What an answer says, whichever way it was shown: `x`, `y`, `tie`, `skip`, a rating, or the
-    id of the image that was taken for the intruder.
+    """What an answer says, whichever way it was shown: `x`, `y`, `tie`, `skip`, a rating, the
+    id of the image that was taken for the intruder, or the number of a text.
 
     Raises:
         NoAnswer: it is none to this trial.
@@ -148,8 +158,12 @@ def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
             return TIE
         if answer in (LEFT, RIGHT):
             return X if (answer == LEFT) != trial.swapped else Y
-    if study.kind == "rating" and answer in RATINGS:
+    if study.kind in ("rating", "outputs") and answer in RATINGS:
         return answer
+    if study.kind == "choice":
+        shown = list(texts(content, annotator, trial))
+        if answer in map(str, range(1, len(shown) + 1)):
+            return shown[int(answer) - 1]
     if study.kind == "intruder":
         (images,) = sides(content, annotator, trial)
         if answer.isascii() and answer.isdigit() and int(answer) < len(images):
@@ -204,6 +218,8 @@ def feedback(content: Content, annotator: str, trial: Trial, meaning: str) -> Fe
         return None
     if content.study.kind == "pairs":
         shown = LEFT if (known == X) != trial.swapped else RIGHT
+    elif content.study.kind == "choice":
+        shown = str(list(texts(content, annotator, trial)).index(known) + 1)
     else:
         (images,) = sides(content, annotator, trial)
         shown = str(images.index(int(known)))
@@ -239,7 +255,7 @@ def data(
         unseen: those of the open trials whose images this visit has not had.
         heard: what became of the last answer of this visit.
     """
-    study = content.study
+    study, now = content.study, content.items[at.open[0].item]
     told = heard.feedback if heard else None
     return {
         "trial": at.open[0].trial,
@@ -250,7 +266,10 @@ def data(
             trial.trial: [[pictures[i] for i in side] for side in sides(content, annotator, trial)]
             for trial in unseen
         },
-        "question": study.asked,
+        "texts": list(texts(content, annotator, at.open[0]).values()),
+        "prompt": now.prompt,
+        "question": now.asked or study.asked,
+        "ends": list(study.ends),
         "tie": study.tie,
         "skip": study.skip,
         "undo": at.last.trial if at.last else None,

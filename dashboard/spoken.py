@@ -5,7 +5,6 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -48,15 +47,11 @@ def _talks(_run: connection.Run, key: str, model: str) -> bool:
         return False
 
 
-def setting_of(
-    asked: steering.Asked, cards: Mapping[Key, Card], concept: str, *, times: float | None = None
-) -> "Setting":
+def setting_of(asked: steering.Asked, cards: Mapping[Key, Card], concept: str) -> "Setting":
     """The experiment in the units of the model.
 
     Args:
         cards: of the features, for their largest activations.
-        times: in a sweep, what stands for every feature's strength; a direction has the same share
-            of its own as that is of the strongest.
 
     Raises:
         live.Unavailable: it holds what cannot be.
@@ -68,15 +63,11 @@ def setting_of(
         features = tuple(
             Turned(
                 dictionary=key[0], feature=key[1],
-                strength=(at if times is None else times)
-                * (1.0 if scale else steering.unit(cards.get(key))),
+                strength=at * (1.0 if scale else steering.unit(cards.get(key))),
             )
             for key, at in zip(asked.features, asked.at, strict=True)
         )  # fmt: skip
         along = toward.of_text(asked.along) if asked.along else None
-        if along is not None and times is not None:
-            share = times / steering.values(asked)[-1]
-            along = dataclasses.replace(along, strength=along.strength * share)
         directions = () if along is None else (Along(**dataclasses.asdict(along)),)
         return Setting(
             prompt=asked.prompt, features=features, directions=directions, mode=asked.mode,
@@ -143,31 +134,46 @@ def facts(
     run: connection.Run, model: str, setting: "Setting", picture: live.Picture
 ) -> dict[str, Any]:
     """What an experiment's file says beside its setting and answers."""
+    from pipeline.interventions.record import facts_of
+
     every = {d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}
     used = {one.dictionary for one in setting.features}
-    return {
-        "run": run.name,
-        "model": run.bundle.manifest.get("models", {}).get(model, {}),
-        "image": {"uri": picture.uri, "sha256": sha256(picture.image.tobytes()).hexdigest()},
-        "dictionaries": {name: every[name].fingerprint for name in sorted(used)},
-        "versions": run.bundle.manifest.get("versions", {}),
-    }
+    return facts_of(
+        run.bundle.manifest, model, fingerprint=None, uri=picture.uri,
+        pixels=picture.image.tobytes(),
+        dictionaries={name: every[name].fingerprint for name in used},
+    )  # fmt: skip
 
 
-def records(
-    settings: "Sequence[Setting]", answers: "Mapping[str, Answer]", more: Mapping[str, Any]
-) -> Any:
-    """An experiment as JSON (see `interventions.record`); of a sweep one object a strength."""
-    from pipeline.interventions.record import as_record
+def file_of(
+    settings: "Sequence[Setting]",
+    answers: "Mapping[str, Answer]",
+    more: Mapping[str, Any],
+    *,
+    shows: Sequence[Sequence[float]] = (),
+    shown_by: str = "",
+) -> str:
+    """An experiment as JSON, as the command line prints it; of a sweep one record a strength.
+
+    Args:
+        shows: of a sweep, of each feature how strongly it shows in the unsteered text, then by
+            strength.
+        shown_by: the encoder that tells.
+    """
+    from pipeline.interventions.record import as_record, document, shows_of
 
     if len(settings) == 1:
-        return as_record(settings[0], answers, **more)
+        return document([as_record(settings[0], answers, **more)], {})
     made = []
     for place, setting in enumerate(settings):
         known = {UNSTEERED: UNSTEERED, STEERED: steered(place), JUDGED: judged(place)}
         own = {name: answers[of] for name, of in known.items() if of in answers}
-        made.append(as_record(setting, own, **more))
-    return made
+        facts = dict(more)
+        if shows:
+            here = zip(setting.features, shows, strict=True)
+            facts["shows"] = shows_of(shown_by, {one.name: of[place + 1] for one, of in here})
+        made.append(as_record(setting, own, **facts))
+    return document(made, {})
 
 
 def _ways(run: connection.Run, at: live.Studied, setting: "Setting") -> "dict[str, Way]":

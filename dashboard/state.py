@@ -100,16 +100,19 @@ def asked_feature() -> tuple[str | None, int | None]:
 
 def asked_features() -> tuple[list[Key], list[str]]:
     """The features in the address under `features`, each once, and the parts that name none."""
-    found: dict[Key, None] = {}
-    bad = []
+    named = named_features()
+    return list(dict.fromkeys(key for _, key in named if key)), [t for t, key in named if not key]
+
+
+def named_features() -> list[tuple[str, Key | None]]:
+    """The parts of `features` in the address, each with the feature that it names, if any."""
+    found: list[tuple[str, Key | None]] = []
     for text in filter(None, st.query_params.get("features", "").split(BETWEEN)):
         dictionary_id, _, numbers = text.rpartition(":")
         for number in numbers.split(","):
-            if dictionary_id and number.isascii() and number.isdigit() and len(number) < 10:
-                found[dictionary_id, int(number)] = None
-            else:
-                bad.append(text)
-    return list(found), bad
+            known = dictionary_id and number.isascii() and number.isdigit() and len(number) < 10
+            found.append((text, (dictionary_id, int(number)) if known else None))
+    return found
 
 
 def asked_text(name: str) -> str:

@@ -23,9 +23,11 @@ BLANK = "blank"
 """In place of an image's number: a picture of nothing."""
 PROMPT = "Describe the image."
 MOST_FEATURES, MOST_STRENGTH, MOST_LETTERS = 8, 1000.0, 2000
+SHARES = tuple(i / 8 for i in range(9))
+"""Of the setting's strengths, in a sweep of what is said: the last is the setting itself."""
 USUAL = 3.0
-"""Strength of a feature of which nothing else is said: times its largest activation (docs/findings.md
-says what others do)."""
+"""Strength of a feature of which nothing else is said: times its largest activation
+(docs/findings.md says what others do)."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,31 @@ class Asked:
     def edits(self) -> bool:
         """Whether anything is steered."""
         return bool(self.features or self.along)
+
+    @property
+    def strong(self) -> bool:
+        """Whether anything has a strength, so that there is something to sweep."""
+        along = toward.of_text(self.along)
+        turned = self.mode != "ablate" and any(self.at)
+        return turned or (
+            along is not None and along.kind != "project_out" and bool(along.strength)
+        )
+
+    @property
+    def axis(self) -> tuple[str, float]:
+        """What a sweep counts in, and the setting's own place on it: a feature's strength where it
+        stands alone, else the share of all strengths."""
+        if len(self.features) != 1 or self.along:
+            return "share", 1.0
+        return "factor" if self.mode == "scale" else "× max", self.at[0]
+
+    def share(self, share: float) -> "Asked":
+        """The same with this share of every strength: signs and ratios stay."""
+        along = toward.of_text(self.along)
+        text = self.along
+        if along is not None:
+            text = toward.as_text(dataclasses.replace(along, strength=share * along.strength))
+        return dataclasses.replace(self, at=tuple(share * one for one in self.at), along=text)
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -122,7 +149,7 @@ def read() -> tuple[Asked, list[str]]:
         if name in given:
             value = _number(given[name], kind)
             if value is None or not least <= value <= most:
-                bad.append(f"{name} is {given[name][:40]!r}: a number from {least} to {most:g}")
+                bad.append(f"{name} is {given[name][:40]!r}: a number from {least:,} to {most:,}")
             else:
                 found[name] = value
     for name, most_letters in (("prompt", MOST_LETTERS), ("concept", 200), ("along", 4000)):
@@ -135,12 +162,17 @@ def read() -> tuple[Asked, list[str]]:
     found["blank"], found["example"] = example == BLANK, state.asked_number("example")
     if example is not None and not found["blank"] and found["example"] is None:
         bad.append(f"example is {example[:40]!r}: the number of an image, or {BLANK}")
-    keys, unread = state.asked_features()
-    bad += [f"features name {text[:80]!r}: DICTIONARY:NUMBER" for text in unread]
-    if len(keys) > MOST_FEATURES:
-        bad.append(f"{len(keys)} features: the first {MOST_FEATURES} are kept")
-    found["features"] = tuple(keys[:MOST_FEATURES])
-    found["at"] = _strengths(given.get("at", ""), len(found["features"]), bad)
+    named = state.named_features()
+    bad += [f"features name {text[:80]!r}: DICTIONARY:NUMBER" for text, key in named if not key]
+    places: dict[Key, int] = {}
+    for place, (_, key) in enumerate(named):
+        if key is not None:
+            places.setdefault(key, place)
+    if len(places) > MOST_FEATURES:
+        bad.append(f"{len(places)} features: the first {MOST_FEATURES} are kept")
+    found["features"] = tuple(places)[:MOST_FEATURES]
+    kept = [places[key] for key in found["features"]]
+    found["at"] = _strengths(given.get("at", ""), kept, bad)
     return Asked(**found), bad
 
 
@@ -212,12 +244,6 @@ def bound(name: str, value: Any, *, usual: Any, text: Callable[[Any], str] = str
     return {"key": key, "on_change": changed}
 
 
-def values(asked: Asked, *, count: int = 9) -> tuple[float, ...]:
-    """The strengths of a sweep, from 0 to the largest that is asked for."""
-    top = max(map(abs, asked.at), default=0.0) or 1.0
-    return tuple(round(top * i / (count - 1), 4) for i in range(count))
-
-
 def unit(card: Card | None) -> float:
     """What a feature's strength counts in: its largest activation; 1 of a feature that no val image
     activates."""
@@ -259,10 +285,11 @@ def _number(text: str, kind: type) -> Any:
     return value if math.isfinite(value) else None
 
 
-def _strengths(text: str, count: int, bad: list[str]) -> tuple[float, ...]:
+def _strengths(text: str, places: Sequence[int], bad: list[str]) -> tuple[float, ...]:
+    """The strengths at these places of the address's list."""
     parts = text.split(state.BETWEEN) if text else []
     found = []
-    for place in range(count):
+    for place in places:
         value = _number(parts[place], float) if place < len(parts) else USUAL
         if value is None or abs(value) > MOST_STRENGTH:
             bad.append(

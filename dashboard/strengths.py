@@ -27,7 +27,7 @@ def over_strengths(
         if value is not None and not math.isnan(value)
     ]
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    axis = alt.Axis(tickCount=4, format="~s" if log else "")
+    axis = alt.Axis(tickCount=4, format=".3~s" if log else ".3~g")
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("at:Q", axis=alt.Axis(grid=False, tickCount=5, title=unit)),
         y=alt.Y("value:Q", title=name, scale=scale, axis=axis),

@@ -19,6 +19,9 @@ INSTRUCTIONS = {
     "from 1, not at all, to 5, entirely. Press an image to enlarge it.",
     "intruder": "You will see one group of images at a time. All but one have something in common. "
     "Press the one that does not belong.",
+    "outputs": "You will see one text at a time, beside the image that it is about where there is "
+    "one. Answer the question above it, from 1, not at all, to 5, entirely.",
+    "choice": "You will see several texts at a time. Press the one that fits the image best.",
 }
 """What is told where a study's file tells nothing else."""
 

@@ -4,7 +4,6 @@ import html
 import math
 import re
 from collections.abc import Mapping, Sequence
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from dashboard import palette, spoken
@@ -12,6 +11,7 @@ from dashboard import words_steering as words
 from dashboard.experiments import Experiment
 from dashboard.numbers import number
 from dashboard.steering import Asked
+from pipeline.metrics.wording import new_words, words_changed
 
 if TYPE_CHECKING:
     from dashboard.spoken import Answer
@@ -40,10 +40,11 @@ def columns(one: Experiment) -> dict[str, Any]:
             continue
         steered = name == spoken.STEERED
         judge = judged if steered else None
+        tokens = _tokens(answer, plain, judge)
         made.append(
             {
                 "name": name, "title": title, "about": about,
-                "tokens": _tokens(answer, plain, judge),
+                "tokens": tokens, "opens": opens(tokens),
                 "facts": _facts(one, answer, judge),
                 "ended": answer.ended, "none": "It says nothing." if one.finished else "",
             }
@@ -55,10 +56,21 @@ def columns(one: Experiment) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def opens(tokens: Sequence[Mapping[str, Any]]) -> int:
+    """The place whose next token says most: the first that the unsteered model would hardly say,
+    else where steering moves the chance of what is said most, else the first word that changed."""
+    odd = [place for place, one in enumerate(tokens) if one["odd"]]
+    gaps = [0.0 if one["found"] is None else abs(one["chance"] - one["found"]) for one in tokens]
+    changed = [place for place, one in enumerate(tokens) if one["changed"]]
+    if odd or not any(gaps):
+        return [*odd, *changed, 0][0]
+    return gaps.index(max(gaps))
+
+
 def streaming(one: Experiment) -> str:
     """The columns as HTML, while they are being said: as the component draws them."""
     if one.sweep:
-        return sweep_table(one, unit="")
+        return sweep_table(one)
     plain = one.answers.get(spoken.UNSTEERED)
     made = {}
     for name in expected(one.asked, one.concept):
@@ -75,9 +87,9 @@ def waiting(asked: Asked, concept: str) -> str:
 
 def expected(asked: Asked, concept: str) -> list[str]:
     """Which columns there will be."""
-    without = {
-        spoken.RECONSTRUCTION: not asked.features, spoken.PROMPTED: not concept,
-    }  # fmt: skip
+    places = [dictionary.rpartition("/")[0] for dictionary in {key[0] for key in asked.features}]
+    rebuilds = places and len(set(places)) == len(places)  # as `Setting.rebuilds`
+    without = {spoken.RECONSTRUCTION: not rebuilds, spoken.PROMPTED: not concept}
     return [name for name in NAMES if not without.get(name)]
 
 
@@ -100,44 +112,43 @@ def _drawn(said: Mapping[str, str], end: str) -> str:
 
 
 def changed_words(text: str, plain: str) -> list[tuple[int, int]]:
-    """(start, end) of the stretches of `text` whose words are not those of `plain` there."""
-    spans = _words(text)
-    ours, theirs = [text[a:b] for a, b in spans], plain.split()
-    found = []
-    matcher = SequenceMatcher(a=theirs, b=ours, autojunk=False)
-    for kind, _, _, start, end in matcher.get_opcodes():
-        if kind in ("replace", "insert"):
-            found += spans[start:end]
-    return found
+    """(start, end) of the words of `text` that `plain` does not have there."""
+    spans = zip(_words(text), new_words(plain, text), strict=True)
+    return [span for span, (_, new) in spans if new]
 
 
-def count_changed(answer: "Answer", plain: "Answer") -> int:
-    """How many words an answer has in place of another's, more than it or less."""
-    matcher = SequenceMatcher(a=plain.text.split(), b=answer.text.split(), autojunk=False)
-    return sum(max(b - a, d - c) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal")
-
-
-def sweep_table(one: Experiment, *, unit: str) -> str:
+def sweep_table(one: Experiment) -> str:
     """What is said at each strength, as HTML: as far as the model came."""
     plain = one.answers.get(spoken.UNSTEERED)
-    heads = [(unit, words.STRENGTH), ("what is said", words.STEERED),
+    unit, times = one.asked.axis
+    heads = [(unit, words.SWEPT[unit]), ("what is said", words.STEERED),
              ("words changed", words.CHANGED_WORDS), ("perplexity", words.COHERENCE)]  # fmt: skip
-    if one.shows:
-        heads.append(("concept", words.SHOWS.format(one.shown_by)))
+    heads += [(name, words.SHOWS.format(one.shown_by)) for name in one.shows]
     rows = [["unsteered", _marked(plain, None), "", perplexity(plain)]]
-    for place, strength in enumerate(one.sweep):
+    for place, share in enumerate(one.sweep):
         answer = one.answers.get(spoken.steered(place))
-        changed = "" if answer is None or plain is None else str(count_changed(answer, plain))
+        changed = (
+            "" if answer is None or plain is None else str(words_changed(plain.text, answer.text))
+        )
         judged = one.answers.get(spoken.judged(place))
-        rows.append([f"{strength:g}", _marked(answer, plain), changed, perplexity(judged)])
-    for row, shows in zip(rows, one.shows, strict=False):
-        row.append(number(shows))
+        rows.append(
+            [f"{share * times + 0.0:.4g}", _marked(answer, plain), changed, perplexity(judged)]
+        )
+    for values in one.shows.values():
+        for row, value in zip(rows, values, strict=False):
+            row.append(number(value))
     head = "".join(f'<th title="{html.escape(about)}">{name}</th>' for name, about in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    names = [name for name, _ in heads]
+    body = "".join(f"<tr>{''.join(map(_cell, names, row))}</tr>" for row in rows)
     return (
         '<div class="answers"><table class="sweep"><thead><tr>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _cell(name: str, text: str) -> str:
+    """A cell, which tells its column's name where the page is narrow."""
+    return f'<td data-name="{name}">{text}</td>'
 
 
 def perplexity(answer: "Answer | None") -> str:
@@ -229,9 +240,10 @@ def _facts(one: Experiment, answer: "Answer", judge: "Answer | None") -> list[di
 
 def swept(one: Experiment) -> list[tuple[float, "Answer", "Answer"]]:
     """(strength, what is said, how the unsteered model finds it) of a sweep, as far as it came."""
+    _, times = one.asked.axis
     return [
-        (strength, one.answers[spoken.steered(place)], one.answers[spoken.judged(place)])
-        for place, strength in enumerate(one.sweep or ())
+        (share * times, one.answers[spoken.steered(place)], one.answers[spoken.judged(place)])
+        for place, share in enumerate(one.sweep)
         if spoken.steered(place) in one.answers
     ]
 

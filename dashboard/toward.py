@@ -121,6 +121,13 @@ def told(one: Toward) -> str:
     return f"{one.strength:.3g} {way} {at}"
 
 
+def leads_to(text: str) -> str | None:
+    """The tag that an edit leads to; None where it leads to something else, or away."""
+    one = of_text(text)
+    found = named(one.to or one.direction) if one is not None else None
+    return found.end.text if found is not None and found.end.source == "tag" else None
+
+
 def _end(text: str) -> End | None:
     source, colon, rest = text.partition(":")
     said = unquote(rest)

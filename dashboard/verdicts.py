@@ -126,7 +126,8 @@ def bring(content: Content, name: str, data: bytes) -> Brought:
 
 def imported(content: Content) -> bool:
     """Whether only the names of its images are known, as of the published benchmark."""
-    return not any(picture.sha256 for picture in content.images.values())
+    known = [picture.sha256 for picture in content.images.values()]
+    return bool(known) and not any(known)
 
 
 # --- A study's features in the bundle that is open ---

@@ -86,7 +86,7 @@ def groups(
 ) -> alt.LayerChart:
     """Groups of texts below each other; the dashed line is chance, where there is any."""
     shares = ends == (0, 1)
-    x = alt.X("value:Q", title=title, scale=alt.Scale(domain=list(ends)),
+    x = alt.X("value:Q", title=title, scale=alt.Scale(domain=list(ends), zero=False, nice=False),
               axis=alt.Axis(format="%" if shares else "", tickCount=5))  # fmt: skip
     drawn = _intervals(rows, x, ".0%" if shares else ".2f", "texts")
     return alt.layer(*([] if chance is None else [_level(chance, "x")]), *drawn)

@@ -315,6 +315,13 @@ def panelled(key: str, title: str) -> tuple[DeltaGenerator, DeltaGenerator]:
     return panel, room
 
 
+def warn_once(line: str, warned: set[str]) -> None:
+    """A warning, unless it stands on the page already."""
+    if line not in warned:
+        warned.add(line)
+        st.warning(plain(line))
+
+
 def empty(message: str) -> None:
     """An empty state: what is not there, and what to do next."""
     st.html(f'<p class="empty">{html.escape(message)}</p>')

@@ -42,6 +42,10 @@ STRENGTH = (
     "that shows it most."
 )
 FACTOR = "What the activation is multiplied by: 1 changes nothing, 0 turns the feature off."
+SWEPT = {
+    "share": "Of every strength of the setting: 1 is the setting itself.",
+    "factor": FACTOR, "× max": STRENGTH,
+}  # fmt: skip
 CONCEPT = (
     "The prompt-only baseline asks for this in words: “Say that there is … in it.” Empty: it is "
     "left out."
@@ -50,8 +54,8 @@ LONGEST = "Tokens of an answer at most."
 TEMPERATURE = "0: the likeliest token each time. Above: tokens are drawn, alike in all columns."
 SEED = "Of what chance decides; only above temperature 0."
 SWEEP = (
-    "The same at nine strengths from 0 to the strongest above, in one batch. Several features all "
-    "stand at the same multiple of their largest activation."
+    "The same at nine strengths from 0 to those above, in one batch: every strength, a direction's "
+    "too, is taken at the same share, with its sign."
 )
 SHOWS = (
     "Cosine of the text's embedding to the mean embedding of the feature's 16 top images, by the "
@@ -61,7 +65,6 @@ NO_SHOWS = (
     "How strongly the concept shows needs a contrastive encoder in the run, which embeds words "
     "too: name one under encoders. Here is whether the text names the feature's label."
 )
-SWEPT_PERPLEXITY = "Perplexity of the text for the unsteered model; the line is its own text's."
 NOTHING_CHANGED = (
     "This edit changes nothing that the language model reads: of a vision layer behind the one "
     "that it takes its image tokens from, or of a feature that is already so. Choose an earlier "
@@ -84,7 +87,13 @@ NOTHING_STEERABLE = (
     "bundle's folder saes/, or train one with: python -m pipeline run CONFIG"
 )
 STOPPED = "Stopped: what was said so far stays."
+STOPPED_EARLY = "Stopped before the first word: press Run to ask again."
 OTHER_SETTING = "These answers are of another setting: {}. Press Run for the one above."
+OTHER_PICTURE = "These answers are of another picture: {}. Press Run for the one above."
+GONE_PICTURE = (
+    "These answers are of a picture that you gave, {}, which is no longer on the page: the one "
+    "above is another. Give it again to ask about it."
+)
 ALONG = (
     "Edit the activations along a direction: the way from one class of images to another, from one "
     "text to another, or a vector of yours, such as a probe's."
@@ -125,7 +134,15 @@ ZERO_SHOT = (
     "How well each label fits the image, by the model's own text tower and its own logit scale: "
     "over all labels together (CLIP), or each by itself (SigLIP). Sorted by how much they change."
 )
-LABEL_SET = "What the model chooses between, at most 64: tags, words that features carry, or yours."
+LABEL_SET = (
+    "What the model chooses between, at most 64, and so what the probabilities are over. Tags like "
+    "the feature's: those that are on images together with it, and with one another, more seldom "
+    "than by chance, as one colour with another. Over all tags a colour competes with shapes and "
+    "places too, which are as true of the image, and shifts look small. Or the words that features "
+    "carry, or your own."
+)
+OVER_ALL = "The probabilities are over these {} labels and add up to 1."
+OVER_EACH = "Each of these {} labels has its probability by itself."
 TEMPLATE = "The sentence in which a label is read; {} stands for it."
 NEAREST_IMAGES = (
     "The val images whose embedding is nearest to the image's, before and after; the image itself "

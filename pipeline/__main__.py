@@ -124,7 +124,7 @@ def steer(
         typer.Option(help="HOOK:add:FILE=LENGTH, HOOK:move:FROM:TO=SHARE, HOOK:project_out:FILE"),
     ] = None,
     mode: Annotated[str, typer.Option(help="clamp, add, scale or ablate")] = "clamp",
-    scope: Annotated[str, typer.Option(help="image, prompt, generated or all tokens")] = "all",
+    scope: Annotated[str, typer.Option(help="image, prompt, generated or all tokens")] = "image",
     replace: Annotated[
         bool, typer.Option(help="Put the SAE's reconstruction in the activations' place")
     ] = False,

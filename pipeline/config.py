@@ -324,8 +324,12 @@ class Steering(_Frozen):
     hooks: Names | None = None
     """Hook points at which they are steered, as the models name them; all when not given."""
     features: int = Field(32, ge=1)
-    """So many live features of each, the most monosemantic first; those with fewer top images than
-    a concept is made of come last."""
+    """So many live features of each; those with fewer top images than a concept is made of come
+    last."""
+    order: Literal["label", "ms"] = "label"
+    """Which come first. `label`: of each label in turn the feature of which it is surest
+    (`label_score`), of equally sure ones the one with the largest activation; those without a label
+    follow. `ms`: the most monosemantic."""
     images: int = Field(50, ge=2)
     """Val images that the model is asked about, drawn at random."""
     prompt: str = Field("What is shown in this image? Use exactly one word!", min_length=1)

@@ -118,7 +118,7 @@ def plans(run: config.RunConfig, found: Sequence[Example]) -> dict[str, Plan]:
     relate = _relate(run, score, train)
     label = _label(run, collect, score)
     modality = _modality(run, train, score)
-    steer = _steer(run, collect, train, score, weights)
+    steer = _steer(run, collect, train, score, label, weights)
     publish = _publish(run, collect, train, score, relate, label, modality, steer)
     steps = (collect, train, encode, score, relate, label, modality, steer, publish)
     return {p.step: p for p in steps}
@@ -378,6 +378,7 @@ def _steer(
     collect: Plan,
     train: Plan,
     score: Plan,
+    label: Plan,
     weights: Mapping[str, str],
 ) -> Plan:
     """For each model what it says unsteered; for each of its SAEs what it says steered, some
@@ -388,6 +389,7 @@ def _steer(
         images = [unit.key for unit in _val(collect)]
         asked = _drawn([e for u in _val(collect) for e in u.spec["examples"]], how)
         saes = {str(unit.spec["place"]): unit.key for unit in train.units}
+        labelled = {unit.name: unit.key for unit in label.units}
         edit = (how.mode, how.strength, how.scope, how.form)
         judged = (images, how.encoder, list(run.encoders), how.seed)
         for scored in score.units:
@@ -402,21 +404,29 @@ def _steer(
             common = {"model": place.model, "examples": asked}
             if all(unit.name != name for unit in units):
                 units.append(Unit(name, said, len(asked), common))
+            chosen = {"scored": scored.key}
+            if how.order == "label":
+                chosen["labelled"] = labelled[scored.name]
             parts = []
             for start in range(0, how.features, STEERED_AT_ONCE):
                 count = min(STEERED_AT_ONCE, how.features - start)
-                of = (said, edit, saes[scored.name], scored.key, str(place), start, count)
+                by = tuple(chosen.values())
+                of = (said, edit, saes[scored.name], *by, str(place), start, count)
                 key = content_key("steer", VERSIONS["steer"], *of)
-                spec = {"place": place, "scored": scored.key, "trained": saes[scored.name]}
+                spec = {"place": place, "trained": saes[scored.name], **chosen}
                 spec |= {"start": start, "count": count}
                 number = start // STEERED_AT_ONCE
                 weight = count * len(asked)
                 units.append(Unit(f"{place}/{number:05d}", key, weight, common | spec))
                 parts.append(key)
             key = content_key("steer", VERSIONS["steer"], "scores", parts, judged)
-            spec = {**scored.spec, "scored": scored.key, "said": said, "steered": parts}
+            spec = {**scored.spec, **chosen, "said": said, "steered": parts}
             units.append(Unit(scored.name, key, 1, spec))
-    reads = {"scores": score.key, "steering": content_key(how and how.model_dump())}
+    reads = {
+        "scores": score.key,
+        "labels": label.key,
+        "steering": content_key(how and how.model_dump()),
+    }
     return Plan("steer", "answers", tuple(units), reads)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.study import agreement
+from pipeline.study import agreement, bootstrap
 from pipeline.study.agreement import score_agreement
 from pipeline.study.ranking import bradley_terry
 
@@ -114,3 +114,53 @@ def test_who_always_wins_has_a_place() -> None:
     assert found.high[3] - found.low[3] > found.high[1] - found.low[1], "nobody judged it"
     halves = bradley_terry(pairs, np.full(3, 2.5), np.full(3, 2.5), features=4)
     np.testing.assert_allclose(halves.strength, 0, atol=1e-4)
+
+
+def test_resamples_have_the_library_s_alpha() -> None:
+    """The quick sums that intervals are drawn with are those of the figures themselves."""
+    rng = np.random.default_rng(3)
+    ratings = np.where(rng.random((4, 90)) < 0.7, rng.integers(1, 6, (4, 90)), np.nan)
+    for level in ("nominal", "ordinal"):
+        told = agreement.reliability(ratings, level=level)
+        draws = []
+        for _ in range(300):
+            some = ratings[:, rng.integers(90, size=90)]
+            draws.append([agreement.alpha(some, level=level), agreement.ac2(some, level=level)])
+        for one, by_hand in zip((told.alpha, told.ac2), np.array(draws).T, strict=True):
+            low, high = np.quantile(by_hand, [0.025, 0.975])
+            assert (one.low, one.high) == pytest.approx((low, high), abs=0.04)
+            assert one.low < one.value < one.high
+
+
+def test_intervals_know_what_few_pairs_cannot_tell() -> None:
+    """Ten of ten are no certainty: Clopper and Pearson's bound; of one item nothing is known."""
+    assert bootstrap.share(np.ones(10), seed=0).low == pytest.approx(0.6915, abs=1e-3)
+    assert bootstrap.share(np.zeros(10), seed=0).high == pytest.approx(0.3085, abs=1e-3)
+    assert bootstrap.share(np.ones(1), seed=0).low < 0.05
+    ten = bootstrap.share(np.array([0.0] * 3 + [1.0] * 7), seed=0)
+    hundred = bootstrap.share(np.array([0.0] * 30 + [1.0] * 70), seed=0)
+    assert ten.high - ten.low > 2.5 * (hundred.high - hundred.low)
+
+
+def test_pairs_that_share_a_feature_tell_less() -> None:
+    rng = np.random.default_rng(0)
+    member = rng.random(12)
+    pairs = np.array([(x, y) for x in range(12) for y in range(x)])
+    tied = (rng.random(len(pairs)) < member[pairs].mean(1)).astype(float)
+    tied = np.where(pairs.min(1) < 4, 1.0, tied)  # the first four are right, whomever they meet
+    told = bootstrap.share(tied, seed=0)
+    wide = bootstrap.widened(told, tied, pairs)
+    assert wide.value == told.value
+    assert wide.high - wide.low > 1.3 * (told.high - told.low)
+    apart = np.arange(2 * len(pairs)).reshape(-1, 2)
+    assert bootstrap.widened(told, tied, apart) == told
+    off = tied - tied.mean()
+    sharing = sum(
+        off[a] * off[b]
+        for a in range(len(pairs))
+        for b in range(len(pairs))
+        if {*pairs[a]} & {*pairs[b]}
+    )
+    assert told.value - wide.low == pytest.approx(
+        np.sqrt(sharing / (off @ off)) * (told.value - told.low)
+    )

@@ -19,10 +19,22 @@ from pipeline.study.files import Study
 if TYPE_CHECKING:
     from playwright.sync_api import Page, WebSocket
 
+HEAD = ",".join(f"text_{n},group_{n}" for n in (1, 2, 3))
+CHOICES = f"""{HEAD},question,answer
+one,as it was,two,steered-so,three,prompted-so,,2
+four,as it was,five,steered-so,six,prompted-so,,1
+""" + "\n".join(
+    f"a <b>dog</b> {n},as it was,cat {n},steered-so,=1+{n},prompted-so,What?," for n in range(7)
+)
+OUTPUTS = "text,group,question,concept\n" + "\n".join(
+    f"a <b>dog</b> {n},steered-so,What?,a dog" for n in range(8)
+)
 SETTINGS: dict[str, dict[str, Any]] = {
     "pairs": {"practice": 2, "checks": {"catch": 1, "catch_every": 4, "repeat_every": 5, "gap": 2}},
     "rating": {"kind": "rating", "practice": 0},
     "intruder": {"kind": "intruder", "practice": 1, "checks": {"catch": 1}},
+    "choice": {"kind": "choice", "practice": 1, "checks": {"catch": 1}},
+    "outputs": {"kind": "outputs", "practice": 0},
 }
 
 
@@ -32,12 +44,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def drawn(run: Path) -> dict[str, Content]:
+def drawn(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Content]:
     """Studies of the three kinds, drawn before any page has the bundle open."""
     common = {"bundle": run, "images": 4, "draw": {"count": 8}, "consent": "I agree <b>to</b> it."}
+    files, how = tmp_path_factory.mktemp("texts"), {}
+    for name, text in (("choice", CHOICES), ("outputs", OUTPUTS)):
+        (files / name).write_text(text)
+        how[name] = {"draw": {"how": "list", "file": files / name}}
     more = {"names": True, "contact": "Ann", "rest_every": 3}
     return {
-        name: create(Study.model_validate({"name": name} | common | more | settings))
+        name: create(
+            Study.model_validate({"name": name} | common | more | settings | how.get(name, {}))
+        )
         for name, settings in SETTINGS.items()
     }
 
@@ -87,11 +105,17 @@ def test_an_answer_means_the_same_whichever_way_it_was_shown(
             assert item.answer is not None
             place = str(shown[0].index(int(item.answer)))
             assert judging.meant(content, ann, trial, place) == item.answer
+        elif kind == "choice":
+            assert item.answer is not None
+            said_first = list(judging.texts(content, ann, trial).values())
+            place = str(said_first.index(item.texts[int(item.answer) - 1]) + 1)
+            assert judging.meant(content, ann, trial, place) == item.answer
         else:
             place = str(person % 5 + 1)
+            assert judging.meant(content, ann, trial, place) == place
         heard = judging.keep(store, content, ann, said(trial.trial, place))
         assert heard.answered and not heard.line
-        if kind != "rating":
+        if content.study.practice:
             assert heard.feedback == judging.Feedback(0, True, place)
     assert swapped == {True, False}
 
@@ -328,13 +352,16 @@ def test_a_study_by_keyboard_from_a_name_to_the_last_page(page: "Page", place: P
 
 @pytest.mark.browser
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize("kind", ["rating", "intruder"])
+@pytest.mark.parametrize("kind", ["rating", "intruder", "choice", "outputs"])
 def test_the_other_kinds_by_keyboard(page: "Page", place: Place, kind: str) -> None:
     link, who = place.invite(kind)
     page.goto(link)
     at_trial(page, 0)
-    if kind == "rating":
+    if kind in ("rating", "outputs"):
         page.keyboard.press("4")
+    elif kind == "choice":
+        page.keyboard.press("2")
+        page.locator(".text.meant").wait_for()
     else:
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
@@ -343,7 +370,11 @@ def test_the_other_kinds_by_keyboard(page: "Page", place: Place, kind: str) -> N
     go_on(page, 1)
     trial = place.store.trials(kind, who)[0]
     content = place.drawn[kind]
-    wanted = "4" if kind == "rating" else str(judging.sides(content, who, trial)[0][1])
+    wanted = "4"
+    if kind == "intruder":
+        wanted = str(judging.sides(content, who, trial)[0][1])
+    elif kind == "choice":
+        wanted = list(judging.texts(content, who, trial))[1]
     assert place.answers(kind, who) == [(0, wanted)]
 
 
@@ -421,7 +452,8 @@ def test_nothing_that_the_browser_gets_tells_what_is_judged(
         go_on(page, number + 1)
     got = b"\n".join(frames)
     content = place.drawn[kind]
-    assert b"data:image" in got and content.study.asked.encode() in got, "these are the frames"
+    assert (content.items[0].asked or content.study.asked).encode() in got, "these are the frames"
+    assert b"data:image" in got or not content.images
     # Without the pictures themselves, in whose letters anything may stand.
     bare = re.sub(rb"data:image/[a-z]+;base64,[A-Za-z0-9+/=]+", b"", got)
     told = {one.dictionary_id for one in content.features} | {"matryoshka", "clip-demo"}
@@ -449,7 +481,7 @@ def test_nothing_that_the_browser_gets_tells_what_is_judged(
 
 SENT = {
     "trial", "next", "heard", "kind", "sides", "question", "tie", "skip", "undo", "done", "of",
-    "note", "feedback", "pause",
+    "note", "feedback", "pause", "texts", "prompt",
 }  # fmt: skip
 """All that the page is told of a trial: its number among the annotator's own, never an item's."""
 
@@ -520,11 +552,9 @@ def test_axe_finds_nothing(page: "Page", place: Place, kind: str, scheme: str) -
     page.goto(place.invite(kind)[0])
     at_trial(page, 0)
     found = Axe().run(page).response["violations"]
-    if kind != "rating":
-        page.keyboard.press("s")
-        go_on(page, 1)
-        page.keyboard.press("ArrowLeft" if kind == "pairs" else "s")
-        page.locator(".go, .trial[data-seen]").first.wait_for()
+    if kind in ("pairs", "choice"):
+        page.keyboard.press("ArrowLeft" if kind == "pairs" else "1")
+        page.locator(".go").wait_for()
         found += Axe().run(page).response["violations"]
     assert not found, "\n".join(
         f"{each['help']}: {node['target']} {node['html'][:200]}"

@@ -188,7 +188,9 @@ def saes(at: models.Adapter) -> dict[str, SAE]:
 
 def setting(**more: Any) -> Setting:
     turned = Turned(dictionary=f"tiny/{WORDS}/sight", feature=5, strength=30.0)
-    return Setting(**{"prompt": "abc", "features": (turned,), "longest": LONG, **more})
+    return Setting(
+        **{"prompt": "abc", "features": (turned,), "scope": "all", "longest": LONG, **more}
+    )
 
 
 def by_name(at: models.Adapter, asked: Setting, directions: Any = None) -> dict[str, Answer]:
@@ -317,10 +319,30 @@ def test_scopes_differ_and_hold_without_a_cache(monkeypatch: pytest.MonkeyPatch)
         assert chances(one) == pytest.approx(chances(other), rel=1e-3)
 
 
-def test_strengths_at_once() -> None:
+def test_what_has_a_strength_sweeps() -> None:
     along = Along(hook=WORDS, kind="add", direction="one", strength=8.0)
-    asked = setting(directions=(along,)).at(3.0)
-    assert [one.strength for one in (*asked.features, *asked.directions)] == [3.0, 3.0]
+    out = along.model_copy(update={"kind": "project_out"})
+    assert setting().sweeps and setting(features=(), directions=(out, along)).sweeps
+    assert not setting(mode="ablate").sweeps and not setting(features=(), directions=(out,)).sweeps
+    assert setting(mode="ablate", directions=(along,)).sweeps
+
+
+def test_two_dictionaries_at_one_hook_point() -> None:
+    at = adapter("llava")
+    both = (
+        Turned(dictionary=f"tiny/{WORDS}/sight", feature=5, strength=30.0),
+        Turned(dictionary=f"tiny/{WORDS}/other", feature=6, strength=20.0),
+    )
+    with pytest.raises(ValueError, match=f"two dictionaries at {WORDS}: .* one dictionary a hook"):
+        setting(features=both, form="replace")
+    asked = setting(features=both)
+    other = sae_at(at, WORDS)
+    found = ways_of(asked, {**saes(at), f"tiny/{WORDS}/other": other}.__getitem__, {})
+    assert list(found) == [UNSTEERED, STEERED, JUDGED], "nothing rebuilds by both"
+    assert len(found[STEERED].edits[WORDS]) == 2
+    elsewhere = both[0].model_copy(update={"dictionary": "tiny/vision.0.resid_post/sight"})
+    apart = setting(features=(both[0], elsewhere), form="replace")
+    assert RECONSTRUCTION in ways_of(apart, saes(at).__getitem__, {})
 
 
 @pytest.mark.parametrize("strength", [math.nan, math.inf, 1e39])

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.study import benchmark
 from pipeline.study.benchmark import Pairs
+from pipeline.study.codings import CODINGS, Coding
 from pipeline.study.draw import StudyError
 
 IMAGES, NEURONS, WIDTH = 50_000, 40, 16
@@ -117,8 +118,8 @@ def test_a_coding_that_is_named_is_held_to(tmp_path: Path) -> None:
         benchmark.read_pairs(path, coding="x/y")
 
 
-@pytest.mark.parametrize("coding", benchmark.CODINGS)
-def test_what_is_written_reads_the_same(tmp_path: Path, coding: benchmark.Coding) -> None:
+@pytest.mark.parametrize("coding", CODINGS)
+def test_what_is_written_reads_the_same(tmp_path: Path, coding: Coding) -> None:
     preference = np.array([1.0, 0.0, 0.5, 0.25])
     if coding != "shares":
         preference = preference[: 2 if coding == "0/1" else 3]

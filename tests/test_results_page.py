@@ -45,7 +45,7 @@ def by_score(content: Content, item: Item, rng: np.random.Generator) -> str:
     if rng.random() < 0.1:
         return "tie"
     x, y = (content.features[side.feature].scores["ms"] for side in item.sides)
-    return "x" if (x > y) == (rng.random() < 0.8) else "y"
+    return "x" if (x > y) == (rng.random() < 0.7) else "y"
 
 
 def careless(content: Content, item: Item, rng: np.random.Generator) -> str:
@@ -65,6 +65,15 @@ def looks(content: Content, item: Item, rng: np.random.Generator) -> str:
     return str(item.answer if rng.random() < 0.6 else item.sides[0].images[0])
 
 
+def reads(content: Content, item: Item, rng: np.random.Generator) -> str:
+    """Steered answers are rated lower."""
+    return str(int(rng.integers(1, 4) if item.groups[0] == "steered" else rng.integers(3, 6)))
+
+
+def chooses(content: Content, item: Item, rng: np.random.Generator) -> str:
+    return item.answer or str(item.groups.index("own") + 1 if rng.random() < 0.7 else 1)
+
+
 def made(store: Annotations, bundle: Path, name: str, judges: list[Judge], **settings) -> str:
     """A study that everybody judges to the end; its owner's token."""
     settings = {"images": IMAGES, "votes": 4, "draw": {"count": 24}} | settings
@@ -73,9 +82,10 @@ def made(store: Annotations, bundle: Path, name: str, judges: list[Judge], **set
     for number, judge in enumerate(judges):
         who = store.annotator_of(store.invite(name))
         assert who is not None
-        rng = np.random.default_rng(number)
         choose = chooser(judging.schedule(content), who.annotator)
         while opened := store.open_trials(name, who.annotator, choose, hold=HOLD):
+            # By item and not in turn: pseudonyms, and with them who sees what when, are random.
+            rng = np.random.default_rng([number, opened[0].item])
             answer = judge(content, content.items[opened[0].item], rng)
             store.vote(
                 name, who.annotator, opened[0].trial, answer, request=f"r{opened[0].trial}",
@@ -108,6 +118,13 @@ def tokens(store: Annotations, bundle: Path, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("published")
     rng = np.random.default_rng(0)
     ms = rng.random((12, 2))
+    texts, captions = folder / "texts.csv", folder / "captions.csv"
+    said_of = [
+        f"what {n},{group} {n},{group},red\n" for n in range(6) for group in ("plain", "steered")
+    ]
+    texts.write_text("question,text,group,concept\n" + "".join(said_of), "utf-8")
+    rows = [f"own {n},other {n},own,other\n" for n in range(8)]
+    captions.write_text("text_1,text_2,group_1,group_2\n" + "".join(rows), "utf-8")
     pairs = Pairs(
         tuple(map(str, range(12))), tuple(map(str, range(12, 24))),
         np.round(rng.random(12) * 6) / 6, {"MS_dino": ms}, "shares",
@@ -124,6 +141,22 @@ def tokens(store: Annotations, bundle: Path, tmp_path_factory: pytest.TempPathFa
         "careless": made(store, bundle, "careless", [careless]),
         "rated": made(store, bundle, "rated", [rates] * 3, kind="rating"),
         "intruders": made(store, bundle, "intruders", [looks] * 3, kind="intruder"),
+        "texts": made(
+            store,
+            bundle,
+            "texts",
+            [reads] * 3,
+            kind="outputs",
+            draw={"how": "list", "file": texts},
+        ),
+        "captions": made(
+            store,
+            bundle,
+            "captions",
+            [chooses] * 3,
+            kind="choice",
+            draw={"how": "list", "file": captions},
+        ),
         "elsewhere": made(store, other, "elsewhere", [by_score, careless]),
         "published": exchange.take_in(store, folder, name="published")[1],
     }
@@ -289,6 +322,8 @@ def test_where_people_and_score_differ_most(
         ("ties", "No pair tells anything of MS yet"),
         ("rated", "The mean rating is"),
         ("intruders", "People find the intruder in"),
+        ("texts", "rating of steered is"),
+        ("captions", "own: chosen in"),
         ("elsewhere", "Their images are not in this bundle"),
         ("published", "imported as one annotator"),
     ],
@@ -324,6 +359,24 @@ def test_ratings_and_intruders_are_means(
             assert "rank correlation" in told
         else:
             assert f"in {mean * 100:.0f} % [" in told and "chance is 25 %" in told
+
+
+def test_texts_are_told_by_group(opened: Callable[..., AppTest], store: Annotations) -> None:
+    content = Content.model_validate_json(store.study_content("texts"))
+    by_text: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for vote in store.votes("texts"):
+        if vote.trial.role == "trial":
+            item = content.items[vote.trial.item]
+            by_text[item.scale, item.groups[0], item.texts[0]].append(int(vote.answer))
+    at = opened("texts")
+    for scale in {scale for scale, _, _ in by_text}:
+        for group in ("plain", "steered"):
+            means = [np.mean(v) for (s, g, _), v in by_text.items() if (s, g) == (scale, group)]
+            (chart,) = (one for one in charts(at) if one.startswith(f"{scale}: "))
+            assert f"{group} {np.mean(means):.2f}" in chart
+    rows = _table(at, "scale")
+    assert rows and all(row["gap"].startswith("-") for row in rows), "steered less plain"
+    assert "Score" not in [each.label for each in at.selectbox]
 
 
 def test_scores_of_ones_own_stand_on_the_board(

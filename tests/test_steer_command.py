@@ -21,8 +21,8 @@ from pipeline import config, models, store
 from pipeline.__main__ import app
 from pipeline.demo import CLIP_FOLDER, LLAVA_FOLDER
 from pipeline.demo.scenes import render, sample
-from pipeline.experiment.shown import new_words
 from pipeline.interventions import FeatureEdit, Way, add_direction, answers, delta, replace
+from pipeline.metrics.wording import new_words, words_changed
 from pipeline.pictures import blank
 from pipeline.saes.sae import SAE
 
@@ -168,9 +168,8 @@ def test_a_direction_from_a_file(file: Path, adapter: models.Adapter, tmp_path: 
     hook, saved = "language.1.resid_post", tmp_path / "probe.npy"
     vector = np.cos(np.arange(adapter.resolve(hook).d_in)).astype(np.float32)
     np.save(saved, 3 * vector)
-    (record,) = records(
-        file, "--direction", f"{hook}:add:{saved}=40", "--image", "scene/6/3", "--model", "llava"
-    )
+    words = ("--image", "scene/6/3", "--model", "llava", "--scope", "all")
+    (record,) = records(file, "--direction", f"{hook}:add:{saved}=40", *words)
     unit = torch.from_numpy(vector / np.linalg.norm(vector))
     way = Way(PROMPT, {hook: [add_direction(unit, 40.0)]})
     (wanted,) = answers(adapter, [Image.fromarray(render(sample(3, seed=6)))], [way])
@@ -187,6 +186,22 @@ def test_a_direction_from_a_file(file: Path, adapter: models.Adapter, tmp_path: 
     plain = steer(file, "--direction", f"{hook}:project_out:{saved}", "--model", "llava")
     assert plain.exit_code == 0
     assert f"{hook}:project_out:{saved}" in plain.stdout
+    flat = steer(
+        file, "--direction", f"{hook}:project_out:{saved}", "--model", "llava", "--sweep", "0:4x:3"
+    )
+    assert flat.exit_code == 2
+    assert "error: sweep: nothing to vary" in flat.stderr
+    alone = ("--direction", f"{hook}:add:{saved}=40", *words, "--longest", "2", "--sweep")
+    for sweep in ("0:2x:3", "0:80:3"):
+        swept = records(file, *alone, sweep)
+        assert [one["setting"]["directions"][0]["strength"] for one in swept] == [0, 40, 80]
+    (feature, largest), *_ = live(file)
+    both = (*alone[:-1], "--feature", f"{SIGHT}:{feature}=1", "--sweep", "0:4x:3")
+    swept = records(file, *both[:-4], "--scope", "image", *both[-4:])
+    assert [
+        (one["setting"]["features"][0]["strength"], one["setting"]["directions"][0]["strength"])
+        for one in swept
+    ] == [(pytest.approx(share * 4 * largest), 40 * share) for share in (0, 0.5, 1)]
 
 
 def test_a_sweep_is_each_strength_alone(file: Path) -> None:
@@ -210,7 +225,10 @@ def test_a_sweep_is_each_strength_alone(file: Path) -> None:
     assert [line.split()[0] for line in table[2:]] == ["0x", "2x", "4x"]
     for line, record in zip(table[2:], swept, strict=True):
         assert texts(record)["steered"].split() == [word.strip("*") for word in line.split()[1:-5]]
-        assert -1 <= float(line.split()[-1]) <= 1
+        (cosine,) = record["shows"]["cosines"].values()
+        assert float(line.split()[-1]) == pytest.approx(cosine, abs=6e-4)
+        assert list(record["shows"]["cosines"]) == [f"llava/{SIGHT}:{feature}"]
+        assert record["shows"]["encoder"] == "words"
 
 
 def test_many_pictures_are_asked_about_in_parts(file: Path) -> None:
@@ -267,9 +285,13 @@ def test_a_bundle_alone_is_enough_and_what_changes_nothing_is_told(file: Path) -
         (["--feature", f"{SIGHT}:1=nan"], "strength 'nan'; give a number"),
         (["--feature", f"{SIGHT}:1"], "give DICTIONARY:FEATURE=STRENGTH"),
         (["--feature", f"{SIGHT}:one=1"], "give DICTIONARY:FEATURE=STRENGTH"),
-        (["--feature", f"{SIGHT}:1=1e7"], r"features\.0\.strength: .* 1000000"),
+        (
+            ["--feature", f"{SIGHT}:1=1e7"],
+            f"feature llava/{SIGHT}:1: strength 1e\\+07; give one from -1,000,000 to 1,000,000",
+        ),
+        (["--feature", f"{SIGHT}:1", "--mode", "ablate", "--sweep", "0:4x:3"], "nothing to vary"),
         (["--feature", f"{SIGHT}:1=2", "--feature", f"{SIGHT}:1=3"], "1 is edited twice"),
-        (["--feature", f"{SIGHT}:1=2", "--scope", "generated"], "has no tokens of scope"),
+        (["--feature", f"{SIGHT}:1=2", "--scope", "generated"], "no tokens of .* as 'all'"),
         (["--feature", f"{SIGHT}:1=2", "--mode", "more"], "mode: .* 'clamp', 'add'"),
         (["--feature", f"{SIGHT}:1=2", "--sweep", "0:4x"], "give FROM:TO:STEPS"),
         (["--feature", f"{SIGHT}:1=2", "--sweep", "0:4x:1000"], "with 2 to 64 steps"),
@@ -335,4 +357,6 @@ def test_words_that_stand_for_others_are_marked() -> None:
     marked = new_words("a small red star on brick", "a large red star on water there")
     assert [word for word, new in marked if new] == ["large", "water", "there"]
     assert new_words("", "") == []
+    assert words_changed("a small red star on brick", "a large red star on water there") == 3
+    assert words_changed("a red star", "a star") == 0, "what is gone stands nowhere"
     assert [new for _, new in new_words("one two", "two one")].count(True) == 1

@@ -14,9 +14,10 @@ from test_run import assert_one_line, command, done
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from pipeline import config, contract, examples, plan, store
-from pipeline.metrics import intervals, modality, steering
+from pipeline.metrics import intervals, labels, modality, steering
 from pipeline.models.encoder import ImageEncoder
 from pipeline.saes.sae import SAE
+from pipeline.steps.steer import Worker
 from pipeline.verify import faults
 
 IMAGES, FEATURES, LONGEST, STRENGTH = 5, 18, 6, 4.0
@@ -192,18 +193,58 @@ def test_the_bundle_is_sound_and_names_who_steers(made: Path) -> None:
     assert all(r["steering_score"] is None and r["steers"] is None for r in listed.values())
 
 
-def test_the_most_monosemantic_features_are_steered(made: Path) -> None:
+def test_the_surest_feature_of_each_label_is_steered_first(made: Path) -> None:
     every = [r for r in rows(made / "run", contract.FEATURES) if r["dictionary_id"] == READ]
     live = [r for r in every if r["n_active"] > 0]
+    live.sort(key=lambda r: (-(r["label_score"] or 0), -r["max"], r["feature_id"]))
+    wanted: list[int] = []
+    for common in (True, False):
+        left = [r for r in live if (r["n_active"] >= 16) == common and r["label"]]
+        while left:
+            firsts: dict[str, dict] = {}
+            for r in left:
+                firsts.setdefault(r["label"], r)
+            wanted += [r["feature_id"] for r in firsts.values()]
+            left = [r for r in left if r not in firsts.values()]
+        wanted += [
+            r["feature_id"] for r in live
+            if (r["n_active"] >= 16) == common and not r["label"]
+        ]  # fmt: skip
+    assert len({r["label"] for r in live}) > 3, "or nothing takes turns"
+    assert set(of(made / "run", READ)) == set(wanted[:FEATURES])
+
+
+def test_or_the_most_monosemantic_ones(made: Path, tiny_encoder: Path) -> None:
+    file = write(made, tiny_encoder, name="by_ms", a=("strength =", 'order = "ms"\nstrength ='))
+    run = config.load(file)
+    source = examples.reader(run.examples.source)
+    planned = plan.plans(run, examples.listing(run.examples, source=source))["steer"]
+    unit = next(one for one in planned.units if one.name == f"{READ}/00000")
+    assert "labelled" not in unit.spec, "labels may change without any of it"
+    every = [r for r in rows(made / "run", contract.FEATURES) if r["dictionary_id"] == READ]
     best = sorted(
-        live, key=lambda r: (r["n_active"] < 16, r["ms"] is None, -(r["ms"] or 0), r["feature_id"])
+        (r for r in every if r["n_active"] > 0),
+        key=lambda r: (r["n_active"] < 16, r["ms"] is None, -(r["ms"] or 0), r["feature_id"]),
     )
-    assert set(of(made / "run", READ)) == {r["feature_id"] for r in best[:FEATURES]}
+    found = Worker(run, store.Workspace(made / "run"))._features(unit.spec)
+    assert [feature for feature, _ in found] == [r["feature_id"] for r in best]
+
+
+def test_labels_take_turns_and_a_word_stands_in_for_a_tag() -> None:
+    own = {0: ("red", 0.5), 1: ("red", 1.0), 2: (None, None), 3: ("star", 0.4), 4: (None, None)}
+    told = labels.or_words(own, {2: ("sky", 0.9), 1: ("no", 1.0)})
+    assert told[1] == ("red", 1.0) and told[4] == (None, None)
+    assert told[2] == ("sky", pytest.approx(0.8))
+    most = dict.fromkeys(told, 1.0)
+    rank = labels.in_turn(told, most)
+    assert sorted(rank, key=lambda one: rank[one]) == [1, 2, 3, 0, 4]
+    rank = labels.in_turn({0: ("red", 1.0), 1: ("red", 1.0)}, {0: 2.0, 1: 3.0})
+    assert rank[1] < rank[0], "of equally sure ones the strongest"
 
 
 def said_by_hand(made: Path, feature: int | None, *, language: bool = False) -> list[str]:
     """What the model says of the images, by transformers' own generate; with the feature clamped
-    in a hook that does the arithmetic of the saved weights."""
+    in a hook that does the arithmetic of the saved weights, at the tokens of the image."""
     model = LlavaForConditionalGeneration.from_pretrained(made / "llava").eval()
     processor = AutoProcessor.from_pretrained(made / "llava")
     name = WORDED if language else READ
@@ -218,6 +259,8 @@ def said_by_hand(made: Path, feature: int | None, *, language: bool = False) -> 
         before = before[..., feature]
         fires = before > weights["threshold"][feature].clamp(min=0)
         step = STRENGTH * most[feature] - torch.where(fires, before, 0.0)
+        if language:  # the image's tokens are among those of the prompt, not among later ones
+            step = step * of_image if step.shape == of_image.shape else torch.zeros_like(step)
         changed = acts + step[..., None] * weights["W_dec"][feature]
         return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
@@ -229,6 +272,7 @@ def said_by_hand(made: Path, feature: int | None, *, language: bool = False) -> 
     texts = []
     for picture in asked(made)[1]:
         inputs = processor(images=picture, text=prompt, return_tensors="pt")
+        of_image = inputs["input_ids"] == model.config.image_token_id
         with torch.inference_mode():
             made_ids = model.generate(**inputs, max_new_tokens=LONGEST, do_sample=False)
         new = made_ids[0, inputs["input_ids"].shape[1] :]
@@ -323,6 +367,8 @@ def test_only_what_depends_on_a_setting_is_made_again(made: Path, tiny_encoder: 
     stronger = keys(a=("strength = 4.0", "strength = 5.0"))
     assert {n for n in before if before[n] != stronger[n]} == {"steer", "publish"}
     assert before["steer"] & stronger["steer"], "what the model says unsteered is the same"
+    worded = keys(a=("[steering]", "[labels]\nwords = 4\n[steering]"))
+    assert {n for n in before if before[n] != worded[n]} == {"label", "steer", "publish"}
     more = keys(a=("features = 18", "features = 40"))
     assert len(before["steer"] & more["steer"]) > 4, "the first features are the same"
     bigger = keys(a=("batch_size = 16", "batch_size = 3"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.annotations import Annotations, AnnotationsError, Choice, Standing, Trial
+from pipeline.annotations.trials import Given
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -182,6 +183,30 @@ def test_the_next_trial_is_known_before_the_vote(store: Annotations) -> None:
     again = store.open_trials(STUDY, ann, first_unseen, hold=HOLD, count=2)
     assert [t.trial for t in again] == [0, 1], "what was taken back comes first"
     assert len(store.open_trials(STUDY, ann, first_unseen, hold=HOLD, count=9)) == 3
+
+
+def test_answers_from_elsewhere_come_in_whole_and_once(store: Annotations) -> None:
+    store.create_study("s", "x", dict.fromkeys(range(3), 2))
+    given = {
+        "Ann": [Given(0, "x", response_ms=7), Given(1, "skip"), Given(2, "y", role="repeat")],
+        "Bob": [Given(0, "x"), Given(1, "y")],
+    }
+    names = store.add_votes("s", given)
+    assert len(set(names.values())) == 2 and not set(names) & set(names.values())
+    assert sorted(store.tallies("s")) == [(0, "x", 2), (1, "y", 1)]
+    assert {one.trial.state for one in store.votes("s")} == {"voted", "skipped"}
+    for again in ({"New": [Given(0, "y")], "Bob": [Given(2, "x")]}, {"New": [Given(0, "x" * 999)]}):
+        with pytest.raises(AnnotationsError):
+            store.add_votes("s", again)
+    assert sorted(store.tallies("s")) == [(0, "x", 2), (1, "y", 1)], "all or none"
+    # They are among the item's wanted votes, and what is taken back no longer counts.
+    seen: list[Standing] = []
+    who = store.annotator_of(store.invite("s"))
+    assert who is not None
+    store.open_trials("s", who.annotator, lambda at: seen.append(at), hold=timedelta(minutes=1))
+    assert seen[0].given == {0: 2, 1: 1}
+    store.undo("s", names["Bob"], 1, request="u")
+    assert sorted(store.tallies("s")) == [(0, "x", 2)]
 
 
 def test_an_annotator_can_be_erased(store: Annotations) -> None:

@@ -123,7 +123,7 @@ def test_it_rests_on_the_votes_that_stand(tmp_path: Path) -> None:
     known = active._KNOWN[store.place, "s"]
     active.uncertain(store, of)
     with known.working:  # the thread has ended
-        known.work()
+        known.work(store)
     assert known.newest == store.newest("s")
     assert known.values[1] > told[1]
     store.close()

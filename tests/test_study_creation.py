@@ -4,13 +4,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from conftest import ROOT
 from synthetic import make_bundle
 
 from pipeline import config, store
 from pipeline.study.content import Content
 from pipeline.study.creation import create
 from pipeline.study.draw import StudyError
-from pipeline.study.files import Study
+from pipeline.study.files import Checks, Draw, Study
 
 IMAGES = 4
 
@@ -125,6 +126,14 @@ def test_a_list_is_judged_as_it_is_given(bundle: Path, tmp_path: Path) -> None:
 def test_what_the_bundle_does_not_have_is_refused(bundle: Path, settings: dict, said: str) -> None:
     with pytest.raises(StudyError, match=said):
         create(study(bundle, **settings))
+
+
+def test_every_key_is_in_the_docs() -> None:
+    told = (ROOT / "docs/study.md").read_text(encoding="utf-8")
+    keys = set(Study.model_fields) - {"draw", "checks"}
+    keys |= {f"draw.{name}" for name in Draw.model_fields}
+    keys |= {f"checks.{name}" for name in Checks.model_fields}
+    assert not [key for key in sorted(keys) if f"`{key}`" not in told]
 
 
 def test_a_study_file_is_read_as_other_configs_are(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ from dashboard.queries.images import (
     marks,
     sha256,
     sha256s,
+    together,
 )
 from dashboard.queries.lists import (
     MS_BINS,
@@ -167,6 +168,7 @@ __all__ = [
     "ties",
     "top_captions",
     "top_ids",
+    "together",
     "two_sided",
     "unmatched",
     "worded",

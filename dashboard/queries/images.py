@@ -41,6 +41,21 @@ def marks(connection: Connection, *, limit: int = MOST_MARKS) -> list[str]:
     return [mark for (mark,) in connection.cursor().execute(sql, [limit]).fetchall()]
 
 
+def together(connection: Connection, *, limit: int) -> tuple[int, dict[tuple[str, str], int]]:
+    """How many val images there are, and on how many two tags or classes stand together, of the
+    commonest; a pair of one and itself has its own images."""
+    sql = """WITH of AS (
+            SELECT example_id, unnest(list_distinct(list_append(tags, label))) AS mark
+            FROM examples WHERE split = 'val'),
+        known AS (SELECT * FROM of WHERE list_contains($marks, mark))
+        SELECT a.mark, b.mark, count(*) FROM known a JOIN known b USING (example_id)
+        GROUP BY a.mark, b.mark"""
+    values = {"marks": marks(connection, limit=limit)}
+    found = connection.cursor().execute(sql, values).fetchall()
+    total = connection.cursor().execute("SELECT count(*) FROM examples WHERE split = 'val'")
+    return int((total.fetchone() or (0,))[0]), {(a, b): n for a, b, n in found}
+
+
 def marked(
     connection: Connection, mark: str, *, without: str | None = None, limit: int
 ) -> list[int]:

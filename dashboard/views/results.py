@@ -142,6 +142,8 @@ def page(heard: Heard) -> None:
             results_people.annotators(found)
         return
     said = [one.replace(" %", "\u00a0%") for one in findings.sentences(found, score)]
+    if texts and len(said) > 3:
+        said = [said[0], said[-1]]  # the table below has every comparison
     first, *more = map(widgets.plain, said)
     with st.container(key="verdict"):
         st.markdown(" ".join([f"**{first}**", *more]))

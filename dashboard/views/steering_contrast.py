@@ -63,7 +63,7 @@ class Towers(Form):
 
     def _along(self) -> None:
         hooks = list(dict.fromkeys(d.hook for d in self.every if d.model == self.asked.model))
-        found = directions.chooser(self.run, self.asked.model, hooks)
+        found = directions.chooser(self.run, self.asked.model, hooks, warned=self.warned)
         self.asked = replace(self.asked, along=directions.as_text(found) if found else "")
 
     def _how(self) -> None:
@@ -93,10 +93,10 @@ def show(run: Run, model: str) -> None:
     if look is None or look.picture is None:
         widgets.empty(look.note if look else "Choose an image, or give one of yours.")
         return
-    steering_shifts.show(run, model, form.asked, form.cards, look)
+    steering_shifts.show(run, model, form, look)
     along = directions.of_text(form.asked.along)
     if along is not None:
-        directions.about(run, model, along)
+        directions.about(run, model, along, warned=form.warned)
 
 
 def _form(run: Run, here: Sequence[Dictionary], every: Sequence[Dictionary], asked: Asked) -> Form:

@@ -30,6 +30,7 @@ class Form:
         cards: of the chosen features.
         picture: what the model is to look at.
         concept: what the prompt-only baseline asks for; empty for none.
+        warned: warnings that stand on the page.
         foot, buttons: the row below, and the places in it of what runs.
     """
 
@@ -40,6 +41,7 @@ class Form:
     cards: dict[Key, Card] = field(default_factory=dict)
     picture: sight.Look | None = None
     concept: str = ""
+    warned: set[str] = field(default_factory=set)
     foot: DeltaGenerator = field(init=False)
     buttons: tuple[DeltaGenerator, DeltaGenerator] = field(init=False)
 
@@ -52,6 +54,12 @@ class Form:
     def offers(self) -> Offers:
         """Features to add."""
         return Offers(self.run, self.here, self.every, self.asked)
+
+    @property
+    def seen(self) -> str:
+        """The key of the picture; empty without one."""
+        look = self.picture
+        return look.picture.key if look and look.picture else ""
 
     @property
     def names(self) -> list[str]:
@@ -181,7 +189,7 @@ class Form:
 
     def _along(self) -> None:
         hooks = list(dict.fromkeys(one.hook for one in self.here))
-        found = directions.chooser(self.run, self.asked.model, hooks)
+        found = directions.chooser(self.run, self.asked.model, hooks, warned=self.warned)
         self.asked = replace(self.asked, along=directions.as_text(found) if found else "")
 
     def _how(self) -> None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import filters, people, queries, widgets
+from dashboard import connection, filters, people, queries, widgets
 from dashboard import words_steering as words
 from dashboard.components.strips import strips
 from dashboard.connection import Run
 from dashboard.listed import Listed
 from dashboard.numbers import number, percent
-from dashboard.records import Card, Dictionary, Filter
+from dashboard.records import Card, Dictionary, Filter, Key
 from dashboard.steering import Asked
 
 MOST_OFFERED, TILES, TILE = 16, (2, 2), 64
@@ -52,18 +52,35 @@ class Offers:
         if left:
             st.caption(widgets.plain(words.NOT_STEERABLE.format(", ".join(left))))
 
-    def labelled(self, dictionary_ids: Sequence[str], *, sort: str = "ms") -> list[Card]:
+    def labelled(self, dictionary_ids: Sequence[str]) -> list[Card]:
         """Features with a label, the first of each, none too rare to say much; where there are no
         labels, any."""
         common = Filter(n_active=16)
         found = queries.page(
-            self.run.connection, dictionary_ids, common, sort=sort, limit=200, examples=4
+            self.run.connection, dictionary_ids, common, sort="ms", limit=200, examples=4
         )
         by_label: dict[str, Card] = {}
         for card in found:
             if card.label:
                 by_label.setdefault(card.label, card)
         return list(by_label.values()) or found
+
+    def steering(self, *, most: int) -> list[Card]:
+        """Features that steer, those that gain most first, the first of each label."""
+        sums = connection.steered_sums(self.run.connection, self.run.key)
+        known = {one.dictionary_id for one in sums if one.steer}
+        found = [
+            row
+            for one in self.here
+            if one.dictionary_id in known
+            for row in queries.steered(self.run.connection, one.dictionary_id)
+            if row.steers and row.label
+        ]
+        best: dict[str | None, Key] = {}
+        for row in sorted(found, key=lambda row: (-row.gain, row.dictionary_id, row.feature_id)):
+            best.setdefault(row.label, (row.dictionary_id, row.feature_id))
+        keys = list(best.values())[:most]
+        return queries.cards_at(self.run.connection, keys, examples=4) if keys else []
 
     def from_list(self) -> None:
         """Features that people put into lists, and the visitor's stars."""

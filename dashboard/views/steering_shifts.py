@@ -3,7 +3,7 @@
 import dataclasses
 import html
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -25,30 +25,35 @@ from dashboard import (
 from dashboard import words_steering as words
 from dashboard.components.strips import strips
 from dashboard.connection import Run
-from dashboard.joint import NEAREST, WAYS, Among, Labels, Seen, new
+from dashboard.joint import NEAREST, WAYS, Among, Labels, Seen, new, rivals
 from dashboard.joint import shifts as shifted
 from dashboard.numbers import number
-from dashboard.records import Card, Key
 from dashboard.sheets import data_uri
 from dashboard.steering import Asked
+from dashboard.views.steering_form import Form
 
 MOST_TIMES = 10.0
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Of the setting's strengths, in a sweep."""
+AXES = {
+    "share": "share of the setting's strengths", "factor": "factor",
+    "× max": "strength, times the feature's max",
+}  # fmt: skip
 MOST_BARS, MOST_LINES = 10, 6
-SETS = {"tags": "The run's tags", "names": "Words of features", "own": "Your own"}
+SETS = {"like": "Tags like", "tags": "All tags", "names": "Words of features", "own": "Your own"}
 
 
-def show(run: Run, model: str, asked: Asked, cards: Mapping[Key, Card], look: sight.Look) -> None:
+def show(run: Run, model: str, form: Form, look: sight.Look) -> None:
     """The image under the setting, live."""
     assert look.picture is not None
+    asked, cards = form.asked, form.cards
     try:
         swept = _swept(asked)
         settings = [spoken.setting_of(one, cards, "") for one in [asked, *swept.values()]]
         with st.spinner("Looking …"):
             one = contrast.seen(run, model, look.picture, settings)
     except live.Unavailable as problem:
-        st.warning(widgets.plain(str(problem)))
+        widgets.warn_once(str(problem), form.warned)
         return
     if one.changed:
         st.warning(widgets.plain(one.changed))
@@ -59,7 +64,7 @@ def show(run: Run, model: str, asked: Asked, cards: Mapping[Key, Card], look: si
         "strengths": "in the unit of the activations", "cosine": one.kept,
     }  # fmt: skip
     own = look.example.example_id if look.example else None
-    _labels(run, model, asked, one, list(swept), made)
+    _labels(run, model, form, one, list(swept), made)
     _images(run, model, one, own, made)
     _captions(run, model, one, own, made)
     st.download_button(
@@ -75,18 +80,7 @@ _SAID = {"features", "directions", "mode", "form"}
 
 def _swept(asked: Asked) -> dict[float, Asked]:
     """The settings of a sweep, by the share of the strengths; none where none has a strength."""
-    along = toward.of_text(asked.along) if asked.along else None
-    strong = asked.features and asked.mode != "ablate"
-    if not strong and (along is None or along.kind == "project_out"):
-        return {}
-    found = {}
-    for share in SHARES:
-        text = asked.along
-        if along is not None:
-            text = toward.as_text(dataclasses.replace(along, strength=share * along.strength))
-        at = tuple(share * each for each in asked.at)
-        found[share] = dataclasses.replace(asked, at=at, along=text)
-    return found
+    return {share: asked.share(share) for share in SHARES} if asked.strong else {}
 
 
 def _head(asked: Asked, one: Seen, look: sight.Look) -> None:
@@ -104,10 +98,17 @@ def _head(asked: Asked, one: Seen, look: sight.Look) -> None:
 
 
 def _labels(
-    run: Run, model: str, asked: Asked, one: Seen, shares: Sequence[float], made: dict[str, Any]
+    run: Run,
+    model: str,
+    form: Form,
+    one: Seen,
+    shares: Sequence[float],
+    made: dict[str, Any],
 ) -> None:
     widgets.section("Labels", words.ZERO_SHOT)
-    names, template = _choose_labels(run)
+    asked, cards = form.asked, form.cards
+    own = next((card.label for key in asked.features if (card := cards.get(key))), None)
+    names, template = _choose_labels(run, own or toward.leads_to(asked.along))
     if len(names) < 2:
         st.caption("Give at least two labels to choose between.")
         return
@@ -128,8 +129,11 @@ def _labels(
             shifts.before_and_after(top), width="stretch",
             alt="Probabilities of the labels that change most; the export has all.",
         )  # fmt: skip
-        if len(every) > len(top):
-            st.caption(f"The {len(top)} labels that change most, of {len(every)}.")
+        over = words.OVER_ALL if labels.bias is None else words.OVER_EACH
+        most = (
+            f"The {len(top)} that change most, of {len(every)}. " if len(every) > len(top) else ""
+        )
+        st.caption(most + over.format(len(every)))
     with right:
         if len(one.swept):
             _sweep(labels, one, asked, shares, [s.name for s in top], made)
@@ -143,12 +147,8 @@ def _sweep(
     names: Sequence[str],
     made: dict[str, Any],
 ) -> None:
-    single = len(asked.features) == 1 and not asked.along
-    times = asked.at[0] if single else 1.0
-    at = [share * times for share in shares]
-    title = "share of the setting's strengths"
-    if single:
-        title = "factor" if asked.mode == "scale" else "strength, times the feature's max"
+    unit, times = asked.axis
+    at, title = [share * times for share in shares], AXES[unit]
     chances = labels.chances(one.swept)
     places = [labels.names.index(name) for name in names[:MOST_LINES]]
     st.altair_chart(
@@ -165,11 +165,14 @@ def _sweep(
     }  # fmt: skip
 
 
-def _choose_labels(run: Run) -> tuple[list[str], str]:
-    """The labels to choose between, and the sentence that they stand in."""
+def _choose_labels(run: Run, about: str | None) -> tuple[list[str], str]:
+    """The labels to choose between, to begin with the tags like that which the setting is `about`;
+    and the sentence that they stand in."""
     tags = queries.marks(run.connection, limit=contrast.MOST_LABELS)
+    like = rivals(about, *connection.together(run.connection, run.key)) if about else []
     named = connection.labels(run.connection, run.key)[: contrast.MOST_LABELS]
-    sets = [name for name, of in (("tags", tags), ("names", named), ("own", True)) if of]
+    known = {"like": like[1:], "tags": tags, "names": named, "own": True}
+    sets = [name for name, of in known.items() if of]
     said = run.bundle.manifest.get("config", {}).get("labels", {}).get("template")
     usual = said if isinstance(said, str) else "a photo of {}"
     chosen, own = state.asked_text("labels"), state.asked_text("words")
@@ -177,7 +180,8 @@ def _choose_labels(run: Run) -> tuple[list[str], str]:
     template = st.query_params.get("template", usual)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="label-set"):
         st.segmented_control(
-            "Labels", sets, format_func=SETS.__getitem__, required=True, help=words.LABEL_SET,
+            "Labels", sets, required=True, help=words.LABEL_SET,
+            format_func=lambda name: f"{SETS[name]} “{about}”" if name == "like" else SETS[name],
             **steering.bound("labels", chosen, usual=sets[0]),
         )  # fmt: skip
         if chosen == "own":
@@ -193,7 +197,9 @@ def _choose_labels(run: Run) -> tuple[list[str], str]:
         st.caption("The sentence needs {} where the label goes; without it the label stands alone.")
         template = "{}"
     given = [text.strip()[:200] for text in own[:2000].split(",")]
-    names = {"tags": tags, "names": named, "own": [text for text in given if text]}[chosen]
+    names = {"like": like, "tags": tags, "names": named, "own": [text for text in given if text]}[
+        chosen
+    ]
     return list(dict.fromkeys(names))[: contrast.MOST_LABELS], template[:300]
 
 

@@ -1,7 +1,6 @@
 """Steering of a model that talks: a setting, and what it says under it, side by side."""
 
 import dataclasses
-import json
 import time
 
 import streamlit as st
@@ -11,7 +10,6 @@ from dashboard import (
     directions,
     downloads,
     experiments,
-    filters,
     live,
     spoken,
     steering,
@@ -48,23 +46,23 @@ def show(run: Run, model: str) -> None:
         button, other = form.buttons
         off = not form.asked.edits or form.picture is None or form.picture.picture is None
         pressed = button.button("Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run")
-        flat = form.asked.mode == "ablate" and not form.asked.along
+        flat = not form.asked.strong
         sweeps = other.button("Sweep", help=words.SWEEP, disabled=off or flat, key="steer-sweep")
         history()
     with st.container(key="steer-answers"):
         if pressed or sweeps:
             button.button("Stop", shortcut="Escape", key="steer-stop")
             other.button("Sweep", disabled=True, key="steer-sweep-waits")
-            begin(form, steering.values(form.asked) if sweeps else ())
+            begin(form, steering.SHARES if sweeps else ())
             st.rerun()
-        one = experiments.shown(form.asked)
+        one = experiments.shown(form.asked, form.seen)
         if one is None:
             start(form)
         else:
             draw(one, form)
             along = directions.of_text(form.asked.along)
             if along is not None:
-                directions.about(run, model, along)
+                directions.about(run, model, along, warned=form.warned)
 
 
 def begin(form: Form, sweep: tuple[float, ...]) -> None:
@@ -72,8 +70,9 @@ def begin(form: Form, sweep: tuple[float, ...]) -> None:
     if form.picture is None or form.picture.picture is None:
         return
     title = steering.told(form.asked, form.names)
-    if sweep:
-        title = f"sweep to {sweep[-1]:g}: {title}"
+    if form.asked.prompt != steering.PROMPT:
+        title += f", asked “{form.asked.prompt[:80]}”"
+    title = f"{'sweep of ' if sweep else ''}{title}, on “{form.picture.name[:80]}”"
     one = Experiment(form.asked, title, form.picture, form.concept, sweep)
     experiments.begin(one)
     place, picture, model = st.empty(), form.picture.picture, form.asked.model
@@ -89,8 +88,8 @@ def begin(form: Form, sweep: tuple[float, ...]) -> None:
 
     try:
         one.settings = [
-            spoken.setting_of(form.asked, form.cards, form.concept, times=times)
-            for times in sweep or (None,)
+            spoken.setting_of(form.asked.share(share), form.cards, form.concept)
+            for share in sweep or (1.0,)
         ]
         one.facts = spoken.facts(form.run, model, one.settings[0], picture)
         ask = spoken.sweep if sweep else spoken.say
@@ -105,11 +104,14 @@ def begin(form: Form, sweep: tuple[float, ...]) -> None:
 
 def draw(one: Experiment, form: Form) -> None:
     """An experiment, whole or as far as it came."""
-    if one.asked != form.asked:
-        st.caption(widgets.plain(words.OTHER_SETTING.format(one.title)))
+    if not one.of(form.asked, form.seen):
+        st.caption(widgets.plain(other(one, form)))
     for line in filter(None, (one.fault, one.changed)):
-        st.warning(widgets.plain(line))
+        widgets.warn_once(line, form.warned)
     if not one.answers:
+        if not one.finished and not one.fault:
+            st.caption(words.STOPPED_EARLY)
+        start(form)
         return
     if one.sweep:
         steering_sweep.draw(one, form)
@@ -126,10 +128,20 @@ def draw(one: Experiment, form: Form) -> None:
     )  # fmt: skip
 
 
+def other(one: Experiment, form: Form) -> str:
+    """That the answers are not of what the form asks for."""
+    if not experiments.only_picture(one, form.asked):
+        return words.OTHER_SETTING.format(one.title)
+    line = words.GONE_PICTURE if one.given else words.OTHER_PICTURE
+    return line.format(f"“{one.picture.name[:80]}”")
+
+
 def record(one: Experiment) -> bytes:
     """The experiment as a file."""
-    made = spoken.records(one.settings, one.answers, one.facts)
-    return json.dumps(made, ensure_ascii=False, indent=1).encode()
+    shows = list(one.shows.values())
+    return spoken.file_of(
+        one.settings, one.answers, one.facts, shows=shows, shown_by=one.shown_by
+    ).encode()
 
 
 def history() -> None:
@@ -159,10 +171,11 @@ def start(form: Form) -> None:
 
 
 def presets(form: Form) -> tuple[list[Card], str]:
-    """Features to begin with, each label once, and what they were chosen by: those that steer best,
-    where the bundle knows, else the most monosemantic ones, of the language model if it has any."""
-    known = filters.steered(form.run, form.here)
+    """Features to begin with, each label once, and what they were chosen by: those that steer, by
+    how much they gain, where the bundle knows any, else the most monosemantic ones, of the language
+    model if it has any."""
+    if cards := form.offers.steering(most=MOST_PRESETS):
+        return cards, "those that steer best"
     read = [d for d in form.here if d.hook.startswith("language")]
-    ids = [d.dictionary_id for d in (read if read and not known else form.here)]
-    cards = form.offers.labelled(ids, sort="steering_score" if known else "ms")[:MOST_PRESETS]
-    return cards, "those that steer best" if known else "the most monosemantic"
+    ids = [d.dictionary_id for d in read or form.here]
+    return form.offers.labelled(ids)[:MOST_PRESETS], "the most monosemantic"

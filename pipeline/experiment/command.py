@@ -1,13 +1,15 @@
 """`python -m pipeline steer`: from the request to what is printed."""
 
-import json
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 
 from pipeline.experiment import request, shown
 from pipeline.experiment.trials import Studied, Trial
 from pipeline.interventions import InterventionError, as_record
+from pipeline.interventions.record import document, shows_of
 from pipeline.interventions.setting import STEERED
 from pipeline.pictures import Unreadable
 
@@ -28,7 +30,7 @@ def steer(asked: request.Request, *, as_json: bool, echo: Callable[[str], None])
     if not base.features and not base.directions:
         raise InterventionError("nothing to steer: give --feature or --direction")
     steps = request.sweep(asked.sweep) if asked.sweep else []
-    settings = [request.at(base, home, to) for to in steps] or [base]
+    settings = request.swept(base, home, steps) if steps else [base]
     notes, screen = Console(stderr=True, highlight=False, soft_wrap=True), Console(highlight=False)
     pictures, skipped = _pictures(home, asked.images)
     for name, reason in skipped.items():
@@ -43,10 +45,12 @@ def steer(asked: request.Request, *, as_json: bool, echo: Callable[[str], None])
         for trials in studied.trials(
             settings, pictures, heard=lambda tokens: status.update(f"{tokens} tokens said")
         ):
+            texts = [trial.answers[STEERED].text for trial in trials]
+            cosines = studied.shows(base, texts) if steps else None
             if as_json:
-                records += [as_record(t.setting, t.answers, **studied.facts(t)) for t in trials]
+                records += _records(studied, trials, cosines)
             else:
-                _print(screen, studied, trials, [step.shown for step in steps])
+                _print(screen, trials, [step.shown for step in steps], cosines)
             if all(trial.silent for trial in trials):
                 notes.print(
                     f"note: {trials[0].picture.uri}: the edit changed nothing: the model does not "
@@ -54,19 +58,33 @@ def steer(asked: request.Request, *, as_json: bool, echo: Callable[[str], None])
                     markup=False,
                 )
     if as_json:
-        echo(json.dumps({"records": records, "skipped": skipped}, ensure_ascii=False, indent=1))
+        echo(document(records, skipped))
+
+
+def _records(
+    studied: Studied, trials: Sequence[Trial], cosines: Float[np.ndarray, "f n"] | None
+) -> list[dict[str, object]]:
+    made = []
+    for place, trial in enumerate(trials):
+        facts = studied.facts(trial)
+        if cosines is not None and studied.shown_by:
+            shown = zip(trial.setting.features, cosines[:, place].tolist(), strict=True)
+            facts["shows"] = shows_of(studied.shown_by, {one.name: of for one, of in shown})
+        made.append(as_record(trial.setting, trial.answers, **facts))
+    return made
 
 
 def _print(
-    screen: Console, studied: Studied, trials: Sequence[Trial], strengths: Sequence[str]
+    screen: Console,
+    trials: Sequence[Trial],
+    strengths: Sequence[str],
+    cosines: Float[np.ndarray, "f n"] | None,
 ) -> None:
     marks, first = not screen.is_terminal, trials[0]
     screen.print(shown.heading(first.setting, first.picture.uri), markup=False, soft_wrap=True)
     if not strengths:
         shown.printed(screen, shown.ways_table(first, marks=marks))
         return
-    texts = [trial.answers[STEERED].text for trial in trials]
-    cosines = studied.shows(first.setting, texts)
     shown.printed(screen, shown.sweep_table(trials, strengths, cosines, marks=marks))
 
 

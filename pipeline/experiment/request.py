@@ -1,9 +1,8 @@
 """What a command line asks for, read against a run's finished bundle."""
 
-import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from pipeline import config, contract, examples, pictures
 from pipeline.interventions import InterventionError, Setting
+from pipeline.interventions.setting import MOST
 from pipeline.saes.sae import SAE
 from pipeline.store import Bundle, StoreError, open_bundle
 
@@ -53,11 +53,6 @@ class Picture:
 
     image: Image.Image
     uri: str
-
-    @property
-    def sha256(self) -> str:
-        """Of its RGB pixels."""
-        return hashlib.sha256(self.image.tobytes()).hexdigest()
 
 
 class Home:
@@ -166,7 +161,8 @@ class Home:
 
 @dataclass(frozen=True)
 class Strength:
-    """A number, or so many times a feature's largest activation.
+    """A number, or so many times a feature's largest activation, in a sweep of directions alone
+    their own strength.
 
     Attributes:
         shown: as it was given.
@@ -247,23 +243,41 @@ def setting(request: Request, home: Home) -> Setting:
     return _made({"features": found, "directions": directions, **request.more})
 
 
-def at(base: Setting, home: Home, to: Strength) -> Setting:
-    """The setting with all features at one strength of a sweep; the directions where it has none.
+def swept(base: Setting, home: Home, steps: Sequence[Strength]) -> list[Setting]:
+    """The setting at each strength of a sweep: features stand at it, directions at the same share
+    of their own as it is of the largest; where there are directions alone, they stand at it.
 
     Raises:
-        InterventionError: a direction has no largest activation.
+        InterventionError: there is no strength to vary, or one cannot be.
     """
-    if base.features:
+    if not base.sweeps:
+        raise InterventionError(
+            "sweep: nothing to vary: ablate and project_out have no strength; give another mode or "
+            "kind, or leave the sweep out"
+        )
+    top = max(abs(step.value) for step in steps) or 1.0
+    alone = not base.features or base.mode == "ablate"
+    made = []
+    for to in steps:
         turned = [
             one.model_copy(
                 update={"strength": to.of(home.largest(one.dictionary, one.feature), base.mode)}
             )
             for one in base.features
         ]
-        return _made(base.model_dump() | {"features": [one.model_dump() for one in turned]})
-    if to.times:
-        raise InterventionError(f"sweep: {to.shown} of a direction; give its strengths as numbers")
-    return _made(base.at(to.value).model_dump())
+        along = tuple(
+            one.model_copy(
+                update={
+                    "strength": to.of(one.strength, "add")
+                    if alone
+                    else one.strength * to.value / top
+                }
+            )
+            for one in base.directions
+        )
+        parts = {"features": tuple(turned), "directions": along}
+        made.append(_made(base.model_copy(update=parts).model_dump()))
+    return made
 
 
 def _along(text: str) -> dict[str, Any]:
@@ -281,10 +295,19 @@ def _along(text: str) -> dict[str, Any]:
     return found | ({"to": files[1]} if kind == "move" else {})
 
 
-def _made(fields: dict[str, Any]) -> Setting:
+def _made(fields: Mapping[str, Any]) -> Setting:
     try:
         return Setting.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "setting"
-        raise InterventionError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+        name, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        match first["loc"]:
+            case ("features", int(place), "strength"):
+                one = fields["features"][place]
+                name = f"feature {one['dictionary']}:{one['feature']}"
+            case ("directions", int(place), "strength"):
+                one = fields["directions"][place]
+                name = f"direction {one['hook']}:{one['kind']}:{one['direction']}"
+        if first["loc"][-1:] == ("strength",):
+            said = f"strength {first['input']:g}; give one from {-MOST:,.0f} to {MOST:,.0f}"
+        raise InterventionError(f"{name}: {said}" if name else said) from None

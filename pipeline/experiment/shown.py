@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 
 import numpy as np
 from jaxtyping import Float
@@ -13,14 +12,7 @@ from rich.text import Text
 from pipeline.experiment.trials import Trial
 from pipeline.interventions import Setting
 from pipeline.interventions.setting import JUDGED, RECONSTRUCTION, STEERED, UNSTEERED
-
-
-def new_words(before: str, after: str) -> list[tuple[str, bool]]:
-    """The words of `after`, each with whether it stands in the place of others of `before`."""
-    old, new = before.split(), after.split()
-    kept = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
-    same = {block.b + step for block in kept for step in range(block.size)}
-    return [(word, number not in same) for number, word in enumerate(new)]
+from pipeline.metrics.wording import new_words
 
 
 def ways_table(trial: Trial, *, marks: bool) -> Table:

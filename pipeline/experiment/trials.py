@@ -23,15 +23,13 @@ from pipeline.interventions import (
     ways_of,
 )
 from pipeline.interventions.answers import tokenizer_of
+from pipeline.interventions.record import facts_of
 from pipeline.interventions.setting import JUDGED, STEERED, UNSTEERED
 from pipeline.metrics import steering
-from pipeline.models.encoder import ImageEncoder
+from pipeline.models.encoder import ImageEncoder, first_speaker
 from pipeline.models.loading import pick_device
 from pipeline.models.memory import Halving
 from pipeline.saes.sae import SAE
-
-TOP = 16
-"""Images that a feature's concept is made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,23 +120,17 @@ class Studied:
 
     def facts(self, trial: Trial) -> dict[str, Any]:
         """What a record says beside the setting and the answers."""
-        manifest, chosen = self.home.bundle.manifest, self.home.settings.models[self.name]
-        used = sorted({one.dictionary for one in trial.setting.features})
-        return {
-            "run": manifest["name"],
-            "model": {
-                **chosen.model_dump(mode="json", exclude={"hooks", "prompt"}),
-                "name": self.name,
-                "fingerprint": self.fingerprint,
-            },
-            "image": {"uri": trial.picture.uri, "sha256": trial.picture.sha256},
-            "dictionaries": {name: self.home.dictionaries[name]["fingerprint"] for name in used},
-        }
+        used = {one.dictionary for one in trial.setting.features}
+        return facts_of(
+            self.home.bundle.manifest, self.name, fingerprint=self.fingerprint,
+            uri=trial.picture.uri, pixels=trial.picture.image.tobytes(),
+            dictionaries={name: self.home.dictionaries[name]["fingerprint"] for name in used},
+        )  # fmt: skip
 
     def shows(self, setting: Setting, texts: Sequence[str]) -> Float[np.ndarray, "f n"] | None:
         """How nearly each text means what the top images of each feature show: cosines, by the
-        run's first encoder that embeds words; NaN of a feature without images, None without such
-        an encoder.
+        encoder of the steering score; NaN of a feature without images, None without such an
+        encoder.
 
         Raises:
             ModelError: the encoder cannot be loaded.
@@ -147,13 +139,13 @@ class Studied:
             return None
         name, encoder = self._encoder
         ids, vectors = self.home.bundle.embeddings(name)
-        top = np.full((len(setting.features), TOP), -1)
+        top = np.full((len(setting.features), contract.TOP_K), -1)
         for row, one in enumerate(setting.features):
             found = pq.read_table(
                 self.home.bundle.table(contract.TOP_EXAMPLES.name), columns=["example_id"],
                 filters=[
                     ("dictionary_id", "=", one.dictionary), ("feature_id", "=", one.feature),
-                    ("modality", "=", "image"), ("rank", "<=", TOP),
+                    ("modality", "=", "image"), ("rank", "<=", contract.TOP_K),
                 ],
             )["example_id"].to_numpy()  # fmt: skip
             at = np.searchsorted(ids, found[np.isin(found, ids)])
@@ -161,15 +153,20 @@ class Studied:
         texts_nd = encoder.embed_texts(texts).numpy()
         return np.stack([steering.shows(texts_nd, c) for c in steering.concepts(top, vectors)])
 
+    @property
+    def shown_by(self) -> str | None:
+        """The encoder behind `shows`."""
+        return self._encoder[0] if self._encoder else None
+
     @cached_property
     def _encoder(self) -> tuple[str, ImageEncoder] | None:
-        """The first that embeds words, with its name."""
         rows = pq.read_table(self.home.bundle.table(contract.ENCODERS.name)).to_pylist()
-        speak = [row["encoder"] for row in rows if row["text"]]
-        for name, settings in self.home.settings.encoders.items():
-            if name in speak:
-                return name, ImageEncoder(settings, device=self.device)
-        return None
+        speak = {row["encoder"] for row in rows if row["text"]}
+        run = self.home.settings
+        named = run.steering.encoder if run.steering else None
+        speaks = {name: name in speak for name in run.encoders}
+        name = first_speaker(speaks, named, key="steering.encoder")
+        return (name, ImageEncoder(run.encoders[name], device=self.device)) if name else None
 
     def _ways(self, settings: Sequence[Setting]) -> tuple[list[tuple[int, str]], list[Way]]:
         """The ways with the number of the setting and the name of each."""

@@ -1,8 +1,10 @@
 """What was asked of a model and what it said, as JSON that names all it takes to do it again."""
 
+import hashlib
 import importlib.metadata
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.interventions.answers import Answer
@@ -11,14 +13,53 @@ from pipeline.interventions.setting import Setting
 FORM = "loupe-steering/1"
 
 
+def facts_of(
+    manifest: Mapping[str, Any],
+    model: str,
+    *,
+    fingerprint: str | None,
+    uri: str,
+    pixels: bytes,
+    dictionaries: Mapping[str, str | None],
+) -> dict[str, Any]:
+    """What a record says beside the setting and the answers, alike on the command line and on the
+    page.
+
+    Args:
+        manifest: the bundle's.
+        model: its name there.
+        fingerprint: of the model that was asked; None: the one that made the bundle.
+        uri, pixels: the image's name and its RGB pixels.
+        dictionaries: `dictionary_id` -> fingerprint, of those whose features are edited.
+    """
+    known = manifest.get("models", {}).get(model, {})
+    return {
+        "run": manifest["name"],
+        "model": {**known, "name": model, "fingerprint": fingerprint or known.get("fingerprint")},
+        "image": {"uri": uri, "sha256": hashlib.sha256(pixels).hexdigest()},
+        "dictionaries": dict(sorted(dictionaries.items())),
+        "versions": manifest.get("versions", {}),
+    }
+
+
+def shows_of(encoder: str, cosines: Mapping[str, float]) -> dict[str, Any]:
+    """How nearly a text means what features show, by `DICTIONARY:FEATURE`, as a record has it."""
+    return {"encoder": encoder, "cosines": dict(cosines)}
+
+
+def document(records: Sequence[Any], skipped: Mapping[str, str]) -> str:
+    """Records as one JSON document, `{"records": [...], "skipped": {image: reason}}`."""
+    return json.dumps({"records": records, "skipped": skipped}, ensure_ascii=False, indent=1)
+
+
 def as_record(setting: Setting, answers: Mapping[str, Answer], **facts: Any) -> dict[str, Any]:
     """One experiment as a JSON object.
 
     Args:
         answers: by the names of `ways_of`.
-        facts: what the setting does not say, of whatever JSON holds: `model` (id, revision,
-            fingerprint), `image` (uri, and sha256 of its RGB pixels), `dictionaries`
-            (`dictionary_id` -> fingerprint).
+        facts: what the setting does not say, of whatever JSON holds: those of `facts_of`; in a
+            sweep `shows`, the encoder, and by `DICTIONARY:FEATURE` the cosine of the steered text
+            to what the feature's top images show.
 
     Returns:
         format, Loupe's version, the facts, the setting, and of each answer the text, perplexity,

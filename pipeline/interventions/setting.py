@@ -1,7 +1,7 @@
 """A steering experiment as data: what is asked, which edits and where; and the ways in which a
 model is then asked, side by side."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
@@ -17,7 +17,9 @@ from pipeline.models.layout import Scope
 from pipeline.saes.sae import SAE
 
 Form = Literal["delta", "replace"]
-Strength = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+MOST = 1e6
+"""A strength is at most so large, or so far below 0."""
+Strength = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
 UNSTEERED, RECONSTRUCTION, STEERED = "unsteered", "reconstruction", "steered"
 PROMPTED = "prompted"
 JUDGED = "steered, as the unsteered model finds it"
@@ -43,6 +45,11 @@ class Turned(_Frozen):
     @property
     def hook(self) -> str:
         return self.dictionary.split("/")[1]
+
+    @property
+    def name(self) -> str:
+        """As the command line has it: `DICTIONARY:FEATURE`."""
+        return f"{self.dictionary}:{self.feature}"
 
 
 class Along(_Frozen):
@@ -72,7 +79,7 @@ class Setting(_Frozen):
     """One experiment.
 
     Attributes:
-        mode, scope: of all edits.
+        mode, scope: of all edits; of a model without images the scope must be another.
         form: of the features' edits.
         concept: words that the prompt-only baseline asks for; none when empty.
         longest: tokens of an answer at most.
@@ -82,7 +89,7 @@ class Setting(_Frozen):
     features: tuple[Turned, ...] = ()
     directions: tuple[Along, ...] = ()
     mode: Mode = "clamp"
-    scope: Scope = "all"
+    scope: Scope = "image"
     form: Form = "delta"
     concept: str = Field("", max_length=200)
     longest: int = Field(64, ge=1, le=1024)
@@ -94,11 +101,34 @@ class Setting(_Frozen):
         """The prompt of the baseline that asks for the concept in words."""
         return f"{self.prompt} Say that there is {self.concept} in it."
 
-    def at(self, strength: float) -> "Setting":
-        """The same with all features, and directions that have a strength, at `strength`."""
-        features = tuple(one.model_copy(update={"strength": strength}) for one in self.features)
-        directions = tuple(one.model_copy(update={"strength": strength}) for one in self.directions)
-        return self.model_copy(update={"features": features, "directions": directions})
+    @model_validator(mode="after")
+    def _one_replaces(self) -> "Setting":
+        if self.form == "replace" and (hook := self._crowded):
+            raise ValueError(
+                f"two dictionaries at {hook}: what the second puts in place of the activations "
+                "undoes the first's edit; replace with one dictionary a hook point, or keep the "
+                "rest (delta)"
+            )
+        return self
+
+    @property
+    def _crowded(self) -> str | None:
+        """A hook point at which features of several dictionaries are edited."""
+        hooks = Counter(hook for hook, _ in {(f.hook, f.dictionary) for f in self.features})
+        return next((hook for hook, count in sorted(hooks.items()) if count > 1), None)
+
+    @property
+    def rebuilds(self) -> bool:
+        """Whether there is a RECONSTRUCTION: features are edited, of one dictionary a hook point.
+        Of two, each is added to what the model has, and nothing that is asked rebuilds by both."""
+        return bool(self.features) and self._crowded is None
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether it has a strength to vary: features, unless they are ablated, or directions that
+        are not projected out."""
+        features = self.features and self.mode != "ablate"
+        return bool(features) or any(one.kind != "project_out" for one in self.directions)
 
 
 SAEs = Callable[[str], SAE]
@@ -127,7 +157,7 @@ def edits_of(setting: Setting, saes: SAEs, directions: Directions) -> dict[str, 
 
 
 def ways_of(setting: Setting, saes: SAEs, directions: Directions) -> dict[str, Way]:
-    """What is said side by side, by name: UNSTEERED; RECONSTRUCTION, where features are edited:
+    """What is said side by side, by name: UNSTEERED; RECONSTRUCTION, where the setting `rebuilds`:
     the SAEs' reconstruction, no feature edited; STEERED; JUDGED; PROMPTED, where there is a
     concept.
 
@@ -136,10 +166,9 @@ def ways_of(setting: Setting, saes: SAEs, directions: Directions) -> dict[str, W
     """
     plain = Way(setting.prompt)
     found = {UNSTEERED: plain}
-    rebuilt: dict[str, list[Edit]] = {}
-    for dictionary, hook in {one.dictionary: one.hook for one in setting.features}.items():
-        rebuilt.setdefault(hook, []).append(replace(saes(dictionary), []))
-    if rebuilt:
+    if setting.rebuilds:
+        by = {one.hook: one.dictionary for one in setting.features}
+        rebuilt = {hook: [replace(saes(dictionary), [])] for hook, dictionary in by.items()}
         found[RECONSTRUCTION] = Way(setting.prompt, rebuilt, setting.scope)
     steered = len(found)
     found[STEERED] = Way(setting.prompt, edits_of(setting, saes, directions), setting.scope)

@@ -40,8 +40,8 @@ def steering(
         generates = point.tower == "language" and scope in ("generated", "all")
         if not generates and not where(0, *layout.kind.shape).any():
             raise InterventionError(
-                f"{point.name} has no tokens of scope {scope!r} here; choose another scope or hook "
-                "point"
+                f"{point.name} has no tokens of scope {scope!r} here; choose another scope, as "
+                "'all', or hook point"
             )
         planned += [(hook, change, where) for change in changes]
     with contextlib.ExitStack() as stack:

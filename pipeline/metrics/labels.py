@@ -1,6 +1,7 @@
 """What a feature's top examples have in common, in the data's own words."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,3 +45,43 @@ def mark_out(
         best = (share - base).argmax()
         column[feature], score[feature] = best, max(0, (share - base)[best] / room[best])
     return column, score
+
+
+Told = tuple[str | None, float | None]
+"""A label and its score."""
+
+
+def or_words(own: Mapping[int, Told], words: Mapping[int, Told]) -> dict[int, Told]:
+    """The label of each feature with its score: its own, or else its first word.
+
+    Args:
+        own: by feature, as from `mark_out`.
+        words: by feature, the word with how well it tells the feature's images from others, 0 to 1;
+            its score is how far that is above chance, `max(0, 2 tells - 1)`.
+    """
+    made = dict(own)
+    for feature, (label, _) in own.items():
+        if label is None and feature in words:
+            word, tells = words[feature]
+            made[feature] = word, None if tells is None else max(0.0, 2 * tells - 1)
+    return made
+
+
+def in_turn(
+    told: Mapping[int, Told], most: Mapping[int, float]
+) -> dict[int, tuple[bool, int, float, float]]:
+    """What sorts features so that the surest of every label comes first, then the second of each,
+    and those without a label last; of equally sure ones the one that fires strongest. MS would
+    choose the rare and weak ones among them, whose largest activation moves little.
+
+    Args:
+        told: by feature, its label and the label's score.
+        most: by feature, its largest activation.
+    """
+    found: dict[int, tuple[bool, int, float, float]] = {}
+    seen: Counter[str | None] = Counter()
+    for one in sorted(told, key=lambda f: (-(told[f][1] or 0.0), -most[f], f)):
+        label, score = told[one]
+        found[one] = (label is None, seen[label], -(score or 0.0), -most[one])
+        seen[label] += label is not None
+    return found

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from pipeline import config, contract, database, engine, plan, store
 from pipeline.contract import Table
+from pipeline.metrics.labels import or_words
 from pipeline.saes.sae import SAE
 
 _SCORED = (contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES)
@@ -228,16 +229,14 @@ class Worker:
 
 
 def _labelled(features: pa.Table, labels: pa.Table) -> pa.Table:
-    """`features` in which those without a label of the data's own have their first word, and how
-    far above chance it tells."""
+    """`features` in which those without a label of the data's own have their first word."""
     rows = labels.filter((pc.field("kind") == "word") & (pc.field("rank") == 1)).to_pylist()
-    words = {row["feature_id"]: row for row in rows}
-    label, score = features["label"].to_pylist(), features["label_score"].to_pylist()
-    for at, feature in enumerate(features["feature_id"].to_pylist()):
-        if label[at] is None and (row := words.get(feature)):
-            tells = row["tells"]
-            label[at] = row["label"]
-            score[at] = None if tells is None else max(0.0, 2 * tells - 1)
+    words = {row["feature_id"]: (row["label"], row["tells"]) for row in rows}
+    own = (features[name].to_pylist() for name in ("feature_id", "label", "label_score"))
+    told = or_words(
+        {feature: (text, score) for feature, text, score in zip(*own, strict=True)}, words
+    )
+    label, score = zip(*told.values(), strict=True) if told else ((), ())
     made = {"label": pa.array(label, pa.string()), "label_score": pa.array(score, pa.float32())}
     for name, column in made.items():
         features = features.set_column(features.column_names.index(name), name, column)

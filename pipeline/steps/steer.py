@@ -10,7 +10,7 @@ contrastive ones, leave no rows.
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -27,6 +27,7 @@ from pipeline.encoded import Encoded, embeddings
 from pipeline.interventions import FeatureEdit, InterventionError, Way, answers, delta, replace
 from pipeline.interventions.answers import tokenizer_of
 from pipeline.metrics import steering
+from pipeline.metrics.labels import Told, in_turn, or_words
 from pipeline.metrics.modality import derangement
 from pipeline.models.adapter import Adapter
 from pipeline.models.encoder import ImageEncoder, first_speaker, which_speak
@@ -72,7 +73,7 @@ class Worker:
         sae = SAE.load(self.workspace.part("train", unit.spec["trained"])).to(self.device)
         form = delta if self.how.form == "delta" else replace
         start, count = unit.spec["start"], unit.spec["count"]
-        chosen = self._features(unit.spec["scored"])[start : start + count]
+        chosen = self._features(unit.spec)[start : start + count]
         return {
             str(feature): Way(
                 self.how.prompt,
@@ -82,20 +83,38 @@ class Worker:
             for feature, strength in chosen
         }
 
-    def _features(self, scored: str) -> list[tuple[int, float]]:
+    def _features(self, spec: Mapping[str, Any]) -> list[tuple[int, float]]:
         """The live features of a dictionary, in the order in which they are steered, and how
-        strongly. MS says little of a feature that fires on fewer images than its top has."""
-        file = self.workspace.part("score", scored) / contract.FEATURES.file
-        rows = pq.read_table(file, columns=["feature_id", "n_active", "ms", "max"]).to_pylist()
-        live = [row for row in rows if row["n_active"] > 0]
+        strongly. MS and labels say little of a feature that fires on fewer images than its top
+        has."""
+        file = self.workspace.part("score", spec["scored"]) / contract.FEATURES.file
+        names = ["feature_id", "n_active", "ms", "max", "label", "label_score"]
+        live = pq.read_table(file, columns=names, filters=[("n_active", ">", 0)]).to_pylist()
+        rank: dict[int, Any] = {
+            row["feature_id"]: (row["ms"] is None, -(row["ms"] or 0.0)) for row in live
+        }
+        common = {row["feature_id"]: row["n_active"] >= contract.TOP_K for row in live}
+        if self.how.order == "label":
+            own = {row["feature_id"]: (row["label"], row["label_score"]) for row in live}
+            told = or_words(own, self._words(spec["labelled"]))
+            most = {row["feature_id"]: row["max"] for row in live}
+            for kind in (True, False):
+                rank |= in_turn({one: told[one] for one in told if common[one] is kind}, most)
         live.sort(
-            key=lambda r: (
-                r["n_active"] < contract.TOP_K, r["ms"] is None, -(r["ms"] or 0.0), r["feature_id"]
-            )
-        )  # fmt: skip
+            key=lambda r: (not common[r["feature_id"]], rank[r["feature_id"]], r["feature_id"])
+        )
         times = self.how.strength
         of_scale = self.how.mode == "scale"
         return [(r["feature_id"], times if of_scale else times * r["max"]) for r in live]
+
+    def _words(self, labelled: str) -> dict[int, Told]:
+        """The first word of each feature, with how well it tells."""
+        rows = pq.read_table(
+            self.workspace.part("label", labelled) / contract.LABELS.file,
+            columns=["feature_id", "label", "tells"],
+            filters=[("kind", "=", "word"), ("rank", "=", 1)],
+        ).to_pylist()
+        return {row["feature_id"]: (row["label"], row["tells"]) for row in rows}
 
     def _ask(
         self, unit: plan.Unit, ways: dict[str, Way], advance: Callable[[int], None]
@@ -186,7 +205,7 @@ class Worker:
     ) -> pa.Table:
         """The dictionary's rows of `steering`."""
         place: plan.Place = unit.spec["place"]
-        strengths = dict(self._features(unit.spec["scored"]))
+        strengths = dict(self._features(unit.spec))
         features = sorted(map(int, steered))
         said = [steered[str(feature)] for feature in features]
         every = dict.fromkeys(chain(unsteered, *said))

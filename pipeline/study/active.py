@@ -85,16 +85,19 @@ def uncertain(store: Annotations, content: Content) -> Uncertain | None:
     if content.study.choice != "active":
         return None
     with _LOCK:
-        known = _KNOWN.setdefault((store.place, content.study.name), _Known(store, content))
-    known.refresh()
+        place = store.place, content.study.name
+        if place not in _KNOWN:
+            _KNOWN[place] = _Known(content)
+        known = _KNOWN[place]
+    known.refresh(store)
     return lambda items: {item: known.values.get(item, 0.0) for item in items}
 
 
 class _Known:
     """What is known of one study's pairs."""
 
-    def __init__(self, store: Annotations, content: Content) -> None:
-        self.store, self.study = store, content.study.name
+    def __init__(self, content: Content) -> None:
+        self.study = content.study.name
         self.values: Mapping[int, float] = {}
         trials = [item for item in content.items if item.role == "trial"]
         self.items = {item.item: place for place, item in enumerate(trials)}
@@ -104,30 +107,30 @@ class _Known:
         self.mean: Float[np.ndarray, " s"] | None = None
         self.working = threading.Lock()
 
-    def refresh(self) -> None:
+    def refresh(self, store: Annotations) -> None:
         """Take new votes in; at the first call before it returns."""
         if self.newest is None:
             with self.working:
                 if self.newest is None:
-                    self.work()
+                    self.work(store)
         elif self.working.acquire(blocking=False):
-            threading.Thread(target=self._beside, daemon=True).start()
+            threading.Thread(target=self._beside, args=(store,), daemon=True).start()
 
-    def _beside(self) -> None:
+    def _beside(self, store: Annotations) -> None:
         try:
-            self.work()
+            self.work(store)
         except AnnotationsError as error:
             logging.getLogger(__name__).warning("study %s: %s", self.study, error)
         finally:
             self.working.release()
 
-    def work(self) -> None:
+    def work(self, store: Annotations) -> None:
         """The figures for the votes that are there now."""
-        newest = self.store.newest(self.study)
+        newest = store.newest(self.study)
         if newest == self.newest:
             return
         wins, losses = np.zeros(len(self.pairs)), np.zeros(len(self.pairs))
-        for item, answer, count in self.store.tallies(self.study):
+        for item, answer, count in store.tallies(self.study):
             share = worth(answer)
             if item in self.items and not np.isnan(share):
                 wins[self.items[item]] += count * share

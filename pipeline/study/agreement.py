@@ -123,8 +123,11 @@ def reliability(ratings: Ratings, *, level: Level = "nominal", seed: int = 0) ->
     times = times[kinds.sum(1) > 0]
     kinds = kinds[kinds.sum(1) > 0]
     drawn = bootstrap.resampled(times, seed=seed).astype(float)
+    alike = bootstrap.estimate(percent(ratings), _percent(kinds, drawn), twice)
+    if alike.value in (0.0, 1.0):
+        alike = bootstrap.share(np.full(twice, alike.value), seed=seed)
     return Reliability(
-        bootstrap.estimate(percent(ratings), _percent(kinds, drawn), twice),
+        alike,
         bootstrap.estimate(alpha(ratings, level=level), _alpha(kinds, drawn, level), twice),
         bootstrap.estimate(ac2(ratings, level=level), _ac2(kinds, drawn, level), twice),
     )

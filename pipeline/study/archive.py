@@ -13,6 +13,7 @@ from pipeline.study.draw import StudyError
 
 MOST = {PAIRS: 64 * 2**20, TOP: 256 * 2**20, ACTIVATIONS: 16 * 2**30}
 """File -> bytes of it at most."""
+SUFFIXES = (".tar.gz", ".tgz", ".tar")
 _MEMBERS = 10_000
 
 

@@ -14,19 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 import numpy as np
 from jaxtyping import Float
 
 from pipeline.cells import guarded, plain
 from pipeline.metrics.monosemanticity import MonosemanticitySums
+from pipeline.study.codings import Coding, preference, told, written
 from pipeline.study.draw import StudyError
 
-Coding = Literal["x/y", "-1/1", "0/1", "shares"]
-"""How a preference is written: the letter of the side; 1 for x and -1 for y; 1 for x and 0 for y;
-or the share of people that prefer x. In the first two `tie`, or 0, is a tie."""
-CODINGS: tuple[Coding, ...] = ("x/y", "-1/1", "0/1", "shares")
 PAIRS, TOP, ACTIVATIONS = "pairs.csv", "top16_images.csv", "activations.csv"
 TOP_IMAGES = 16
 _SCORE = re.compile(r"^(?P<name>\w+?)_(?P<side>[xy])(?:_(?P<encoder>[\w.-]+))?$")
@@ -54,18 +51,6 @@ class Pairs:
         return len(self.x)
 
 
-def coding_of(text: str | None) -> Coding | None:
-    """The coding of this name.
-
-    Raises:
-        StudyError: there is none.
-    """
-    found = next((coding for coding in CODINGS if coding == text), None)
-    if text is not None and found is None:
-        raise StudyError(f"coding {text!r}: name one of {', '.join(CODINGS)}")
-    return found
-
-
 def read_pairs(path: Path, *, coding: Coding | None = None) -> Pairs:
     """The file of pairs.
 
@@ -80,11 +65,11 @@ def read_pairs(path: Path, *, coding: Coding | None = None) -> Pairs:
     if not found:
         raise StudyError(f"{path}: no pairs")
     said = [row["R_user"] for row in found]
-    coding = coding or _coding(said, path)
+    coding = coding or told(said, path)
     return Pairs(
         tuple(row["k_x"] for row in found),
         tuple(row["k_y"] for row in found),
-        np.array([_preference(text, coding, path, line) for line, text in enumerate(said, 2)]),
+        np.array([preference(text, coding, path, line) for line, text in enumerate(said, 2)]),
         {
             name: np.array(
                 [
@@ -200,7 +185,7 @@ def write_pairs(path: Path, pairs: Pairs) -> None:
         for n, (x, y, share) in enumerate(zip(pairs.x, pairs.y, pairs.preference, strict=True)):
             scores = [pairs.scores[name][n, at] for name, at in columns.values()]
             cells = ["" if math.isnan(score) else repr(float(score)) for score in scores]
-            rows.writerow([guarded(x), guarded(y), _written(float(share), pairs.coding), *cells])
+            rows.writerow([guarded(x), guarded(y), written(float(share), pairs.coding), *cells])
 
 
 def write_top(path: Path, top: Mapping[str, Sequence[str]]) -> None:
@@ -287,65 +272,3 @@ def number_of(text: str, path: Path, line: int) -> float:
         return float(text)
     except ValueError:
         raise StudyError(f"{path}, line {line}: the score {text[:80]!r} is no number") from None
-
-
-_LETTERS = {"x": 1.0, "y": 0.0, "tie": 0.5, "=": 0.5}
-
-
-def _coding(said: Sequence[str], path: Path) -> Coding:
-    if {text.lower() for text in said} <= set(_LETTERS):
-        return "x/y"
-    try:
-        values = {float(text) for text in said}
-    except ValueError:
-        bad = next(text for text in said if not _is_number(text))
-        raise StudyError(
-            f"{path}: the preference {bad[:80]!r} is neither x or y nor a number; mend it"
-        ) from None
-    if values <= {-1.0, 0.0, 1.0} and -1.0 in values:
-        return "-1/1"
-    if values == {0.0, 1.0}:
-        return "0/1"
-    if all(0 <= value <= 1 for value in values) and not values <= {0.0, 1.0}:
-        return "shares"
-    shown = ", ".join(f"{value:g}" for value in sorted(values)[:6])
-    raise StudyError(
-        f"{path}: it can't be told how its preferences are written ({shown}); name the coding, one "
-        f"of {', '.join(CODINGS)}"
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _preference(text: str, coding: Coding, path: Path, line: int) -> float:
-    """The share of people that prefer x."""
-    if coding == "x/y":
-        share = _LETTERS.get(text.lower(), math.nan)
-    else:
-        share = float(text) if _is_number(text) else math.nan
-        if coding == "-1/1":
-            share = (share + 1) / 2 if share in (-1, 0, 1) else math.nan
-        elif coding == "0/1" and share not in (0, 1):
-            share = math.nan
-    if not 0 <= share <= 1:
-        raise StudyError(f"{path}, line {line}: the preference {text[:80]!r} is not {coding}")
-    return share
-
-
-def _written(share: float, coding: Coding) -> str:
-    if coding == "shares":
-        return repr(share)
-    side = 1 if share > 0.5 else 0 if share < 0.5 else None
-    if coding == "x/y":
-        return {1: "x", 0: "y", None: "tie"}[side]
-    if coding == "-1/1":
-        return {1: "1", 0: "-1", None: "0"}[side]
-    if side is None:
-        raise StudyError("a tie can't be written as 0/1; choose the coding -1/1 or shares")
-    return str(side)

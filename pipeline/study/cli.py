@@ -137,7 +137,7 @@ def take_in(
 ) -> None:
     """Keep the published benchmark, or one like it, as a study with its votes; or, of a CSV with
     the columns item, annotator and answer, keep answers to a study that were given elsewhere."""
-    from pipeline.study import benchmark, exchange, given
+    from pipeline.study import codings, exchange, given
 
     if path.suffix == ".csv":
         with _opened(store) as kept:
@@ -147,7 +147,7 @@ def take_in(
             typer.echo(f"{pseudonyms[who]}: {len(own)} answers of {_shown(who)}")
         return
     with _opened(store) as kept:
-        how = benchmark.coding_of(coding)
+        how = codings.coding_of(coding)
         content, token, found = exchange.take_in(kept, path, name=name, coding=how)
     typer.echo(f"{name}: {len(content.wanted)} pairs, preferences read as {found}")
     typer.echo(f"owner: {_link(url, 'results', study=name, owner=token)}")
@@ -178,7 +178,8 @@ def agree(
         list[Path] | None, typer.Option(help="CSV of scores: `feature`, and a column a score")
     ] = None,
     activations: Annotated[
-        Path | None, typer.Option(help="The benchmark's activations.csv, to compute MS anew")
+        Path | None,
+        typer.Option(help="The benchmark's activations.csv or archive, to compute MS anew"),
     ] = None,
     embeddings: Annotated[
         Path | None, typer.Option(help="Of the same images: .npy or .safetensors, [images, d]")

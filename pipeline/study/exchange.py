@@ -11,8 +11,6 @@ from typing import TextIO
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from pipeline import store
 from pipeline.annotations import Annotations, Vote
@@ -22,8 +20,10 @@ from pipeline.config import NAME
 from pipeline.store import content_key
 from pipeline.study import archive, benchmark, ratings
 from pipeline.study.assignment import TRIAL
+from pipeline.study.codings import Coding
 from pipeline.study.content import Content, Feature, Item, Picture, Side
 from pipeline.study.draw import StudyError
+from pipeline.study.embeddings import read_embeddings
 from pipeline.study.files import TEXTS, Draw, Study
 from pipeline.study.results import Judged, judged, scores
 
@@ -95,8 +95,8 @@ def _write_benchmark(content: Content, votes: Sequence[Vote], folder: Path) -> N
 
 
 def take_in(
-    kept: Annotations, path: Path, *, name: str, coding: benchmark.Coding | None = None
-) -> tuple[Content, str, benchmark.Coding]:
+    kept: Annotations, path: Path, *, name: str, coding: Coding | None = None
+) -> tuple[Content, str, Coding]:
     """Keep a benchmark's pairs and images as a study, and the preferences as the votes of one
     annotator.
 
@@ -167,46 +167,26 @@ def recomputed(
     """MS of the study's features, from the benchmark's file of activations and embeddings of the
     same images in the same order, as the score RECOMPUTED; NaN of features that the file lacks.
 
+    Args:
+        activations: the file, or the benchmark's archive with it.
+
     Raises:
         StudyError: a file cannot be read, they are of different images, or name no feature of the
             study.
     """
     places = _places(content)
-    found = benchmark.monosemanticity(activations, read_embeddings(embeddings))
+    vectors = read_embeddings(embeddings)
+    if activations.name.endswith(archive.SUFFIXES):
+        with archive.opened(activations, benchmark.ACTIVATIONS) as folder:
+            found = benchmark.monosemanticity(folder / benchmark.ACTIVATIONS, vectors)
+    else:
+        found = benchmark.monosemanticity(activations, vectors)
     values = np.full(len(content.features), np.nan)
     for name in found.keys() & places.keys():
         values[places[name]] = found[name]
     if not found.keys() & places.keys():
         raise StudyError(f"{activations}: its column `k` names no feature of the study")
     return {RECOMPUTED: values}
-
-
-def read_embeddings(path: Path) -> NDArray[np.float64]:
-    """[n, d], of unit length, from a .npy or a .safetensors of one matrix; nothing is unpickled.
-
-    Raises:
-        StudyError: the file cannot be read, holds no matrix of numbers, or a row has no length.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            held = load_file(path)
-            if len(held) != 1:
-                raise StudyError(f"{path}: holds {len(held)} tensors; give one matrix, [images, d]")
-            (found,) = held.values()
-        else:
-            found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, KeyError, TypeError, SafetensorError) as error:
-        raise StudyError(
-            f"{path}: no .npy or .safetensors of a matrix ({str(error).splitlines()[0]})"
-        ) from None
-    if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiu":
-        raise StudyError(f"{path}: no matrix of numbers; give one, [images, d]")
-    vectors = found.astype(np.float64)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    bad = np.flatnonzero(~(np.isfinite(length) & (length > 0)))
-    if len(bad):
-        raise StudyError(f"{path}: row {bad[0]:,} has no length, or is not finite; mend it")
-    return np.asarray(vectors / length)
 
 
 def name_of(feature: Feature) -> str:

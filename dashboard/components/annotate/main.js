@@ -3,13 +3,13 @@ const AGAIN_MS = 4000;
 const KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie", s: "skip", S: "skip", u: "undo", U: "undo" };
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -4, ArrowDown: 4 };
 const RATINGS = ["1", "2", "3", "4", "5"];
-const ENDS = { 1: "not at all", 5: "entirely" };
 
 // What may be pressed now: answer -> [words, key].
 function choices({ data }) {
   const found = new Map();
   if (data.kind === "pairs") found.set("left", ["Left", "←"]);
-  if (data.kind === "rating") for (const n of RATINGS) found.set(n, [ENDS[n] ?? "", n]);
+  if (data.kind === "rating" || data.kind === "outputs") for (const n of RATINGS) found.set(n, [{ 1: data.ends[0], 5: data.ends[1] }[n] ?? "", n]);
+  if (data.kind === "choice") data.texts.forEach((_, at) => found.set(String(at + 1), null)); // the texts are pressed
   if (data.kind === "pairs" && data.tie) found.set("tie", ["Neither more", "↓"]);
   if (data.kind === "pairs") found.set("right", ["Right", "→"]);
   if (data.skip) found.set("skip", ["Skip", "S"]);
@@ -94,9 +94,32 @@ function side(state, images, name) {
   return node;
 }
 
+// What was said, beside the image that it is about; of several each is pressed as a whole.
+function texts(state) {
+  const { data } = state;
+  const node = el("section", "texts");
+  node.setAttribute("aria-label", "texts");
+  if (data.prompt) node.append(el("p", "muted prompt", data.prompt));
+  data.texts.forEach((text, at) => {
+    if (data.kind !== "choice") {
+      node.append(el("p", "text", text));
+      return;
+    }
+    const answer = String(at + 1);
+    const choice = el("button", "text");
+    choice.dataset.answer = answer;
+    choice.append(el("kbd", "", answer), el("span", "", text));
+    choice.addEventListener("click", () => press(state, answer));
+    node.append(choice);
+  });
+  return node;
+}
+
 function bar(state) {
   const row = el("div", "answers");
-  for (const [answer, [text, key]] of choices(state)) {
+  for (const [answer, words] of choices(state)) {
+    if (!words) continue;
+    const [text, key] = words;
     const node = el("button", "answer");
     node.dataset.answer = answer;
     if (text) node.append(el("span", "", text));
@@ -156,7 +179,8 @@ function draw(state) {
   trial.tabIndex = -1;
   const names = data.kind === "pairs" ? ["left", "right"] : [null];
   const sides = el("div", "sides");
-  sides.append(...images.map((of, at) => side(state, of, names[at])));
+  sides.append(...images.filter((of) => of.length).map((of, at) => side(state, of, names[at])));
+  if (data.texts.length) sides.append(texts(state));
   const note = el("p", "note", data.note);
   note.setAttribute("role", "status");
   trial.append(head(state), sides, bar(state), note, dialog());
@@ -174,9 +198,10 @@ function pause(state) {
   if (feedback) {
     const trial = state.root.querySelector(".trial");
     trial.removeAttribute("aria-busy");
-    const answer = trial.querySelector(`.side[data-side="${feedback.meant}"], .image[data-answer="${feedback.meant}"]`);
+    const answer = trial.querySelector(`.side[data-side="${feedback.meant}"], :is(.image, .text)[data-answer="${feedback.meant}"]`);
+    for (const node of trial.querySelectorAll(".chosen")) node.classList.replace("chosen", "picked");
     answer?.classList.add("meant");
-    const which = state.data.kind === "pairs" ? `the ${feedback.meant} group` : "the marked image";
+    const which = state.data.kind === "pairs" ? `the ${feedback.meant} group` : state.data.kind === "choice" ? `text ${feedback.meant}` : "the marked image";
     told.append(el("strong", feedback.right ? "right" : "wrong", feedback.right ? "✓ That is right." : `✗ Not this time: it was ${which}.`));
   }
   if (line) told.append(el("span", "", line));
@@ -216,7 +241,7 @@ function onKey(state, event) {
     grid[to]?.focus();
     return;
   }
-  const answer = KEYS[event.key] ?? (RATINGS.includes(event.key) ? event.key : null);
+  const answer = KEYS[event.key] ?? (/^[1-9]$/.test(event.key) ? event.key : null);
   if (!answer || !choices(state).has(answer)) return;
   event.preventDefault();
   press(state, answer);

@@ -159,7 +159,5 @@ export default function ({ data, parentElement }) {
   whole.append(columns, el("div", "next"));
   root.replaceChildren(whole);
   const first = data.columns.find((one) => one.name === data.steered) ?? data.columns[0];
-  // The first place where the two part says most.
-  const parts = first?.tokens.findIndex((token) => token.odd || token.changed) ?? -1;
-  if (first) choose(root, data, first.name, Math.max(0, parts), false);
+  if (first) choose(root, data, first.name, first.opens, false);
 }
