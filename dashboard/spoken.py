@@ -25,6 +25,9 @@ UNSTEERED, RECONSTRUCTION, STEERED = "unsteered", "reconstruction", "steered"
 PROMPTED, JUDGED = "prompted", "steered, as the unsteered model finds it"
 """The ways' names, as `interventions.setting` has them: which loads torch, as pages do not."""
 
+_SAME = ("prompt", "mode", "scope", "form", "longest", "temperature")
+"""What the page and a setting call alike."""
+
 
 def talks(run: connection.Run, model: str, dictionaries: Sequence[Dictionary]) -> bool:
     """Whether the model says something: it does where its activations are a language model's, or
@@ -56,24 +59,22 @@ def setting_of(asked: steering.Asked, cards: Mapping[Key, Card], concept: str) -
     Raises:
         live.Unavailable: it holds what cannot be.
     """
-    with told():
-        from pipeline.interventions import Along, Setting, Turned
+    with _faults():
+        from pipeline.interventions.setting import checked
 
         scale = asked.mode == "scale"
-        features = tuple(
-            Turned(
-                dictionary=key[0], feature=key[1],
-                strength=at * (1.0 if scale else steering.unit(cards.get(key))),
-            )
+        features = [
+            {
+                "dictionary": key[0], "feature": key[1],
+                "strength": at * (1.0 if scale else steering.unit(cards.get(key))),
+            }
             for key, at in zip(asked.features, asked.at, strict=True)
-        )  # fmt: skip
+        ]  # fmt: skip
         along = toward.of_text(asked.along) if asked.along else None
-        directions = () if along is None else (Along(**dataclasses.asdict(along)),)
-        return Setting(
-            prompt=asked.prompt, features=features, directions=directions, mode=asked.mode,
-            scope=asked.scope, form=asked.form, concept=concept, longest=asked.longest,
-            temperature=asked.temperature, seed=asked.random,
-        )  # fmt: skip
+        same = {name: getattr(asked, name) for name in _SAME}
+        more = {"features": features, "concept": concept, "seed": asked.random}
+        directions = [] if along is None else [dataclasses.asdict(along)]
+        return checked(same | more | {"directions": directions})
 
 
 def say(

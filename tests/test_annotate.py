@@ -481,7 +481,7 @@ def test_nothing_that_the_browser_gets_tells_what_is_judged(
 
 SENT = {
     "trial", "next", "heard", "kind", "sides", "question", "tie", "skip", "undo", "done", "of",
-    "note", "feedback", "pause", "texts", "prompt",
+    "note", "feedback", "pause", "texts", "prompt", "ends",
 }  # fmt: skip
 """All that the page is told of a trial: its number among the annotator's own, never an item's."""
 

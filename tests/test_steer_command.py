@@ -317,6 +317,21 @@ def test_what_cannot_be_is_one_line(words: list[str], message: str, file: Path) 
     assert "Traceback" not in result.output
 
 
+def test_the_encoder_that_steering_names_tells_what_shows(file: Path, tmp_path: Path) -> None:
+    words = ["--feature", f"{SIGHT}:0=1", "--longest", "1", "--sweep", "0:1:2"]
+    text = file.read_text(encoding="utf-8").replace(
+        "[machine]", '[steering]\nencoder = "{}"\n[machine]'
+    )
+    for name, code in (("words", 0), ("judge", 2)):
+        other = tmp_path / f"{name}.toml"
+        other.write_text(text.replace("{}", name), encoding="utf-8")
+        result = CliRunner().invoke(
+            app, ["steer", str(other), "--out", str(file.parent / "run"), *words]
+        )
+        assert result.exit_code == code, result.output
+    assert "error: steering.encoder = 'judge': embeds no words" in result.stderr
+
+
 def test_without_a_bundle_it_says_what_makes_one(file: Path, tmp_path: Path) -> None:
     words = ["steer", str(file), "--out", str(tmp_path / "none"), "--feature", "sight:1=2"]
     result = CliRunner().invoke(app, words)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from transformers import AutoConfig, CLIPModel, SiglipModel
 
 from dashboard import connection, contrast, live, queries, shifts, sight
-from dashboard.joint import WAYS, Among, Labels, Seen, new
+from dashboard.joint import WAYS, Among, Labels, Seen, new, rivals
 from dashboard.joint import shifts as shifted
 from pipeline import config, models
 from pipeline.demo import CLIP_FOLDER
@@ -254,6 +255,35 @@ def test_the_nearest_and_what_is_new() -> None:
     assert [place for place, _ in before] == [0, 1]
     assert after == [(2, 1.0), (3, 0.25)]
     assert new(after, before) == {2, 3}
+
+
+def test_tags_of_a_kind_stand_in_each_others_place() -> None:
+    rng = np.random.default_rng(0)
+    together: Counter[tuple[str, str]] = Counter()
+    for _ in range(2000):
+        few = rng.random() < 0.3  # scenes of one object have one colour, one shape
+        tags = {"one"} if few else {"two"}
+        tags |= set(rng.choice(["red", "green", "blue", "white"], 1 if few else 2, replace=False))
+        tags |= set(rng.choice(["star", "ring", "cross"], 1 if few else 2, replace=False))
+        together.update((str(a), str(b)) for a in tags for b in tags)
+    assert set(rivals("green", 2000, together)) == {"green", "red", "blue", "white"}
+    assert rivals("ring", 2000, together)[0] == "ring"
+    assert set(rivals("ring", 2000, together)) == {"ring", "star", "cross"}
+    assert rivals("no tag", 2000, together) == ["no tag"]
+
+
+def test_labels_begin_with_those_of_the_features_kind(opened: Opened) -> None:
+    at = opened(along=f"9;add;{HOOK}/tag:green")
+    sets = at.segmented_control(key="steer-labels")
+    assert sets.options[:2] == ["Tags like “green”", "All tags"]
+    assert sets.value == "like"
+    assert "add up to 1" in said(at)
+    charts = at.get("vega_lite_chart") or at.get("arrow_vega_lite_chart")
+    drawn = charts[0].proto.spec
+    assert '"green"' in drawn
+    assert '"star"' not in drawn
+    at.segmented_control(key="steer-labels").set_value("tags").run()
+    assert at.query_params["labels"] in ("tags", ["tags"])
 
 
 def test_labels_that_change_most_come_first_and_charts_hold_them() -> None:

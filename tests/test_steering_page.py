@@ -1,6 +1,7 @@
 """The room Steering for a model that talks: in each of its states, and in a real browser."""
 
 import html
+import io
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import numpy as np
 import pytest
 import tiny_families
+from PIL import Image
 from pages import data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from test_run import done
@@ -185,13 +187,28 @@ def _largest(at: AppTest) -> float:
 
 
 @pytest.mark.parametrize(
+    ("features", "at", "strengths"),
+    [
+        (f"{LANGUAGE}:1~{LANGUAGE}:1~{LANGUAGE}:3", "1~2~4", [1, 4]),
+        (f"zzz~{LANGUAGE}:3", "1~4", [4]),
+        (f"none/vision.1/sae:2~{LANGUAGE}:3,1", "1~4~5", [4, 5]),
+    ],
+)
+def test_strengths_stay_with_their_features(
+    opened: Opened, features: str, at: str, strengths: list[float]
+) -> None:
+    page = opened(features=features, at=at)
+    assert [one.value for one in page.slider] == strengths
+
+
+@pytest.mark.parametrize(
     ("given", "line"),
     [
         ({"mode": "shout"}, "mode is 'shout': one of clamp, add, scale, ablate"),
         ({"scope": "moon"}, "scope is 'moon'"),
         ({"longest": "0"}, "longest is '0': a number from 1 to 256"),
         ({"temperature": "nan"}, "temperature is 'nan'"),
-        ({"random": "-1"}, "random is '-1'"),
+        ({"random": "-1"}, "random is '-1': a number from 0 to 2,147,483,647"),
         ({"example": "cat"}, "example is 'cat': the number of an image, or blank"),
         ({"features": "nonsense"}, "features name 'nonsense'"),
         ({"features": f"{LANGUAGE}:99999"}, "no 99999"),
@@ -353,17 +370,61 @@ def test_ten_visitors_at_once_get_their_answers_in_order(
 def test_a_sweep(opened: Opened) -> None:
     at = press(opened(**LONG | {"at": "8"}), "Sweep")
     one = last(at)
-    assert one.sweep == (0, 1, 2, 3, 4, 5, 6, 7, 8)
+    assert one.sweep == tuple(i / 8 for i in range(9))
     assert one.fault == ""
     (shows,) = one.shows.values()
     assert len(shows) == 10
     assert one.shown_by == "speaks"
     table = next(each for each in said(at).split("\n") if "sweep" in each)
     assert table.count("<tr>") == 11
-    for place, strength in enumerate(one.sweep):
+    assert [cells[0] for cells in rows(at)[1:]] == list("012345678"), "in × max, of one feature"
+    for place in range(9):
         alone = one.settings[place].features[0].strength
-        assert alone == pytest.approx(strength * one.settings[1].features[0].strength)
-    assert len(at.get("vega_lite_chart")) == 2
+        assert alone == pytest.approx(place * one.settings[1].features[0].strength)
+    charts = at.get("vega_lite_chart")
+    assert len(charts) == 2
+    assert '".3~g"' in charts[0].proto.spec
+
+
+def rows(at: AppTest) -> list[list[str]]:
+    """The cells of a sweep's table."""
+    table = next(each for each in said(at).split("\n") if "sweep" in each)
+    return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+
+
+def test_a_sweep_keeps_signs_and_ratios_and_ends_in_the_setting(opened: Opened) -> None:
+    along = "20;add;language.0.resid_post/tag:small>tag:large"
+    two = {"features": f"{LANGUAGE}:1~{LANGUAGE}:3", "longest": "3", "along": along}
+    at = press(opened(**two, at="-3~1.5"), "Sweep")
+    one = last(at)
+    asked = press(at, "Run").session_state["steering-history"][0].settings[0]
+    assert one.settings[-1] == asked
+    assert asked.features[0].strength < 0 < asked.features[1].strength
+    for share, setting in zip(one.sweep, one.settings, strict=True):
+        for part, whole in zip(
+            (*setting.features, *setting.directions), (*asked.features, *asked.directions),
+            strict=True,
+        ):  # fmt: skip
+            assert part.strength == pytest.approx(share * whole.strength)
+    at = press(opened(**LONG | {"at": "-3", "longest": "3"}), "Sweep")
+    assert [cells[0] for cells in rows(at)[1:]][::4] == ["0", "-1.5", "-3"]
+
+
+@pytest.mark.parametrize(
+    ("given", "sweeps"),
+    [
+        ({"at": "2"}, True),
+        ({"at": "0"}, False),
+        ({"mode": "ablate"}, False),
+        ({"features": "", "along": "0;project_out;language.0.resid_post/tag:small"}, False),
+        ({"mode": "ablate", "along": "0;project_out;language.0.resid_post/tag:small"}, False),
+        ({"mode": "ablate", "along": "2;add;language.0.resid_post/tag:small"}, True),
+    ],
+)
+def test_a_sweep_needs_a_strength(opened: Opened, given: dict[str, str], sweeps: bool) -> None:
+    at = opened(**LONG | given)
+    assert not at.button(key="steer-run").disabled
+    assert at.button(key="steer-sweep").disabled is not sweeps
 
 
 def test_a_direction_steers_and_sweeps(opened: Opened) -> None:
@@ -377,6 +438,43 @@ def test_a_direction_steers_and_sweeps(opened: Opened) -> None:
     shares = [setting.directions[0].strength / 20 for setting in last(at).settings]
     assert shares == pytest.approx([i / 8 for i in range(9)])
     assert len(at.get("vega_lite_chart")) == 1, "there is no feature whose concept could show"
+
+
+def test_what_shows_is_told_of_each_feature(opened: Opened, run: Path) -> None:
+    wanted = LONG | {"features": f"{LANGUAGE}:1~{LANGUAGE}:2", "at": "4~4", "longest": "4"}
+    at = press(opened(**wanted), "Sweep")
+    one = last(at)
+    assert len(one.shows) == 2 and len(at.get("vega_lite_chart")) == 3
+    made = json.loads(steering_talk.record(one))["records"]
+    home = Home(run, None)
+    studied = Studied(home, one.settings[0], model=None)
+    texts = [record["answers"]["steered"]["text"] for record in made]
+    cosines = studied.shows(one.settings[0], texts)
+    assert cosines is not None and studied.shown_by == one.shown_by == "speaks"
+    names = [feature.name for feature in one.settings[0].features]
+    for place, record in enumerate(made):
+        assert record["shows"]["encoder"] == "speaks"
+        for name, cosine in zip(names, cosines[:, place], strict=True):
+            if texts[place]:
+                found = record["shows"]["cosines"][name]
+                assert (found is None and math.isnan(cosine)) or found == pytest.approx(
+                    cosine, abs=1e-4
+                )
+    (command,) = list(studied.trials([one.settings[0]], [home.picture("0")], heard=lambda _: None))
+    assert set(made[0]) - {"shows"} == set(as_record(*_of(command[0]), **studied.facts(command[0])))
+    assert made[0]["model"] == studied.facts(command[0])["model"]
+
+
+def _of(trial: Trial) -> tuple[Setting, Mapping[str, Answer]]:
+    return trial.setting, trial.answers
+
+
+def test_a_direction_that_cannot_be_is_said_once(opened: Opened) -> None:
+    at = opened(along="2;add;language.0.resid_post/tag:nowhere", longest="3")
+    assert len(at.warning) == 1
+    at = press(at, "Run")
+    assert "nowhere" in warned(at)
+    assert len(at.warning) == 1
 
 
 def test_the_concept_is_the_label_unless_said(opened: Opened) -> None:
@@ -404,6 +502,63 @@ def test_history_reopens_a_setting_with_its_answer(opened: Opened) -> None:
     assert query(at, "mode") is None
     assert told(at) == first
     assert "another setting" not in said(at)
+
+
+def upload(at: AppTest, colour: str, name: str) -> AppTest:
+    """Give a picture of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), colour).save(out, "PNG")
+    return give(at, name, out.getvalue())
+
+
+def give(at: AppTest, name: str, content: bytes) -> AppTest:
+    (uploader,) = [one for one in at.get("file_uploader") if not one.proto.multiple_files]
+    return uploader.upload(name, content, "image/png").run()
+
+
+def test_answers_are_of_their_picture(opened: Opened) -> None:
+    at = press(upload(opened(**LONG), "red", "red.png"), "Run")
+    first = last(at)
+    assert "of another picture" not in said(at)
+    at = upload(at, "blue", "blue.png")
+    assert "of a picture that you gave, “red.png”" in said(at).replace("\\", "")
+    at = press(at, "Run")
+    assert last(at).seen != first.seen
+    assert "that you gave" not in said(at)
+    titles = [at.button(key=f"history-{place}").label for place in (0, 1)]
+    assert ["blue.png" in titles[0], "red.png" in titles[1]] == [True, True]
+    at = upload(at, "red", "again.png")
+    assert told(at)["steered"] == first.answers["steered"].text, "the same picture once more"
+    assert "that you gave" not in said(at)
+
+
+def test_a_picture_that_is_gone_is_said_on_reopening(opened: Opened) -> None:
+    at = press(upload(opened(**LONG | {"prompt": "Where?"}), "red", "red.png"), "Run")
+    assert "asked “Where?”, on “red.png”" in last(at).title
+    gone = told(at)
+    at.button(key="steer-run")
+    at.query_params["example"] = "blank"
+    at = press(at.run(), "Run")
+    assert last(at).picture.name == "a blank picture"
+    at = at.button(key="history-1").click().run()
+    assert "“red.png”, which is no longer on the page" in said(at).replace("\\", "")
+    assert told(at) == gone
+
+
+def test_a_damaged_second_picture_is_said(opened: Opened) -> None:
+    at = give(upload(opened(**LONG), "red", "red.png"), "bad.png", b"no picture")
+    assert "bad.png" in warned(at)
+    assert at.button(key="steer-run").value is False
+
+
+def test_stopping_before_the_first_word_is_said(opened: Opened) -> None:
+    at = press(opened(**LONG), "Run")
+    one = last(at)
+    one.answers, one.finished = {}, False
+    at = at.run()
+    assert "Stopped before the first word" in said(at)
+    assert "Unsteered" in said(at), "where the answers will be"
+    assert at.button(key="steer-run").proto.disabled is False
 
 
 def test_the_file_holds_it_all(opened: Opened) -> None:
@@ -437,6 +592,20 @@ def test_words_that_changed_are_lit() -> None:
     assert telling.changed_words("", plain.text) == []
 
 
+def token(chance: float, found: float | None, *, changed: bool = False) -> dict[str, object]:
+    odd = found is not None and found < telling.ODD
+    return {"chance": chance, "found": found, "odd": odd, "changed": changed}
+
+
+def test_next_tokens_open_where_there_is_something_to_see() -> None:
+    inserted = token(1.0, 1.0, changed=True)
+    assert telling.opens([inserted, token(0.9, 0.4), token(0.8, 0.001)]) == 2
+    assert telling.opens([inserted, token(0.9, 0.4), token(0.9, 0.1)]) == 2
+    assert telling.opens([token(1.0, 1.0), inserted]) == 1
+    assert telling.opens([token(1.0, None), token(0.5, None)]) == 0
+    assert telling.opens([]) == 0
+
+
 def test_names_word_for_word() -> None:
     assert telling.names("A Red-ish star", ["red"])
     assert not telling.names("A reddish star", ["red"])
@@ -446,7 +615,7 @@ def test_names_word_for_word() -> None:
 def test_strengths_round_trip() -> None:
     assert steering.strengths((2.0, -1.5, 0.25)) == "2~-1.5~0.25"
     bad: list[str] = []
-    assert steering._strengths("2~-1.5", 3, bad) == (2.0, -1.5, steering.USUAL)
+    assert steering._strengths("2~-1.5", range(3), bad) == (2.0, -1.5, steering.USUAL)
     assert not bad
 
 
@@ -527,6 +696,11 @@ def test_a_sweep_draws_table_and_curves(page: "Page", address: str) -> None:
     page.wait_for_selector(".st-key-sweep-curves canvas, .st-key-sweep-curves svg", timeout=60_000)
     settled(page)
     assert page.locator(".answers .sweep tbody tr").count() == 10
+    page.set_viewport_size({"width": 390, "height": 844})
+    text, number = (page.locator(f".answers .sweep tbody tr:nth-child(4) td:nth-child({n})")
+                    for n in (2, 4))  # fmt: skip
+    assert (text.bounding_box() or {})["width"] > 220, "numbers stand below the text"
+    assert (number.bounding_box() or {})["y"] > (text.bounding_box() or {})["y"]
 
 
 @pytest.mark.usefixtures("quiet")

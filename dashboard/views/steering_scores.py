@@ -31,7 +31,7 @@ FEATURES = [
     {"key": "score", "title": "score", "kind": "number", "help": words.STEERING_SCORE},
     {"key": "gain", "title": "gain", "kind": "number", "help": words.STEERING_GAIN},
     {"key": "over", "title": "over shuffled", "kind": "number", "help": words.OVER_SHUFFLED},
-    {"key": "changed", "title": "answers changed", "kind": "number", "help": words.CHANGED},
+    {"key": "changed", "title": "changed", "kind": "number", "help": words.CHANGED},
 ]  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def show(run: Run) -> None:
     found = queries.steered(run.connection, names[name].dictionary_id)
     if not names[name].changed:
         st.warning(words.REACHES_NOTHING)
-    plot, room = st.columns([5, 7], gap="medium")
+    plot, room = st.columns([5, 8], gap="medium")
     with plot:
         pressed = scatter(found)
         one = found[0]

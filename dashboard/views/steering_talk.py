@@ -28,6 +28,7 @@ from dashboard.views.steering_form import Form
 EVERY = 0.1
 """Seconds between two pictures of what is being said."""
 MOST_PRESETS = 8
+PRESSED = "steering-pressed"
 
 
 def show(run: Run, model: str) -> None:
@@ -42,18 +43,13 @@ def show(run: Run, model: str) -> None:
     steering.warn([*bad, *more])
     form = Form(run, here, every, asked)
     form.draw()
+    pressed = st.session_state.pop(PRESSED, "")
     with form.foot:
-        button, other = form.buttons
-        off = not form.asked.edits or form.picture is None or form.picture.picture is None
-        pressed = button.button("Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run")
-        flat = not form.asked.strong
-        sweeps = other.button("Sweep", help=words.SWEEP, disabled=off or flat, key="steer-sweep")
+        buttons(form, running=bool(pressed))
         history()
     with st.container(key="steer-answers"):
-        if pressed or sweeps:
-            button.button("Stop", shortcut="Escape", key="steer-stop")
-            other.button("Sweep", disabled=True, key="steer-sweep-waits")
-            begin(form, steering.SHARES if sweeps else ())
+        if pressed:
+            begin(form, steering.SHARES if pressed == "sweep" else ())
             st.rerun()
         one = experiments.shown(form.asked, form.seen)
         if one is None:
@@ -63,6 +59,29 @@ def show(run: Run, model: str) -> None:
             along = directions.of_text(form.asked.along)
             if along is not None:
                 directions.about(run, model, along, warned=form.warned)
+
+
+def buttons(form: Form, *, running: bool) -> None:
+    """What runs, or while that does what stops it. There is one button Sweep: Streamlit leaves
+    another, of before, on the page until the model has answered."""
+    first, second = form.buttons
+    off = not form.asked.edits or not form.seen
+    if running:
+        first.button("Stop", shortcut="Escape", key="steer-stop")
+    else:
+        first.button(
+            "Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run", on_click=press,
+            args=("run",),
+        )  # fmt: skip
+    second.button(
+        "Sweep", help=words.SWEEP, disabled=running or off or not form.asked.strong,
+        key="steer-sweep", on_click=press, args=("sweep",),
+    )  # fmt: skip
+
+
+def press(what: str) -> None:
+    """Keep what is asked for until the page is drawn."""
+    st.session_state[PRESSED] = what
 
 
 def begin(form: Form, sweep: tuple[float, ...]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +10,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from PIL import Image
-from pydantic import ValidationError
 
 from pipeline import config, contract, examples, pictures
 from pipeline.interventions import InterventionError, Setting
-from pipeline.interventions.setting import MOST
+from pipeline.interventions.setting import checked
 from pipeline.saes.sae import SAE
 from pipeline.store import Bundle, StoreError, open_bundle
 
@@ -240,7 +239,7 @@ def setting(request: Request, home: Home) -> Setting:
             {"dictionary": dictionary, "feature": feature, "strength": turned.of(largest, mode)}
         )
     directions = [_along(text) for text in request.directions]
-    return _made({"features": found, "directions": directions, **request.more})
+    return checked({"features": found, "directions": directions, **request.more})
 
 
 def swept(base: Setting, home: Home, steps: Sequence[Strength]) -> list[Setting]:
@@ -276,7 +275,7 @@ def swept(base: Setting, home: Home, steps: Sequence[Strength]) -> list[Setting]
             for one in base.directions
         )
         parts = {"features": tuple(turned), "directions": along}
-        made.append(_made(base.model_copy(update=parts).model_dump()))
+        made.append(checked(base.model_copy(update=parts).model_dump()))
     return made
 
 
@@ -293,21 +292,3 @@ def _along(text: str) -> dict[str, Any]:
         raise InterventionError(f"{what}: {value} is for features; give a number")
     found = {"hook": hook, "kind": kind, "direction": files[0], "strength": along.value}
     return found | ({"to": files[1]} if kind == "move" else {})
-
-
-def _made(fields: Mapping[str, Any]) -> Setting:
-    try:
-        return Setting.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        match first["loc"]:
-            case ("features", int(place), "strength"):
-                one = fields["features"][place]
-                name = f"feature {one['dictionary']}:{one['feature']}"
-            case ("directions", int(place), "strength"):
-                one = fields["directions"][place]
-                name = f"direction {one['hook']}:{one['kind']}:{one['direction']}"
-        if first["loc"][-1:] == ("strength",):
-            said = f"strength {first['input']:g}; give one from {-MOST:,.0f} to {MOST:,.0f}"
-        raise InterventionError(f"{name}: {said}" if name else said) from None

@@ -3,14 +3,15 @@ model is then asked, side by side."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from pipeline.hooks import Edit
 from pipeline.interventions.answers import Way
+from pipeline.interventions.base import InterventionError
 from pipeline.interventions.directions import add_direction, move, project_out
 from pipeline.interventions.features import FeatureEdit, Mode, delta, replace
 from pipeline.models.layout import Scope
@@ -129,6 +130,29 @@ class Setting(_Frozen):
         are not projected out."""
         features = self.features and self.mode != "ablate"
         return bool(features) or any(one.kind != "project_out" for one in self.directions)
+
+
+def checked(fields: Mapping[str, Any]) -> Setting:
+    """The setting of these fields, features and directions as dictionaries of theirs.
+
+    Raises:
+        InterventionError: what cannot be, in one line.
+    """
+    try:
+        return Setting.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        match first["loc"]:
+            case ("features", int(place), "strength"):
+                one = fields["features"][place]
+                name = f"feature {one['dictionary']}:{one['feature']}"
+            case ("directions", int(place), "strength"):
+                one = fields["directions"][place]
+                name = f"direction {one['hook']}:{one['kind']}:{one['direction']}"
+        if first["loc"][-1:] == ("strength",):
+            said = f"strength {first['input']:g}; give one from {-MOST:,.0f} to {MOST:,.0f}"
+        raise InterventionError(f"{name}: {said}" if name else said) from None
 
 
 SAEs = Callable[[str], SAE]

@@ -84,9 +84,8 @@ class Worker:
         }
 
     def _features(self, spec: Mapping[str, Any]) -> list[tuple[int, float]]:
-        """The live features of a dictionary, in the order in which they are steered, and how
-        strongly. MS and labels say little of a feature that fires on fewer images than its top
-        has."""
+        """The live features of a dictionary in the order in which they are steered, and how strongly.
+        MS and labels say little of one that fires on fewer images than its top has."""
         file = self.workspace.part("score", spec["scored"]) / contract.FEATURES.file
         names = ["feature_id", "n_active", "ms", "max", "label", "label_score"]
         live = pq.read_table(file, columns=names, filters=[("n_active", ">", 0)]).to_pylist()
@@ -104,16 +103,13 @@ class Worker:
             key=lambda r: (not common[r["feature_id"]], rank[r["feature_id"]], r["feature_id"])
         )
         times = self.how.strength
-        of_scale = self.how.mode == "scale"
-        return [(r["feature_id"], times if of_scale else times * r["max"]) for r in live]
+        scale = self.how.mode == "scale"
+        return [(r["feature_id"], times * (1.0 if scale else r["max"])) for r in live]
 
     def _words(self, labelled: str) -> dict[int, Told]:
         """The first word of each feature, with how well it tells."""
-        rows = pq.read_table(
-            self.workspace.part("label", labelled) / contract.LABELS.file,
-            columns=["feature_id", "label", "tells"],
-            filters=[("kind", "=", "word"), ("rank", "=", 1)],
-        ).to_pylist()
+        file = self.workspace.part("label", labelled) / contract.LABELS.file
+        rows = pq.read_table(file, filters=[("kind", "=", "word"), ("rank", "=", 1)]).to_pylist()
         return {row["feature_id"]: (row["label"], row["tells"]) for row in rows}
 
     def _ask(

@@ -23,7 +23,6 @@ Scores = Mapping[str, Float[np.ndarray, " s"]]
 NOUNS = {"pairs": "pair", "outputs": "text", "choice": "choice"}
 MOST_RANKED = 2000
 """Features that are ranked; of more the computation takes minutes."""
-
 LEAST_PAIRS = 8
 """In a step of the curve."""
 

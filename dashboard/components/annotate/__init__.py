@@ -20,14 +20,14 @@ def annotate(data: dict[str, Any], *, on_said: Callable[[dict[str, Any]], None],
 
     Args:
         data: what `judging.data` gives: `trial`, the number of the trial to show; `next`, of the
-            one after it, or None; `kind` of study; `sides`: of every trial
-            that this visit has not had yet, number -> lists of image addresses, left first;
-            `heard`: which `request` was dealt with last; `undo`: which trial can be taken back, or
-            None; `texts` and the `prompt` that they answer; `feedback` on the trial before, and a line of `pause` after it; `question`, `tie`,
-            `skip`, `done`, `of`, `note`.
+            one after it, or None; `kind` of study; `sides`: of every trial that this visit has not
+            had yet, number -> lists of image addresses, left first; `heard`: which `request` was
+            dealt with last; `undo`: which trial can be taken back, or None; `texts` and the
+            `prompt` that they answer; `feedback` on the trial before, and a line of `pause` after
+            it; `question`, `ends`: the words for 1 and 5; `tie`, `skip`, `done`, `of`, `note`.
         on_said: called with {"trial", "answer", "request", "ms"}; `answer` is `left`, `right`,
-            `tie`, `skip`, `undo`, a rating, a text from 1 on, the place of an image, or `lost`: the page has no
-            images of this trial. Not checked.
+            `tie`, `skip`, `undo`, a rating, a text from 1 on, the place of an image, or `lost`: the
+            page has no images of this trial. Not checked.
     """
 
     def changed() -> None:
