@@ -84,26 +84,23 @@ class Worker:
         }
 
     def _features(self, spec: Mapping[str, Any]) -> list[tuple[int, float]]:
-        """The live features of a dictionary in the order in which they are steered, and how strongly.
+        """The live features of a dictionary in the order in which they are steered, and how much.
         MS and labels say little of one that fires on fewer images than its top has."""
         file = self.workspace.part("score", spec["scored"]) / contract.FEATURES.file
         names = ["feature_id", "n_active", "ms", "max", "label", "label_score"]
         live = pq.read_table(file, columns=names, filters=[("n_active", ">", 0)]).to_pylist()
-        rank: dict[int, Any] = {
-            row["feature_id"]: (row["ms"] is None, -(row["ms"] or 0.0)) for row in live
-        }
-        common = {row["feature_id"]: row["n_active"] >= contract.TOP_K for row in live}
+        rank: dict[int, Any] = {r["feature_id"]: (r["ms"] is None, -(r["ms"] or 0)) for r in live}
+        common = {r["feature_id"]: r["n_active"] >= contract.TOP_K for r in live}
         if self.how.order == "label":
-            own = {row["feature_id"]: (row["label"], row["label_score"]) for row in live}
+            own = {r["feature_id"]: (r["label"], r["label_score"]) for r in live}
             told = or_words(own, self._words(spec["labelled"]))
-            most = {row["feature_id"]: row["max"] for row in live}
+            most = {r["feature_id"]: r["max"] for r in live}
             for kind in (True, False):
                 rank |= in_turn({one: told[one] for one in told if common[one] is kind}, most)
         live.sort(
             key=lambda r: (not common[r["feature_id"]], rank[r["feature_id"]], r["feature_id"])
         )
-        times = self.how.strength
-        scale = self.how.mode == "scale"
+        times, scale = self.how.strength, self.how.mode == "scale"
         return [(r["feature_id"], times * (1.0 if scale else r["max"])) for r in live]
 
     def _words(self, labelled: str) -> dict[int, Told]:

@@ -1,6 +1,7 @@
 """Making a study of a bundle: drawing features, their images, checks and practice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -75,7 +76,7 @@ class _Making:
         trials: list[Judged] = [
             (tuple(self._side(place) for place in pair), None) for pair in chosen
         ]
-        known = [self._known(pair[0]) for pair in self._drawn(chosen)]
+        known = [self._known(place) for place in self._clearest(chain(*chosen))]
         return _numbered(trials, known, self.study.practice)
 
     def alone(self) -> list[Item]:
@@ -84,7 +85,7 @@ class _Making:
         else:
             chosen = draw.alone(self.pool, self.study.draw, seed=self.study.seed)
         if self.study.kind == "intruder":
-            checked = [pair[0] for pair in self._drawn([(place, place) for place in chosen])]
+            checked = self._clearest(chosen)
             made = [self._intruded(place) for place in [*chosen, *checked]]
             return _numbered(made[: len(chosen)], made[len(chosen) :], self.study.practice)
         return _numbered([((self._side(place),), None) for place in chosen], [], 0)
@@ -134,10 +135,11 @@ class _Making:
             found.append(item.model_copy(update={"scale": scale, "asked": asked}))
         return found
 
-    def _drawn(self, chosen: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those of which practice and checks are made: the clearest first, by their score."""
+    def _clearest(self, places: Iterable[int]) -> list[int]:
+        """Those of which practice and checks are made: the clearest by their score, each another
+        one as far as there are so many, so that nobody knows a check by its images."""
         count = self.study.practice + self.study.checks.catch
-        best = sorted(chosen, key=lambda pair: -self.pool.score[pair[0]])
+        best = sorted(set(places), key=lambda place: (-self.pool.score[place], place))
         return [best[i % len(best)] for i in range(count)] if best else []
 
     def _known(self, place: int) -> Judged:
