@@ -1,5 +1,6 @@
 """Records of the steering score: each steered feature, and dictionaries in sum."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -49,3 +50,13 @@ class SteeredSum:
     over_shuffled_error: float | None
     changed: float
     """Mean share of answers that the edits changed; 0 where they reach nothing."""
+
+
+def steering_best(found: Iterable[Steered]) -> list[tuple[str, int]]:
+    """Of those that steer and have a label the first of each label, the one that gains most:
+    (dictionary, feature id), by gain."""
+    best: dict[str, tuple[str, int]] = {}
+    for row in sorted(found, key=lambda row: (-row.gain, row.dictionary_id, row.feature_id)):
+        if row.steers and row.label:
+            best.setdefault(row.label, (row.dictionary_id, row.feature_id))
+    return list(best.values())

@@ -12,6 +12,7 @@ from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 from dashboard import connection as opening
 from dashboard import queries, records
 from dashboard.records import Filter
+from dashboard.steered import steering_best
 from pipeline import contract, store
 
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
@@ -127,6 +128,18 @@ def test_features_that_steer_and_that_do_not(db: duckdb.DuckDBPyConnection, stee
     assert 0 < len(found) < len(tried), "others were not tried, and are in neither list"
     scores = {s.feature_id: s.score for s in tried}
     assert all(c.steering_score == scores[c.feature_id] for c in found)
+
+
+def test_the_best_that_steer_one_a_label(db: duckdb.DuckDBPyConnection) -> None:
+    tried = queries.steered(db, STEERED)
+    by_id = {row.feature_id: row for row in tried}
+    best = [by_id[feature] for _, feature in steering_best(tried)]
+    assert best and all(row.steers for row in best)
+    assert [row.gain for row in best] == sorted((row.gain for row in best), reverse=True)
+    for row in tried:
+        if row.steers and row.label:
+            (first,) = [one for one in best if one.label == row.label]
+            assert first.gain >= row.gain
 
 
 def test_steering_in_sum(db: duckdb.DuckDBPyConnection) -> None:

@@ -272,16 +272,20 @@ def test_tags_of_a_kind_stand_in_each_others_place() -> None:
     assert rivals("no tag", 2000, together) == ["no tag"]
 
 
-def test_labels_begin_with_those_of_the_features_kind(opened: Opened) -> None:
-    at = opened(along=f"9;add;{HOOK}/tag:green")
+def test_labels_begin_with_those_of_the_features_kind(opened: Opened, run: connection.Run) -> None:
+    tags = queries.marks(run.connection)
+    kinds = {tag: rivals(tag, *queries.together(run.connection, limit=50)) for tag in tags}
+    tag = next(tag for tag, kind in kinds.items() if 1 < len(kind) < len(tags))
+    at = opened(along=f"9;add;{HOOK}/tag:{tag}")
     sets = at.segmented_control(key="steer-labels")
-    assert sets.options[:2] == ["Tags like “green”", "All tags"]
+    assert sets.options[:2] == [f"Tags like “{tag}”", "All tags"]
     assert sets.value == "like"
-    assert "add up to 1" in said(at)
+    assert f"over these {len(kinds[tag])} labels and add up to 1" in said(at)
     charts = at.get("vega_lite_chart") or at.get("arrow_vega_lite_chart")
     drawn = charts[0].proto.spec
-    assert '"green"' in drawn
-    assert '"star"' not in drawn
+    assert [other for other in tags if f'"{other}"' in drawn] == [
+        other for other in tags if other in kinds[tag]
+    ]
     at.segmented_control(key="steer-labels").set_value("tags").run()
     assert at.query_params["labels"] in ("tags", ["tags"])
 

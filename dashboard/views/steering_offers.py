@@ -11,7 +11,8 @@ from dashboard.components.strips import strips
 from dashboard.connection import Run
 from dashboard.listed import Listed
 from dashboard.numbers import number, percent
-from dashboard.records import Card, Dictionary, Filter, Key
+from dashboard.records import Card, Dictionary, Filter
+from dashboard.steered import steering_best
 from dashboard.steering import Asked
 
 MOST_OFFERED, TILES, TILE = 16, (2, 2), 64
@@ -74,12 +75,8 @@ class Offers:
             for one in self.here
             if one.dictionary_id in known
             for row in queries.steered(self.run.connection, one.dictionary_id)
-            if row.steers and row.label
         ]
-        best: dict[str | None, Key] = {}
-        for row in sorted(found, key=lambda row: (-row.gain, row.dictionary_id, row.feature_id)):
-            best.setdefault(row.label, (row.dictionary_id, row.feature_id))
-        keys = list(best.values())[:most]
+        keys = steering_best(found)[:most]
         return queries.cards_at(self.run.connection, keys, examples=4) if keys else []
 
     def from_list(self) -> None:
