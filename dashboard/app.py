@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import access, connection, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
+from dashboard.sheets import data_uri
 
 HERE = Path(__file__).parent
 TAKES_FEATURES = [
@@ -14,7 +15,9 @@ TAKES_FEATURES = [
 ]  # fmt: skip
 """Pages that chosen features can be taken to: title, address, at most so many."""
 
-st.set_page_config(page_title="Loupe", page_icon=str(HERE / "icon.png"), layout="wide")
+# In the page itself: a file of Streamlit's is gone for a moment when a press interrupts a run.
+ICON = data_uri((HERE / "icon.png").read_bytes(), kind="png")
+st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
 pages = [
     st.Page("views/overview.py", title="Overview", default=True),
     st.Page("views/browse.py", title="Browse", url_path="browse"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -121,6 +122,18 @@ def page(browser: "Browser", page_log: PageLog) -> Iterator["Page"]:
     opened.on("pageerror", lambda error: page_log.errors.append(str(error)))
     yield opened
     context.close()
+
+
+@contextmanager
+def bare_main() -> Iterator[None]:
+    """No script as the main module, which AppTest leaves there: processes that are spawned would
+    run it."""
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = before
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from conftest import bare_main
 from sqlalchemy import create_engine, text
 
 from pipeline.annotations import (
@@ -62,8 +63,9 @@ def in_processes(work: Callable[..., None], calls: list[tuple]) -> None:
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(len(calls))
     running = [context.Process(target=work, args=(together, *call)) for call in calls]
-    for each in running:
-        each.start()
+    with bare_main():
+        for each in running:
+            each.start()
     for each in running:
         each.join(240)
     assert [each.exitcode for each in running] == [0] * len(calls)

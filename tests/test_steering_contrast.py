@@ -423,5 +423,6 @@ def test_a_slider_moves_the_labels(
         "(was) => document.querySelector('.figures dd')?.textContent !== was", arg=before
     )
     page.wait_for_url(lambda address: "at=5.25" in address)
+    page.locator(".near-captions li").nth(15).wait_for()
     assert page.locator(".near-captions li").count() == 16
     page.screenshot(path=tmp_path / "steered.png")

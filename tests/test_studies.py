@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import bare_main
 
 from pipeline.annotations import Annotations, AnnotationsError, Choice, Standing, Trial
 from pipeline.annotations.trials import Given
@@ -250,8 +251,9 @@ def started(place: str, names: list[str], folder: Path) -> list[SpawnProcess]:
         )
         for n in range(PROCESSES)
     ]
-    for each in running:
-        each.start()
+    with bare_main():
+        for each in running:
+            each.start()
     return running
 
 

@@ -45,8 +45,8 @@ class Worker:
     """Does steer's units."""
 
     def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
-        assert run.steering is not None
-        self.run, self.how, self.workspace = run, run.steering, workspace
+        # Without the section there are no units.
+        self.run, self.how, self.workspace = run, run.steering or config.Steering(), workspace
         self.device = pick_device(run.machine.device)
         self.reader = examples.reader(run.examples.source)
         self._models: dict[str, tuple[Adapter, Halving] | None] = {}
