@@ -15,7 +15,8 @@ FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=2
 SEVERAL = "compare?features=demo-clip/vision.2.resid_post/matryoshka:46,51,69"
 LLAVA = "demo-llava"
 CAPTIONED = "demo-llava/language.0.resid_post/words&feature=140"
-STEERED = "demo-llava/vision.2.resid_post/sight:245&at=12&scope=image"
+STEERED = "demo-llava/language.0.resid_post/words:292"
+TURNED = "demo-clip/vision.3.resid_post/batchtopk:23&at=1"
 PAGES = {
     "overview": "",
     "browse": "browse",
@@ -27,6 +28,8 @@ PAGES = {
     "reconstruction": f"modalities?run={LLAVA}&look=Reconstruction",
     "captions": f"feature?run={LLAVA}&dictionary={CAPTIONED}",
     "steering": f"steering?run={LLAVA}&features={STEERED}",
+    "steering-scores": f"steering?run={LLAVA}&look=Scores",
+    "steering-contrast": f"steering?features={TURNED}",
     "compare": "compare",
     "side-by-side": SEVERAL,
     "feature": FEATURE,
