@@ -31,14 +31,11 @@ pages = [
     st.Page(
         "views/annotate.py", title="Annotate", url_path=access.ANNOTATE, visibility="hidden"
     ),
+    st.Page(
+        "views/results.py", title="Results", url_path=access.RESULTS,
+        visibility="visible" if access.owned() else "hidden",
+    ),
 ]  # fmt: skip
-if (HERE / "views" / "results.py").exists():
-    pages.append(
-        st.Page(
-            "views/results.py", title="Results", url_path=access.RESULTS,
-            visibility="visible" if access.owned() else "hidden",
-        )
-    )  # fmt: skip
 who = access.visitor()
 sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
 chosen = st.navigation(pages, position="top" if sees else "hidden")

@@ -43,7 +43,7 @@ class Trial:
     @property
     def silent(self) -> bool:
         """Whether the edits changed no chance of any token."""
-        return self.answers[STEERED].said == self.answers[UNSTEERED].said
+        return self.answers[STEERED].as_likely_as(self.answers[JUDGED])
 
 
 class Studied:

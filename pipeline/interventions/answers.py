@@ -93,6 +93,14 @@ class Answer:
         surprise = -sum(math.log(max(one.chance, 1e-30)) for one in self.said)
         return math.exp(surprise / len(self.said))
 
+    def as_likely_as(self, other: "Answer") -> bool:
+        """Whether both are the same tokens with the same chances. Up to rounding, which differs
+        where a device computes the rows of a batch apart, and where an edit takes out what is 0."""
+        return len(self.said) == len(other.said) and all(
+            a.token == b.token and math.isclose(a.chance, b.chance, rel_tol=1e-5, abs_tol=1e-9)
+            for a, b in zip(self.said, other.said, strict=True)
+        )
+
 
 Heard = Callable[[Sequence[Answer]], None]
 
