@@ -16,10 +16,10 @@ from pipeline.annotations.trials import MOST_MS, MOST_REQUEST, OPEN, SKIP, OutOf
 from pipeline.study.active import uncertain
 from pipeline.study.assignment import CATCH, PRACTICE, REPEAT, Schedule, chooser, seed_of
 from pipeline.study.content import Content, X, Y
+from pipeline.study.files import RATED, RATINGS
 from pipeline.study.results import TIE
 
 LEFT, RIGHT, UNDO = "left", "right", "undo"
-RATINGS = tuple("12345")
 AHEAD = 2
 """Trials that are held open: the one that is shown, and the next."""
 
@@ -158,7 +158,7 @@ def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
             return TIE
         if answer in (LEFT, RIGHT):
             return X if (answer == LEFT) != trial.swapped else Y
-    if study.kind in ("rating", "outputs") and answer in RATINGS:
+    if study.kind in RATED and answer in RATINGS:
         return answer
     if study.kind == "choice":
         shown = list(texts(content, annotator, trial))

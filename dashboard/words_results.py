@@ -6,8 +6,8 @@ SCORE = (
     "study was created, MS by each encoder, and what you bring."
 )
 FAILURES = (
-    "Leave out people who failed more of the trials with a known answer than this. A tie, or the "
-    "wrong side, is a failure; a skip is none."
+    "Leave out people who failed more of the trials with a known answer than this. A tie, "
+    "the wrong side, or a rating that is two off, is a failure; a skip is none."
 )
 BRING = (
     "CSV in UTF-8: a column `feature` with MODEL/HOOK/DICTIONARY:FEATURE, or the number alone "

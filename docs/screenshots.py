@@ -1,14 +1,25 @@
 """Takes the pictures in docs/screenshots from a running dashboard.
 
+export LOUPE_ANNOTATIONS=$(mktemp -d)/pictures.sqlite
 make dashboard RUN=data/runs/demo &
 python docs/screenshots.py [http://localhost:8501]
+
+The votes on the picture of Results are made up, by simulated people who mostly follow the score.
 """
 
 import shutil
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+import numpy as np
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from pipeline.annotations import Annotations, default_place
+from pipeline.annotations.trials import Given
+from pipeline.study.creation import create
+from pipeline.study.files import Study
 
 FOLDER = Path(__file__).parent / "screenshots"
 FEATURE = "feature?dictionary=demo-clip/vision.3.resid_post/matryoshka&feature=29"
@@ -42,18 +53,65 @@ PRESSED = {"steering": ".st-key-steer-run button"}
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
+STUDY = {
+    "name": "simulated",
+    "title": "Which images belong together? (simulated votes)",
+    "bundle": Path("data/runs/demo"),
+    "practice": 0,
+    "rest_every": 0,
+    "votes": 6,
+    "draw": {"count": 120},
+}
+PEOPLE, VOTES = 12, 5
+"""Who judged, and how many each pair so far."""
+
+
 def main(address: str) -> None:
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        for scheme, suffix in (("light", ""), ("dark", "-dark")):
-            page = browser.new_page(
-                viewport={"width": 1280, "height": 860}, color_scheme=scheme, device_scale_factor=1
-            )
-            for name, path in PAGES.items():
-                shoot(page, f"{address}/{path}", f"{name}{suffix}")
-            page.close()
+        take(browser, address, PAGES)
+        owner, invited = simulated(Annotations(default_place()))  # closes the other pages
+        take(browser, address, {"annotate": f"annotate?invite={invited}"})
+        take(browser, address, {"results": f"results?study={STUDY['name']}&owner={owner}"})
         browser.close()
+
+
+def take(browser: Browser, address: str, pages: Mapping[str, str]) -> None:
+    """Keep the pictures of these pages, light and dark, as one visitor."""
+    for scheme, suffix in (("light", ""), ("dark", "-dark")):
+        page = browser.new_page(
+            viewport={"width": 1280, "height": 860}, color_scheme=scheme, device_scale_factor=1
+        )
+        for name, path in pages.items():
+            shoot(page, f"{address}/{path}", f"{name}{suffix}")
+        page.close()
+
+
+def simulated(store: Annotations) -> tuple[str, str]:
+    """A study in which simulated people judged; the owner's token and an annotator's."""
+    study = Study.model_validate(STUDY)
+    content = create(study)
+    owner = store.create_study(study.name, content.model_dump_json(), content.wanted)
+    rng = np.random.default_rng(0)
+    begun = datetime.now(UTC) - timedelta(days=6)
+    given: dict[str, list[Given]] = {f"person {n}": [] for n in range(PEOPLE)}
+    for item in content.items:
+        places = [side.feature for side in item.sides]
+        scores = [0.0 if at is None else content.features[at].scores["ms"] or 0.0 for at in places]
+        everybody = item.role == "catch"
+        for who in rng.choice(PEOPLE, PEOPLE if everybody else VOTES, replace=False):
+            chance = 0.97 if everybody else 1 / (1 + np.exp(-9 * (scores[0] - scores[1])))
+            said = (
+                "tie" if rng.random() < 0.08 and not everybody else "xy"[int(rng.random() > chance)]
+            )
+            own = given[f"person {who}"]
+            when = begun + timedelta(hours=9 * float(who)) + timedelta(seconds=7 * len(own))
+            own.append(Given(item.item, said, item.role, False, int(rng.gamma(4, 900)), when))
+    store.add_votes(study.name, given)
+    invited = store.invite(study.name)
+    store.consent(study.name, store.annotator_of(invited).annotator)
+    return owner, invited
 
 
 def shoot(page: Page, url: str, name: str) -> None:

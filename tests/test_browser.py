@@ -115,6 +115,7 @@ def test_browse_keeps_its_choices_in_the_address(page: "Page", url: str) -> None
 def test_back_undoes_choices_one_by_one(page: "Page", url: str) -> None:
     page.goto(url)
     page.get_by_role("link", name="Browse", exact=True).first.click()
+    page.wait_for_url("**/browse")
     page.locator(".card").first.wait_for()
     first = page.url
     page.get_by_role("button", name="neurons", exact=True).click()

@@ -58,6 +58,13 @@ device = "cpu"
 batch_size = 16
 """
 LANGUAGE = "llava/language.0.resid_post/sae"
+STOPPED_EARLY = """() => {
+  const said = document.querySelector(".answers .said")?.innerText.length > 3;
+  const stop = document.querySelector(".st-key-steer-stop button");
+  if (said) stop?.click();
+  return said && stop;
+}"""
+"""Presses Stop in the moment in which some of the answer is there: it is over soon."""
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 LONG = {
     "features": f"{LANGUAGE}:1", "at": "4", "scope": "all", "concept": "", "longest": "12",
@@ -670,8 +677,7 @@ def test_run_by_mouse_and_by_keys_and_read_the_columns(page: "Page", address: st
 def test_stop_keeps_what_was_said_and_the_next_run_works(page: "Page", address: str) -> None:
     visit(page, address, longest="256", temperature="2")
     page.locator(".st-key-steer-run button").click()
-    page.wait_for_function("() => document.querySelector('.answers .said')?.innerText.length > 3")
-    page.locator(".st-key-steer-stop button").click()
+    page.wait_for_function(STOPPED_EARLY)
     page.wait_for_selector(".st-key-steer-run button")
     kept = columns(page)
     assert "Stopped" in page.locator(".st-key-steer-answers").inner_text()

@@ -390,6 +390,6 @@ def test_what_a_steered_model_said_is_rated(room: Room, bundle: Path) -> None:
 
 def test_the_example_study_is_made_of_a_bundle(bundle: Path) -> None:
     stated = config.load(ROOT / "pipeline/configs/studies/demo.toml", Study)
-    made = create(stated.model_copy(update={"bundle": bundle}))
+    made = create(stated.model_copy(update={"bundle": bundle, "images": 9}))
     assert len(made.wanted) == stated.draw.count
     assert {item.role for item in made.items} == {"trial", "practice", "catch"}

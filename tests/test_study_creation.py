@@ -79,6 +79,15 @@ def test_checks_and_practice_have_an_answer_that_is_right(bundle: Path) -> None:
         assert len(set(second.images)) == IMAGES
 
 
+def test_ratings_are_checked_by_images_drawn_at_random(bundle: Path) -> None:
+    made = create(study(bundle, kind="rating", practice=2, checks={"catch": 3}))
+    known = [item for item in made.items if item.role != "trial"]
+    assert [(item.role, item.answer) for item in known] == [("catch", "1")] * 3
+    assert all(item.sides[0].feature is None for item in known)
+    assert all(len(set(item.sides[0].images)) == IMAGES for item in known)
+    assert len({item.sides[0].images for item in known}) == 3
+
+
 def test_an_intruder_does_not_activate_the_feature(bundle: Path) -> None:
     made = create(study(bundle, kind="intruder", images_from="range"))
     for item in made.items:

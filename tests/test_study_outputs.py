@@ -10,8 +10,8 @@ import pytest
 from synthetic import make_bundle
 
 from pipeline import store
-from pipeline.annotations import Annotations
-from pipeline.study import exchange, given, outputs, ratings
+from pipeline.annotations import Annotations, trials
+from pipeline.study import exchange, given, outputs, ratings, results
 from pipeline.study.content import Content
 from pipeline.study.creation import create
 from pipeline.study.draw import StudyError
@@ -108,6 +108,25 @@ def test_every_text_is_rated_on_every_scale(content: Content, named: tuple[str, 
     }
 
 
+def test_texts_whose_rating_is_known_are_checks(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "said.csv"
+    file.write_text("text,concept,scale,answer\na red ball,red,,\nred of the of,red,coherence,1\n")
+    content = create(study(bundle, file, practice=3))
+    assert [(one.role, one.scale, one.answer) for one in content.items] == [
+        ("trial", "coherence", None), ("trial", "relatedness", None), ("catch", "coherence", "1")
+    ]  # fmt: skip
+    kept = Annotations(str(tmp_path / "a.sqlite"))
+    kept.create_study("s", content.model_dump_json(), content.wanted)
+    told = {"sharp": "1", "near": "2", "asleep": "4", "tired": "skip"}
+    rows = {name: [trials.Given(2, one, role="catch")] for name, one in told.items()}
+    names = kept.add_votes("s", rows)
+    found = {one.annotator: one for one in results.checked(content, kept.votes("s"))}
+    assert {name: (found[names[name]].caught, found[names[name]].catches) for name in told} == {
+        "sharp": (0, 1), "near": (0, 1), "asleep": (1, 1), "tired": (0, 0)
+    }  # fmt: skip
+    assert not ratings.means(content, kept.votes("s"))[0].votes, "a check is no vote"
+
+
 def answered(content: Content, rate, people: int = 3) -> dict[str, list[given.Given]]:
     return {
         f"p{n}": [
@@ -194,6 +213,9 @@ def test_a_choice_among_texts(bundle: Path, tmp_path: Path) -> None:
         ("outputs", "text,concept,feature\nred,red,no:1\n", "line 2: 'no:1' is no live feature"),
         ("outputs", f"text\n{'a' * 1_000_000}\n", "field larger than field limit"),
         ("outputs", f"text\n{'a' * 5_000}\n", "line 2: a cell is too long"),
+        ("outputs", "text,answer\na,6\n", "line 2: the answer '6' is no rating from 1 to 5"),
+        ("outputs", "text,concept,scale\na,red,wit\n", "line 2: the scale 'wit' is none of"),
+        ("outputs", "text,annotator\na,p1\n", "holds answers; `study import` takes them"),
         ("outputs", "text\n\0\n", "a cell is too long or no text|NUL"),
         ("choice", "text_1,text_2\nred,\n", "line 2: fewer than two texts"),
         ("choice", "text_1,text_2,text_3\na,,c\n", "line 2: a text is missing between others"),

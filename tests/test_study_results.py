@@ -9,7 +9,8 @@ import pytest
 from synthetic import make_bundle
 
 from pipeline.annotations import Annotations
-from pipeline.study import agreement, benchmark, exchange, results
+from pipeline.annotations.trials import Given
+from pipeline.study import agreement, benchmark, exchange, findings, results
 from pipeline.study.assignment import CATCH, REPEAT, Schedule, chooser
 from pipeline.study.content import Content, Item
 from pipeline.study.creation import create
@@ -94,8 +95,8 @@ def test_people_who_know_agree_with_the_score_and_each_other(
 
 
 def test_who_presses_at_random_is_found_out(content: Content, tmp_path: Path) -> None:
-    def careless(_: Item, rng: np.random.Generator) -> str:
-        return "xy"[int(rng.integers(2))]
+    def careless(item: Item, rng: np.random.Generator) -> str:
+        return "y" if item.role == "catch" else "xy"[int(rng.integers(2))]
 
     knows = by_score(content, right=0.9)
     store = run(content, tmp_path / "b.sqlite", [knows, careless, knows])
@@ -189,3 +190,20 @@ def test_scores_that_somebody_brings(content: Content, tmp_path: Path) -> None:
     file.write_text("feature,mine\nnothing,1\n", "utf-8")
     with pytest.raises(StudyError, match="names no feature of the study"):
         exchange.read_scores(file, content)
+
+
+def test_neurons_are_beaten_as_often_as_people_say(tmp_path: Path) -> None:
+    wanted = {"name": "s", "bundle": make_bundle(tmp_path / "demo"), "images": 4, "votes": 1}
+    wanted |= {"practice": 0, "checks": {"catch": 0}, "draw": {"how": "neurons", "count": 10}}
+    content = create(Study.model_validate(wanted))
+    assert findings.find(content, []).against_neurons is not None
+    store = Annotations(str(tmp_path / "a.sqlite"))
+    store.create_study("s", content.model_dump_json(), content.wanted)
+    said = ["x"] * 6 + ["y"] * 2 + ["tie"] * 2
+    store.add_votes("s", {"p": [Given(n, answer) for n, answer in enumerate(said)]})
+    found = findings.find(content, store.votes("s"))
+    assert found.against_neurons is not None
+    assert (found.against_neurons.value, found.against_neurons.count) == (0.75, 8)
+    (line,) = [one for one in findings.sentences(found, "ms") if "neuron" in one]
+    assert line.startswith("Most people prefer the SAE's feature to the neuron in 75 % [")
+    store.close()

@@ -11,9 +11,10 @@ from pipeline.study import agreement, bootstrap
 from pipeline.study.assignment import TRIAL
 from pipeline.study.bootstrap import Estimate
 from pipeline.study.content import Content, Item
+from pipeline.study.files import RATINGS
 from pipeline.study.results import best_first, standing
 
-LOWEST, HIGHEST = 1, 5
+LOWEST, HIGHEST = int(RATINGS[0]), int(RATINGS[-1])
 """The ends of a rating."""
 
 

@@ -59,7 +59,8 @@ class Item(_Frozen):
     Attributes:
         item: its number.
         sides: of a pair x and y; else one. Beside texts it has one image, or none.
-        answer: what is right, where that is known: a side, an intruder's id, or a text's number.
+        answer: what is right, where that is known: a side, an intruder's id, a text's number, or a
+            rating, which those next to it are as good as.
         texts: that are judged: one of `outputs`, several of `choice`, in the file's order, in which
             they are numbered from 1.
         groups: of each text what it is compared as; nobody who judges is told.

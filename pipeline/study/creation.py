@@ -12,7 +12,7 @@ from pipeline.study import benchmark, draw, outputs
 from pipeline.study.active import MOST_FEATURES
 from pipeline.study.content import Content, Feature, Item, Side, X, Y
 from pipeline.study.draw import Pool, StudyError
-from pipeline.study.files import CONCEPT, TEXTS, Study
+from pipeline.study.files import CONCEPT, RATINGS, TEXTS, Study
 from pipeline.study.source import Source, mixed
 
 Judged = tuple[tuple[Side, ...], str | None]
@@ -88,10 +88,12 @@ class _Making:
             checked = self._clearest(chosen)
             made = [self._intruded(place) for place in [*chosen, *checked]]
             return _numbered(made[: len(chosen)], made[len(chosen) :], self.study.practice)
-        return _numbered([((self._side(place),), None) for place in chosen], [], 0)
+        trials: list[Judged] = [((self._side(place),), None) for place in chosen]
+        return _numbered(trials, [self._random() for _ in range(self.study.checks.catch)], 0)
 
     def texts(self) -> list[Item]:
-        """Of `outputs` every text on every scale; of `choice` every row."""
+        """Of `outputs` every text on every scale, or on the one that is known of it; of `choice`
+        every row."""
         file, several = self._file, self.study.kind == "choice"
         rows = outputs.read(file, several=several)
         ids = self.source.numbers({row.image for row in rows} - {""})
@@ -115,7 +117,7 @@ class _Making:
             (checks if row.answer else trials).extend(
                 [item] if several else self._scaled(item, row)
             )
-        roles = ["trial"] * len(trials) + ["practice"] * self.study.practice
+        roles = ["trial"] * len(trials) + ["practice"] * (several and self.study.practice)
         roles += ["catch"] * len(checks)
         return [
             item.model_copy(update={"item": number, "role": role})
@@ -123,9 +125,17 @@ class _Making:
         ]
 
     def _scaled(self, item: Item, row: outputs.Output) -> list[Item]:
-        """The text on each scale."""
+        """The text on each scale, or on the one that the row names."""
         found = []
-        for scale, question in self.study.scales.items():
+        scales = self.study.scales
+        if row.scale and row.scale not in scales:
+            raise StudyError(
+                f"{self._file}, line {row.line}: the scale {row.scale[:80]!r} is none of "
+                f"{', '.join(scales)}"
+            )
+        for scale, question in scales.items():
+            if row.scale not in ("", scale):
+                continue
             if CONCEPT in question and not row.concept and not row.image:
                 raise StudyError(
                     f"{self._file}, line {row.line}: has neither a concept nor an image that the "
@@ -148,6 +158,12 @@ class _Making:
         others = self.source.unrelated(int(self.kept[place]), len(side.images), self.rng)
         self.shown.update(others)
         return (side, Side(feature=None, images=others)), X
+
+    def _random(self) -> Judged:
+        """Images that are about nothing: their rating is the lowest."""
+        others = self.source.unrelated(None, self.study.images, self.rng)
+        self.shown.update(others)
+        return (Side(feature=None, images=others),), RATINGS[0]
 
     def _intruded(self, place: int) -> Judged:
         side = self._side(place, count=self.study.images - 1)

@@ -25,6 +25,9 @@ CONCEPT = "{concept}"
 """Stands in a scale's question for what the file of outputs says, else for the image."""
 TEXTS = ("outputs", "choice")
 """Kinds of studies that are about texts."""
+RATED = ("rating", "outputs")
+"""Kinds of studies whose answers are RATINGS."""
+RATINGS = tuple("12345")
 
 
 ScaleName = Annotated[str, Field(pattern=NAME)]
@@ -64,7 +67,8 @@ class Checks(_Frozen):
     """How it is seen whether people pay attention, and judge alike twice."""
 
     catch: Annotated[int, Field(ge=0, le=1000)] = 5
-    """Trials with a known answer that are made: a side of unrelated images drawn at random."""
+    """Trials with a known answer that are made: a side, or a group, of unrelated images drawn at
+    random."""
     catch_every: Annotated[int, Field(ge=0)] = 12
     """One of them after so many trials on average; 0 for none."""
     repeat_every: Annotated[int, Field(ge=0)] = 10
@@ -112,7 +116,7 @@ class Study(_Frozen):
     contact: str = Field("", max_length=200)
     """Whom to ask about the study, and to have one's answers erased."""
     practice: Annotated[int, Field(ge=0, le=50)] = 3
-    """Trials with a known answer, and feedback, that come first."""
+    """Trials with a known answer, and feedback, that come first; ratings have none."""
     rest_every: Annotated[int, Field(ge=0)] = 50
     """A reminder to rest after so many trials; 0 for none."""
     hold_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 30

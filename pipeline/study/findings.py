@@ -40,6 +40,8 @@ class Findings:
             correlation; the best first.
         people: how far they say the same.
         overall: of features judged alone the mean answer.
+        against_neurons: of pairs of an SAE's feature and a neuron, in how many most people prefer
+            the feature; None of other pairs.
         ranking: of pairs; None of other kinds, without votes, and of too many features.
         groups, differences: of texts: the mean of each group on each scale, and of two groups.
     """
@@ -52,6 +54,7 @@ class Findings:
     board: list[tuple[str, Estimate]]
     people: Reliability
     overall: Estimate | None = None
+    against_neurons: Estimate | None = None
     ranking: Ranking | None = None
     groups: tuple[Mean, ...] = ()
     differences: tuple[Difference, ...] = ()
@@ -98,8 +101,16 @@ def find(
         content, checks, frozenset(kept), pairs, scores,
         results.leaderboard(pairs, scores, seed=seed),
         agreement.reliability(pairs.ratings, seed=seed),
+        against_neurons=_against_neurons(content, pairs, seed),
         ranking=results.ranking(pairs, features=count) if ranked else None,
     )  # fmt: skip
+
+
+def _against_neurons(content: Content, pairs: Judged, seed: int) -> Estimate | None:
+    if content.study.draw.how != "neurons":
+        return None
+    always_x = np.ones(len(pairs.items))
+    return agreement.score_agreement(pairs.preference, always_x, features=pairs.features, seed=seed)
 
 
 def _of_texts(
@@ -171,7 +182,7 @@ def sentences(found: Findings, score: str) -> list[str]:
             f"{called(score)} and what people say rise together with a rank correlation of "
             f"{decimals(told)} over {counted(found, told.count)}; chance is 0."
         )
-    return [*_overall(found), first, *_divided(found), *_alike(found)]
+    return [*_overall(found), *_sae(found), first, *_divided(found), *_alike(found)]
 
 
 def _compared(found: Findings) -> list[str]:
@@ -230,6 +241,16 @@ def _overall(found: Findings) -> list[str]:
             f"{counted(found, told.count)}; chance is {whole(chance)}."
         ]
     return [f"The mean rating is {decimals(told)}, from {LOWEST} to {HIGHEST}."]
+
+
+def _sae(found: Findings) -> list[str]:
+    told = found.against_neurons
+    if told is None or not told.known:
+        return []
+    return [
+        f"Most people prefer the SAE's feature to the neuron in {shares(told)} of "
+        f"{counted(found, told.count)}; chance is 50 %."
+    ]
 
 
 def _divided(found: Findings) -> list[str]:

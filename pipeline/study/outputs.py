@@ -2,10 +2,11 @@
 
 Of `outputs` the columns are `text`, and as far as they are known `image` (an example's number or
 uri), `question` (what the model was asked), `concept` (what a scale asks about), `group` (what the
-text is compared as, `steered` for one, which nobody who judges is told) and `feature`
-(`MODEL/HOOK/DICTIONARY:FEATURE`). Of `choice` they are `text_1` to `text_9`, `group_1` to
-`group_9`, the same `image`, `question` and `feature`, and `answer`, the number of the right text
-where that is known: such a row becomes practice or a check.
+text is compared as, `steered` for one, which nobody who judges is told), `feature`
+(`MODEL/HOOK/DICTIONARY:FEATURE`), `scale` (the only one that this text is rated on) and `answer` (a
+rating that is known to be right, which makes the row a check). Of `choice` they are `text_1` to
+`text_9`, `group_1` to `group_9`, the same `image`, `question` and `feature`, and `answer`, the
+number of the right text where that is known: such a row becomes practice or a check.
 """
 
 import csv
@@ -18,6 +19,7 @@ from typing import Any
 from pipeline.cells import guarded, plain
 from pipeline.study import benchmark
 from pipeline.study.draw import StudyError
+from pipeline.study.files import RATINGS
 
 COLUMNS = ("image", "question", "text", "group", "concept", "feature")
 BLANK = "blank"
@@ -34,7 +36,8 @@ class Output:
     Attributes:
         line: of the file.
         texts, groups: one of `outputs`, several of `choice`; a group may be empty.
-        answer: number of the right text; empty where that is not known.
+        answer: number of the right text, or the right rating; empty where that is not known.
+        scale: the only one that the text is rated on; empty for all.
     """
 
     line: int
@@ -45,6 +48,7 @@ class Output:
     concept: str = ""
     feature: str = ""
     answer: str = ""
+    scale: str = ""
 
 
 def read(path: Path, *, several: bool) -> list[Output]:
@@ -59,6 +63,10 @@ def read(path: Path, *, several: bool) -> list[Output]:
     rows = benchmark.rows_of(path, "text_1" if several else "text")
     if not rows:
         raise StudyError(f"{path}: no texts")
+    if "annotator" in rows[0]:
+        raise StudyError(
+            f"{path}: holds answers; `study import` takes them, a study's texts do not"
+        )
     return [_output(row, path, line, several=several) for line, row in enumerate(rows, 2)]
 
 
@@ -71,9 +79,11 @@ def _output(row: Mapping[str, str], path: Path, line: int, *, several: bool) -> 
         raise StudyError(f"{path}, line {line}: {wanted}; mend it, or leave the row out")
     if there != ends[: len(there)]:
         raise StudyError(f"{path}, line {line}: a text is missing between others")
-    answer = row.get("answer", "") if several else ""
-    if answer and answer not in map(str, range(1, len(there) + 1)):
-        raise StudyError(f"{path}, line {line}: the answer {answer[:80]!r} is no text's number")
+    answer = row.get("answer", "")
+    possible = [str(n) for n in range(1, len(there) + 1)] if several else list(RATINGS)
+    if answer and answer not in possible:
+        what = "text's number" if several else "rating from 1 to 5"
+        raise StudyError(f"{path}, line {line}: the answer {answer[:80]!r} is no {what}")
     return Output(
         line,
         tuple(row[f"text{end}"] for end in there),
@@ -83,6 +93,7 @@ def _output(row: Mapping[str, str], path: Path, line: int, *, several: bool) -> 
         row.get("concept", ""),
         row.get("feature", ""),
         answer,
+        "" if several else row.get("scale", ""),
     )
 
 

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from pipeline.annotations import Vote
 from pipeline.annotations.trials import SKIP, UNDONE
 from pipeline.study.assignment import CATCH, REPEAT, TRIAL
-from pipeline.study.content import Content, X, Y
+from pipeline.study.content import Content, Item, X, Y
+from pipeline.study.files import RATED, RATINGS
 
 if TYPE_CHECKING:
     from pipeline.study.bootstrap import Estimate
@@ -74,7 +75,7 @@ def checked(content: Content, votes: Sequence[Vote]) -> list[Checked]:
 
     A tie, or nothing that is right, is a wrong answer to a catch trial; a skip is no answer.
     """
-    answers = {item.item: item.answer for item in content.items}
+    items = {item.item: item for item in content.items}
     by_annotator: dict[str, list[Vote]] = defaultdict(list)
     for vote in standing(votes):
         by_annotator[vote.annotator].append(vote)
@@ -89,7 +90,7 @@ def checked(content: Content, votes: Sequence[Vote]) -> list[Checked]:
             Checked(
                 annotator,
                 sum(vote.trial.role == TRIAL for vote in judged),
-                sum(vote.answer != answers[vote.trial.item] for vote in catches),
+                sum(not right(content, items[vote.trial.item], vote.answer) for vote in catches),
                 len(catches),
                 sum(vote.answer == first[vote.trial.item] for vote in repeats),
                 len(repeats),
@@ -97,6 +98,13 @@ def checked(content: Content, votes: Sequence[Vote]) -> list[Checked]:
             )
         )
     return found
+
+
+def right(content: Content, item: Item, answer: str) -> bool:
+    """Whether an answer is the one that is known to be right; of ratings, next to it at most."""
+    if content.study.kind in RATED and item.answer is not None and answer in RATINGS:
+        return abs(int(answer) - int(item.answer)) <= 1
+    return answer == item.answer
 
 
 def yes(count: int, of: int) -> Float[np.ndarray, " n"]:

@@ -116,13 +116,15 @@ class Source:
             ids = [ids[i] for i in np.linspace(0, len(ids) - 1, count).round().astype(int)]
         return mixed(ids[:count], rng)
 
-    def unrelated(self, place: int, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Images drawn from all that do not activate the feature.
+    def unrelated(self, place: int | None, count: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """Images drawn from all that do not activate the feature; from all, of None.
 
         Raises:
             StudyError: there are not so many.
         """
-        key = [self.table.dictionary_id[place], int(self.table.feature[place])]
+        none: list[object] = ["", -1]
+        of = self.table
+        key = none if place is None else [of.dictionary_id[place], int(of.feature[place])]
         ids = [
             row[0]
             for row in self.database.execute(
@@ -133,9 +135,10 @@ class Source:
             ).fetchall()
         ]
         if len(ids) < count:
+            what = "are there" if place is None else f"do not activate {key[0]}:{key[1]}"
             raise StudyError(
-                f"{key[0]}:{key[1]}: {len(ids)} images do not activate it, {count} are wanted for "
-                "checks; draw from sparser dictionaries, or ask for none"
+                f"checks: {len(ids)} images {what}, {count} are wanted; draw from sparser "
+                "dictionaries, or ask for no checks"
             )
         return tuple(int(i) for i in rng.choice(ids, count, replace=False))
 
