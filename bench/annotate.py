@@ -33,7 +33,7 @@ LOOK_MS = 700
 JUDGE = """async (look) => {
   const holders = [...document.querySelectorAll("*")].filter((node) => node.shadowRoot);
   const root = holders.map((node) => node.shadowRoot).find((each) => each.querySelector(".trial"));
-  const number = () => root.querySelector(".trial[data-seen]")?.dataset.trial;
+  const number = () => root.querySelector(".trial[data-painted]")?.dataset.trial;
   const frame = () => new Promise(requestAnimationFrame);
   while (number() === undefined) await frame();
   const before = number();

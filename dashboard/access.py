@@ -10,7 +10,7 @@ from enum import Enum
 
 import streamlit as st
 
-from dashboard import people
+from dashboard import login, people
 from dashboard.components.badge import cookies, remember
 from pipeline.annotations import Annotations, Annotator, default_place
 
@@ -24,7 +24,7 @@ study."""
 OWNER_COOKIE, INVITED_COOKIE, JOINING_COOKIE = "loupe_owner.", "loupe_invited", "loupe_joining"
 OWNER_DAYS = 90
 MOST_COOKIES = 20
-_OWNED, _INVITED = "access-owned", "access-invited"
+_OWNED, _INVITED, _CAME_BACK = "access-owned", "access-invited", "access-came-back"
 
 CLOSED = (
     "A study is kept here, so this page opens only for its owner: by the link that `study create` "
@@ -84,7 +84,7 @@ def refusal(page: str, who: Visitor) -> str:
 
 def owned() -> list[str]:
     """Names of the studies that the visitor owns."""
-    if "is_logged_in" in st.user and owner_by(st.user.to_dict(), os.environ.get(OWNERS, "")):
+    if login.offered() and owner_by(st.user.to_dict(), os.environ.get(OWNERS, "")):
         nothing: list[str] = []
         return people.ask(lambda store: store.studies(), nothing)
     tokens = _owners_tokens()
@@ -134,9 +134,21 @@ def joining(study: str) -> None:
     remember({JOINING_COOKIE: (study, None)}, key="joining")
 
 
-def came_to_join() -> str:
-    """The study that the visitor signed in for; empty where that is over, or never was."""
-    return cookies().get(JOINING_COOKIE, "") if st.user.get("is_logged_in") else ""
+def came_to_join(who: Visitor) -> str:
+    """The study that the visitor went to sign in for, whether they did or not; empty where there
+    is none. Who may see more than that study is led there once, and only if signed in."""
+    if who is not Visitor.STRANGER and (came_back() or not login.signed_in()):
+        return ""
+    study, nothing = cookies().get(JOINING_COOKIE, ""), list[str]()
+    if not study or study not in people.ask(lambda store: store.studies(), nothing):
+        return ""
+    st.session_state[_CAME_BACK] = who
+    return study
+
+
+def came_back() -> bool:
+    """Whether the visitor was led from the login to the study that it was for."""
+    return _CAME_BACK in st.session_state
 
 
 def keep() -> None:
@@ -144,6 +156,8 @@ def keep() -> None:
     owners = {f"{OWNER_COOKIE}{study}": (token, OWNER_DAYS) for study, token in _owned().items()}
     token = st.session_state.get(_INVITED, "")
     kept = owners | ({INVITED_COOKIE: (token, None)} if token else {})
+    if st.session_state.get(_CAME_BACK) in (Visitor.OWNER, Visitor.ANYBODY):
+        kept[JOINING_COOKIE] = ("", 0)  # else every new tab would lead to the study
     if kept:
         remember(kept, key="badge")
     if _owned() and OWNER in st.query_params:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, connection, widgets
+from dashboard import access, connection, login, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
 from dashboard.sheets import data_uri
@@ -42,15 +42,17 @@ chosen = st.navigation(pages, position="top" if sees else "hidden")
 if not styled():
     st.stop()
 access.keep()
-if who is access.Visitor.STRANGER and (study := access.came_to_join()) and not chosen.url_path:
+if not chosen.url_path and (study := access.came_to_join(who)):
     st.switch_page("views/annotate.py", query_params={access.STUDY: study})
 if why := access.refusal(chosen.url_path, who):
     widgets.refused(why)
-    if not sees and st.user.get("is_logged_in") is False:
-        st.button("Sign in", on_click=st.login)
+    if login.offered() and not login.signed_in():
+        login.sign_in()
+    login.sign_out()
     st.stop()
 if chosen.url_path == access.ANNOTATE:
     chosen.run()
+    login.sign_out()
     st.stop()
 try:
     names = list(connection.runs())
@@ -66,3 +68,4 @@ try:
     chosen.run()
 except connection.Damaged as problem:
     widgets.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")
+login.sign_out()

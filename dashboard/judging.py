@@ -166,7 +166,7 @@ def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
             return shown[int(answer) - 1]
     if study.kind == "intruder":
         (images,) = sides(content, annotator, trial)
-        if answer.isascii() and answer.isdigit() and int(answer) < len(images):
+        if answer in map(str, range(len(images))):
             return str(images[int(answer)])
     raise NoAnswer(f"answer {answer[:40]!r}: is none to this trial")
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.study.creation import create
 from pipeline.study.files import Study
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, WebSocket
+    from playwright.sync_api import Page, WebSocket, WebSocketRoute
 
 HEAD = ",".join(f"text_{n},group_{n}" for n in (1, 2, 3))
 CHOICES = f"""{HEAD},question,answer
@@ -158,6 +159,17 @@ def test_what_is_no_answer_is_not_kept_and_said_in_a_line(
     assert not heard.answered and heard.feedback is None
     assert store.votes("pairs") == []
     assert judging.keep(store, content, ann, said(0, "left")).answered, "and it goes on"
+
+
+@pytest.mark.parametrize("kind", list(SETTINGS))
+@pytest.mark.parametrize("answer", ["9" * 5000, "007", "-1", "1e0", "²"])
+def test_a_number_that_is_none_is_no_answer(
+    store: Annotations, drawn: dict[str, Content], kind: str, answer: str
+) -> None:
+    ann = joined(store, kind)
+    judging.standing(store, drawn[kind], ann)
+    assert judging.keep(store, drawn[kind], ann, said(0, answer)).line.startswith("Not kept: ")
+    assert store.votes(kind) == []
 
 
 @pytest.mark.parametrize("ms", [None, "900", -1, 2**40, float("nan"), True, [1]])
@@ -411,6 +423,58 @@ def test_keys_do_nothing_while_an_image_is_enlarged(page: "Page", place: Place) 
     page.keyboard.press("ArrowLeft")
     go_on(page, 1)
     assert len(place.answers("pairs", who)) == 1
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+def test_what_is_pressed_twice_or_elsewhere_is_one_answer(page: "Page", place: Place) -> None:
+    link, who = place.invite("rating")
+    page.goto(link)
+    at_trial(page, 0)
+    page.get_by_test_id("stMainMenu").get_by_role("button").click()
+    page.get_by_text("Print").wait_for()
+    page.keyboard.press("3")
+    page.keyboard.press("Escape")
+    page.get_by_text("Print").wait_for(state="hidden")
+    assert place.answers("rating", who) == [], "the menu has the keys while it is open"
+    page.keyboard.press("5")
+    page.locator('.trial[data-trial="1"][data-painted]').wait_for()
+    page.keyboard.press("5")
+    at_trial(page, 1)
+    page.locator("[data-answer='2']").dblclick()
+    at_trial(page, 2)
+    page.wait_for_timeout(500)
+    assert place.answers("rating", who) == [(0, "5"), (1, "2")]
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+def test_an_acknowledgement_that_is_lost_holds_nobody_up(page: "Page", place: Place) -> None:
+    link, who = place.invite("rating")
+    sockets, swallow = list["WebSocketRoute"](), [False]
+
+    def through(socket: "WebSocketRoute") -> None:
+        server = socket.connect_to_server()
+        sockets.append(socket)
+        server.on_message(lambda message: None if swallow[0] else socket.send(message))
+
+    page.route_web_socket(re.compile("_stcore/stream"), through)
+    page.goto(link)
+    at_trial(page, 0)
+    swallow[0] = True
+    page.keyboard.press("4")
+    until = time.monotonic() + 20
+    while not place.answers("rating", who) and time.monotonic() < until:
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(500)
+    swallow[0] = False
+    sockets[-1].close(code=1001)
+    for number in (1, 2, 3):
+        go_on(page, number)
+        page.keyboard.press("4")
+    go_on(page, 4)
+    assert place.answers("rating", who) == [(n, "4") for n in range(4)]
+    assert len(sockets) > 1, "it came back by itself"
 
 
 @pytest.mark.browser

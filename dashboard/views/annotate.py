@@ -5,13 +5,18 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import access, judging, people, studies, widgets
+from dashboard import access, judging, login, people, studies, widgets
 from dashboard.components.annotate import annotate
 from dashboard.components.mylink import my_link
 from pipeline.annotations import MOST_NAME, AnnotationsError, Annotator
 from pipeline.study.content import Content
 
 NEEDED = "This page needs an invitation: open it by the link that you were given."
+NO_LOGIN = (
+    "People sign in to take part in this study, and this server has no login just now. Tell the "
+    "person who gave you this link."
+)
+NOT_SIGNED_IN = "You are not signed in."
 UNKNOWN = "This link opens no study: use the whole link that you were given, or ask for a new one."
 
 
@@ -92,11 +97,12 @@ def arrival(study: str) -> Annotator | None:
         widgets.refused(UNKNOWN)
         return None
     of = content.study
-    if of.login and st.user.get("is_logged_in"):
+    if of.login and login.signed_in():
         return studies.signed_in(content)
+    by_login = of.login and login.offered()
     with st.container(key="study-welcome"):
-        if not of.names and not (of.login and "is_logged_in" in st.user):
-            widgets.refused(NEEDED)
+        if not of.names and not by_login:
+            widgets.refused(NO_LOGIN if of.login else NEEDED)
             return None
         widgets.heading(of.title or of.asked)
         before = access.here_before(study)
@@ -105,9 +111,11 @@ def arrival(study: str) -> Annotator | None:
             st.rerun()
         if of.names:
             named(study)
-        if of.login and "is_logged_in" in st.user:
+        if by_login:
             access.joining(study)
-            st.button("Sign in", on_click=st.login)
+            if access.came_back():
+                widgets.paragraphs(NOT_SIGNED_IN)
+            login.sign_in()
     return None
 
 

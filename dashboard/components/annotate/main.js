@@ -1,5 +1,7 @@
 const trials = new WeakMap();
 const AGAIN_MS = 4000;
+// Nobody judges faster: a second press or click so soon was meant for the trial before.
+const LEAST_MS = 300;
 const KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie", s: "skip", S: "skip", u: "undo", U: "undo" };
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -4, ArrowDown: 4 };
 const RATINGS = ["1", "2", "3", "4", "5"];
@@ -36,13 +38,19 @@ function say(state, text) {
 }
 
 function press(state, answer) {
-  if (state.said || state.paused || (answer !== "undo" && !state.seen)) return;
   const undo = answer === "undo";
+  if (state.said || state.paused || (!undo && !state.open)) return;
   const ms = undo ? null : Math.round(performance.now() - state.seen);
   state.said = { trial: undo ? state.data.undo : state.data.trial, answer, request: fresh(), ms };
   state.attempt = 0;
   mark(state, answer);
   send(state);
+}
+
+// Makes a button give an answer; a double click is one answer, and not two to two trials.
+function gives(node, state, answer) {
+  node.dataset.answer = answer;
+  node.addEventListener("click", (event) => event.detail < 2 && press(state, answer));
 }
 
 // Shows which answer is being kept; with null that none is.
@@ -71,9 +79,8 @@ function image(state, src, place) {
     node.addEventListener("click", () => enlarge(state, src, alt));
     return cell;
   }
-  node.dataset.answer = String(place);
+  gives(node, state, String(place));
   node.title = "this one does not belong";
-  node.addEventListener("click", () => press(state, String(place)));
   const zoom = el("button", "zoom", "⤢");
   zoom.title = `enlarge ${alt}`;
   zoom.setAttribute("aria-label", zoom.title);
@@ -107,9 +114,8 @@ function texts(state) {
     }
     const answer = String(at + 1);
     const choice = el("button", "text");
-    choice.dataset.answer = answer;
+    gives(choice, state, answer);
     choice.append(el("kbd", "", answer), el("span", "", text));
-    choice.addEventListener("click", () => press(state, answer));
     node.append(choice);
   });
   return node;
@@ -121,11 +127,10 @@ function bar(state) {
     if (!words) continue;
     const [text, key] = words;
     const node = el("button", "answer");
-    node.dataset.answer = answer;
+    gives(node, state, answer);
     if (text) node.append(el("span", "", text));
     node.append(el("kbd", "", key));
     node.setAttribute("aria-keyshortcuts", { "←": "ArrowLeft", "→": "ArrowRight", "↓": "ArrowDown" }[key] ?? key);
-    node.addEventListener("click", () => press(state, answer));
     row.append(node);
   }
   return row;
@@ -134,24 +139,32 @@ function bar(state) {
 function head(state) {
   const { data } = state;
   const node = el("header");
-  const title = el("h1", "", data.question);
-  const progress = el("span", "progress");
+  node.append(el("h1", "", data.question), progress(state));
+  return node;
+}
+
+function progress({ data }) {
+  const node = el("span", "progress");
   const done = el("progress");
   done.max = Math.max(1, data.of);
   done.value = data.done;
   done.setAttribute("aria-label", "progress");
-  progress.append(done, el("span", "num muted", `${data.done} of ${data.of}`));
-  node.append(title, progress);
+  node.append(done, el("span", "num muted", `${data.done} of ${data.of}`));
   return node;
 }
 
-// The time runs from the moment at which all images are on the screen.
+// The time runs from the moment at which all images are on the screen; answers are taken a bit later.
 async function watch(state, trial) {
   await Promise.allSettled([...trial.querySelectorAll(".side img")].map((img) => img.decode()));
   await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
   if (!trial.isConnected) return;
   state.seen = performance.now();
-  trial.dataset.seen = "yes";
+  trial.dataset.painted = "yes";
+  setTimeout(() => {
+    if (!trial.isConnected) return;
+    state.open = true;
+    trial.dataset.seen = "yes";
+  }, LEAST_MS);
 }
 
 function dialog() {
@@ -169,9 +182,13 @@ function draw(state) {
   const { data, root } = state;
   const images = state.sides.get(data.trial);
   state.seen = null;
+  state.open = false;
   state.paused = false;
+  state.lost = !images;
   if (!images) {
-    state.tell("said", { trial: data.trial, answer: "lost", request: fresh(), ms: null });
+    state.said = { trial: data.trial, answer: "lost", request: fresh(), ms: null };
+    state.attempt = 0;
+    send(state);
     return;
   }
   const trial = el("div", `trial ${data.kind}`);
@@ -198,6 +215,7 @@ function pause(state) {
   if (feedback) {
     const trial = state.root.querySelector(".trial");
     trial.removeAttribute("aria-busy");
+    trial.querySelector(".progress").replaceWith(progress(state));
     const answer = trial.querySelector(`.side[data-side="${feedback.meant}"], :is(.image, .text)[data-answer="${feedback.meant}"]`);
     for (const node of trial.querySelectorAll(".chosen")) node.classList.replace("chosen", "picked");
     answer?.classList.add("meant");
@@ -222,11 +240,17 @@ function pause(state) {
 }
 
 function onKey(state, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !state.root.isConnected) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !state.root.isConnected) return;
   const path = event.composedPath();
+  if (event.repeat) {
+    // A key that is held down presses a button again and again: what comes after would go unread.
+    if (["Enter", " "].includes(event.key) && state.root.contains(path[0])) event.preventDefault();
+    return;
+  }
   // A box open over the trial, or a field that is written in, has the keys to itself.
   if (state.root.querySelector("dialog")?.open || document.querySelector("[role=dialog]")) return;
   if (path.some((node) => node.matches?.("input, textarea, select, [contenteditable=true]"))) return;
+  if (document.querySelector("[data-testid=stMainMenuPopover], [role=menu], [role=listbox]")) return;
   if (state.paused) {
     if (event.key !== "Enter" || path[0].matches?.(".go")) return;
     event.preventDefault();
@@ -252,7 +276,7 @@ function take(state, data) {
   const before = state.data;
   state.data = data;
   for (const [number, sides] of Object.entries(data.sides)) state.sides.set(Number(number), sides);
-  const moved = !before || before.trial !== data.trial || !state.root.querySelector(".trial");
+  const moved = !before || state.lost || before.trial !== data.trial || !state.root.querySelector(".trial");
   const heard = state.said && data.heard === state.said.request;
   if (!moved && !heard) return;
   clearTimeout(state.timer);
@@ -272,7 +296,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".root");
   let state = trials.get(root);
   if (!state) {
-    state = { root, sides: new Map(), attempt: 0, said: null, data: null, paused: false };
+    state = { root, sides: new Map(), attempt: 0, said: null, data: null, open: false, paused: false, lost: false };
     trials.set(root, state);
     state.keys = (event) => onKey(state, event);
     document.addEventListener("keydown", state.keys);

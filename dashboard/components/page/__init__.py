@@ -16,6 +16,8 @@ ACCENT = (
 # What is said streams into the page itself, before the component that it becomes is there.
 SAID = (HERE / "answers" / "style.css").read_text(encoding="utf-8")
 
+THERE = "page-there"
+
 mount = component("page", isolate_styles=False, css=ACCENT + SAID)
 
 
@@ -23,7 +25,9 @@ def styled() -> bool:
     """Whether the browser has the style; always, where no browser looks on (in tests)."""
     with st.container(key="page-box", height=1, border=False):
         state = mount(key="page", default={"there": False}, on_there_change=lambda: None)
-        there = bool(state.there) or not st.context.headers
+        if state.there:
+            st.session_state[THERE] = True  # `st.switch_page` forgets what components said
+        there = THERE in st.session_state or not st.context.headers
         if not there:
             st.html("<i></i>")  # so that the code for pieces of HTML is loaded with the style
     return there
