@@ -55,8 +55,9 @@ def visitor() -> Visitor:
     if INVITE in st.query_params:
         invited()
         return Visitor.ANNOTATOR
-    if not _holds_studies():
-        return Visitor.ANYBODY
+    holds = _holds_studies()
+    if not holds:
+        return Visitor.ANNOTATOR if holds is None and _came_invited() else Visitor.ANYBODY
     if owned():
         return Visitor.OWNER
     if st.session_state.get(_INVITED) or invited() is not None:
@@ -117,8 +118,8 @@ def invited() -> Annotator | None:
 
 
 def here_before(study: str) -> str:
-    """The token by which this browser took part in the study; empty where it did not."""
-    token = cookies().get(INVITED_COOKIE, "")
+    """The token by which this visit or browser took part in the study; empty where it did not."""
+    token = st.session_state.get(_INVITED) or cookies().get(INVITED_COOKIE, "")
     found = people.ask(lambda store: store.annotator_of(token), None) if token else None
     return token if found is not None and found.study == study else ""
 
@@ -164,11 +165,23 @@ def keep() -> None:
         del st.query_params[OWNER]
 
 
-def _holds_studies() -> bool:
+def _holds_studies() -> bool | None:
+    """None where the store, of which nothing is known yet, does not answer."""
     place = default_place()
-    if place not in _holding and people.ask(lambda store: store.holds_studies(), False):
+    if place in _holding:
+        return True
+    found = people.ask(lambda store: store.holds_studies(), None)
+    if found:
         _holding.add(place)
-    return place in _holding
+    return found
+
+
+def _came_invited() -> bool:
+    """Whether this visit or browser came to take part in a study, as far as it says itself."""
+    kept = cookies()
+    return (
+        bool(st.session_state.get(_INVITED) or kept.get(INVITED_COOKIE)) or JOINING_COOKIE in kept
+    )
 
 
 def _owned() -> dict[str, str]:
@@ -178,8 +191,12 @@ def _owned() -> dict[str, str]:
 
 def _owners_tokens() -> dict[str, str]:
     """Study -> token that is to prove it owned."""
-    kept = [(name, token) for name, token in cookies().items() if name.startswith(OWNER_COOKIE)]
-    tokens = {name.removeprefix(OWNER_COOKIE): token for name, token in kept[:MOST_COOKIES]}
-    tokens |= _owned()
     study, token = st.query_params.get(STUDY), st.query_params.get(OWNER)
+    kept = {
+        name.removeprefix(OWNER_COOKIE): token
+        for name, token in cookies().items()
+        if name.startswith(OWNER_COOKIE)
+    }
+    first = sorted(kept, key=lambda name: name != study)[:MOST_COOKIES]
+    tokens = {name: kept[name] for name in first} | _owned()
     return tokens | ({study: token} if study and token and study not in _owned() else {})

@@ -128,6 +128,40 @@ def test_a_server_may_be_open(
     assert refused(open_page(monkeypatch, run, "browse")), "only 1 says so"
 
 
+def test_a_store_that_does_not_answer_lets_no_annotator_look_around(
+    monkeypatch: pytest.MonkeyPatch, run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken").write_text("no database " * 100)
+    monkeypatch.setenv("LOUPE_ANNOTATIONS", str(tmp_path / "broken"))
+    assert not open_page(monkeypatch, run, "browse").error, "the rest goes on"
+    monkeypatch.setattr(access, "cookies", lambda: {access.INVITED_COOKIE: "x" * 32})
+    at = open_page(monkeypatch, run, "browse")
+    assert len(at.error) == 1 and NO_PART in told(at)
+
+
+def test_the_owner_of_many_studies_is_known_by_the_one_asked_for(
+    monkeypatch: pytest.MonkeyPatch, run: Path, store: Annotations, drawn: Content
+) -> None:
+    token = made(store, drawn)
+    stale = {f"{access.OWNER_COOKIE}old-{n}": "x" * 32 for n in range(access.MOST_COOKIES + 5)}
+    kept = stale | {f"{access.OWNER_COOKIE}mine": token}
+    monkeypatch.setattr(access, "cookies", lambda: kept)
+    assert not refused(open_page(monkeypatch, run, "results", study="mine"))
+
+
+def test_who_goes_back_to_the_first_page_goes_on_as_before(
+    monkeypatch: pytest.MonkeyPatch, run: Path, store: Annotations, drawn: Content
+) -> None:
+    of = drawn.study.model_copy(update={"names": True})
+    content = drawn.model_copy(update={"study": of})
+    store.create_study("mine", content.model_dump_json(), content.wanted)
+    at = open_page(monkeypatch, run, "annotate", invite=store.invite("mine", "Ann"))
+    del at.query_params["invite"]
+    at.query_params["study"] = "mine"
+    at.run()
+    assert "Go on where this browser stopped" in [button.label for button in at.button]
+
+
 def test_results_need_the_owner_of_that_very_study(
     monkeypatch: pytest.MonkeyPatch, run: Path, store: Annotations, drawn: Content
 ) -> None:
