@@ -72,6 +72,10 @@ export default function ({ data, parentElement }) {
   node.append(top, body);
   const wrap = el("div", "wrap");
   wrap.append(node);
+  if (!node.querySelector("a, button")) {
+    // A table that can be scrolled is reached by keyboard: by its links, or itself.
+    Object.assign(wrap, { tabIndex: 0, role: "region", ariaLabel: data.columns.map((column) => column.title).join(", ") });
+  }
   const features = data.rows.filter((row) => row.key);
   root.replaceChildren(...listHead(data, features), wrap);
   if (features.length) follow(root);
