@@ -81,16 +81,16 @@ def _heard(
     return Heard(_content, votes, (f"{place} {study}", count, last), checks, *far)
 
 
-def found(of: Heard, *, failures: int | None, brought: Brought) -> Findings:
-    """All figures, of the annotators with at most so many failed checks."""
-    return _found(of.state, failures, brought.name, of, brought)
+def found(of: Heard, *, failed: int | None, brought: Brought) -> Findings:
+    """All figures, of the annotators who failed at most so many percent of their checks."""
+    return _found(of.state, failed, brought.name, of, brought)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Working out the figures")
 def _found(
-    state: tuple[str, int, str], failures: int | None, brought: str, _of: Heard, _brought: Brought
+    state: tuple[str, int, str], failed: int | None, brought: str, _of: Heard, _brought: Brought
 ) -> Findings:
-    return findings.find(_of.content, _of.votes, failures=failures, brought=_brought.scores)
+    return findings.find(_of.content, _of.votes, failed=failed, brought=_brought.scores)
 
 
 def counted(of: Heard, kept: frozenset[str]) -> tuple[list[datetime], list[int]]:
@@ -122,12 +122,6 @@ def bring(content: Content, name: str, data: bytes) -> Brought:
     except StudyError as problem:
         return Brought({}, problem=str(problem))
     return Brought(scores, hashlib.blake2s(name.encode() + b"\0" + data).hexdigest())
-
-
-def imported(content: Content) -> bool:
-    """Whether only the names of its images are known, as of the published benchmark."""
-    known = [picture.sha256 for picture in content.images.values()]
-    return bool(known) and not any(known)
 
 
 # --- A study's features in the bundle that is open ---

@@ -6,8 +6,9 @@ SCORE = (
     "study was created, MS by each encoder, and what you bring."
 )
 FAILURES = (
-    "Leave out people who failed more of the trials with a known answer than this. A tie, "
-    "the wrong side, or a rating that is two off, is a failure; a skip is none."
+    "Leave out people who failed a larger share of their trials with a known answer. A tie, "
+    "the wrong side, image or text, or a rating that is two off, is a failure; a skip is none. "
+    "Who was never checked stays."
 )
 BRING = (
     "CSV in UTF-8: a column `feature` with MODEL/HOOK/DICTIONARY:FEATURE, or the number alone "
@@ -19,17 +20,27 @@ VOTES = "Judgements that count: no practice, checks, repetitions, skips, or answ
 PROGRESS = "Of the votes that the study wants, those that it has."
 PEOPLE = "People whose votes count here, of all who answered anything."
 CHECKS = "Trials with a known answer that were answered wrongly, of everybody."
-REPEATS = "Pairs that were shown again with sides swapped and judged as before, of everybody."
-PERCENT = "The share of pairs of people that say the same, averaged over what two or more judged."
+REPEATS = (
+    "What was shown again, pairs with their sides swapped, and judged exactly as before, of "
+    "everybody. The 95 % interval is by bootstrap over people; of fewer than 5 there is none."
+)
+PERCENT = (
+    "The share of pairs of people that say the same, or take the same image for the intruder, "
+    "averaged over what two or more judged."
+)
 ALPHA = (
     "Krippendorff's alpha: 1 is perfect agreement, 0 what chance gives. Low where nearly everybody "
     "gives one answer, however much they agree."
 )
-AC2 = "Gwet's AC2: corrected for chance too, and less swayed where one answer is rare."
+AC2 = (
+    "Gwet's AC2: corrected for chance too, over all answers that the scale has, and less swayed "
+    "where one answer is rare."
+)
 MEDIAN = "From the first sight of a trial to the answer, as the browser measured it."
 AGREEMENT = (
     "Of the pairs on which people are not evenly divided, the share in which the score prefers "
-    "what most people prefer. Equal scores count half. Intervals are 95 %, by bootstrap over pairs."
+    "what most people prefer; a tie is half a vote for each side. Equal scores count half. "
+    "Intervals are 95 %, by bootstrap over pairs."
 )
 DIFFERENCE = (
     "The same in steps of about as many pairs each, from pairs of nearly equal scores to pairs "
@@ -75,7 +86,9 @@ NO_STUDY = (
 NO_VOTES = (
     "Nobody has judged anything yet. Invite people with: python -m pipeline study invite {study}"
 )
-NONE_LEFT = "No vote is left: everybody failed more checks than you allow. Allow more above."
+NONE_LEFT = (
+    "No vote is left: everybody failed more of their checks than you allow. Allow more above."
+)
 NO_IMAGES = "Their images are not in this bundle: open the dashboard on {bundle} to see them."
 NOTHING_APART = "None: the score says the same as most people wherever that can be told."
 NOTHING_TOLD = "Nothing that was judged tells anything of this score yet."

@@ -23,7 +23,31 @@ def test_published_figures() -> None:
     assert agreement.alpha(KNOWN) == pytest.approx(0.743421, abs=1e-5)
     assert agreement.alpha(KNOWN, level="ordinal") == pytest.approx(0.815388, abs=1e-4)
     assert agreement.ac2(KNOWN) == pytest.approx(0.77544, abs=1e-4)
+    assert agreement.ac2(KNOWN, level="ordinal") == pytest.approx(0.89894, abs=1e-5)
     assert agreement.percent(KNOWN) == pytest.approx(0.818182, abs=1e-5)
+
+
+def test_ac2_counts_the_answers_that_nobody_gave() -> None:
+    """The figures of irrCAC with `categ.labels` 1 to 5, where nobody says 5, and 1 to 3 alone."""
+    four = KNOWN[:, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]]
+    three = np.minimum(KNOWN, 3)
+    scale = range(1, 6)
+    for ratings, nominal, ordinal in ((four, 0.75563, 0.89895), (three, 0.80191, 0.94701)):
+        of = {"categories": scale}
+        assert agreement.ac2(ratings, **of) == pytest.approx(nominal, abs=1e-5)
+        assert agreement.ac2(ratings, level="ordinal", **of) == pytest.approx(ordinal, abs=1e-5)
+        told = agreement.reliability(ratings, level="ordinal", **of).ac2
+        assert told.value == pytest.approx(ordinal, abs=1e-5)
+        assert told.low < told.value < told.high
+        assert told.low > agreement.reliability(ratings, level="ordinal").ac2.low + 0.02
+        used = agreement.reliability(ratings, level="ordinal")
+        whole = agreement.reliability(ratings, level="ordinal", **of)
+        assert (used.alpha.value, used.percent) == (whole.alpha.value, whole.percent)
+        assert used.alpha.low == pytest.approx(whole.alpha.low)
+    assert agreement.ac2(four, level="ordinal") == pytest.approx(0.82549, abs=1e-5)
+    everybody = agreement.reliability(np.full((3, 9), 4.0), categories=scale, level="ordinal")
+    assert everybody.ac2.value == 1 and np.isnan(everybody.ac2.low), "no resample differs"
+    assert not everybody.alpha.known
 
 
 def test_extremes() -> None:
@@ -116,6 +140,16 @@ def test_who_always_wins_has_a_place() -> None:
     np.testing.assert_allclose(halves.strength, 0, atol=1e-4)
 
 
+def test_groups_that_no_pair_connects() -> None:
+    pairs = np.array([[0, 1], [1, 2], [4, 5], [5, 4], [9, 7]])
+    found = bradley_terry(pairs, np.ones(5), np.ones(5), features=12)
+    assert found.groups == 3, "features in no pair are in no group"
+    joined = bradley_terry(
+        np.vstack([pairs, [[2, 4], [5, 7]]]), np.ones(7), np.ones(7), features=12
+    )
+    assert joined.groups == 1
+
+
 def test_resamples_have_the_library_s_alpha() -> None:
     """The quick sums that intervals are drawn with are those of the figures themselves."""
     rng = np.random.default_rng(3)
@@ -140,6 +174,30 @@ def test_intervals_know_what_few_pairs_cannot_tell() -> None:
     ten = bootstrap.share(np.array([0.0] * 3 + [1.0] * 7), seed=0)
     hundred = bootstrap.share(np.array([0.0] * 30 + [1.0] * 70), seed=0)
     assert ten.high - ten.low > 2.5 * (hundred.high - hundred.low)
+
+
+def test_intervals_over_people_cover_the_truth() -> None:
+    """Ten people repeat eight trials each, some steady and some not: pooled, 95 % intervals hold
+    the truth in fewer than 85 %."""
+    rng = np.random.default_rng(77)
+    of, truth = np.full(10, 8), 2 / 3
+    pooled, by_person = [], []
+    for _ in range(400):
+        yes = rng.binomial(of, rng.beta(2, 1, size=10))
+        together = np.repeat([1.0, 0.0], [yes.sum(), of.sum() - yes.sum()])
+        told = bootstrap.share(together, seed=0), bootstrap.by_person(yes, of, seed=0)
+        assert told[0].value == told[1].value and told[1].count == 80
+        pooled.append(told[0].low <= truth <= told[0].high)
+        by_person.append(told[1].low <= truth <= told[1].high)
+    assert np.mean(pooled) < 0.85 and 0.91 <= np.mean(by_person) <= 0.98
+
+
+def test_few_people_have_a_share_and_no_interval() -> None:
+    four = bootstrap.by_person(np.array([3, 1, 2, 2, 0]), np.array([4, 4, 4, 4, 0]), seed=0)
+    assert (four.value, four.count) == (0.5, 16) and np.isnan(four.low) and np.isnan(four.high)
+    same = bootstrap.by_person(np.full(6, 4), np.full(6, 4), seed=0)
+    assert same.value == same.high == 1 and same.low == bootstrap.share(np.ones(6), seed=0).low
+    assert not bootstrap.by_person(np.zeros(3, int), np.zeros(3, int), seed=0).known
 
 
 def test_pairs_that_share_a_feature_tell_less() -> None:

@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_definition(
 
 
 def pairs_file(folder: Path, said: list[str]) -> Path:
-    rows = [f"{n},{n + 1},{text},0.5,0.25,,0.125" for n, text in enumerate(said)]
+    rows = [f"{n},{n + 100},{text},0.5,0.25,,0.125" for n, text in enumerate(said)]
     path = folder / "pairs.csv"
     path.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
     return path
@@ -106,7 +106,7 @@ def test_it_says_how_preferences_are_written(
     ],
 )
 def test_what_cannot_be_told_is_refused(tmp_path: Path, said: list[str]) -> None:
-    with pytest.raises(StudyError, match=r"pairs.csv: .*(can't be told|neither x or y)"):
+    with pytest.raises(StudyError, match=r"pairs.csv.*: .*(can't be told|neither x or y)"):
         benchmark.read_pairs(pairs_file(tmp_path, said))
 
 
@@ -141,6 +141,31 @@ def test_what_is_written_reads_the_same(tmp_path: Path, coding: Coding) -> None:
         assert path.read_text().splitlines()[0].startswith("k_x,k_y,R_user,MS_x_dino,MS_y_dino,")
 
 
+def test_rows_about_one_pair_are_one_pair(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    rows = "1,2,x,0.5,0.25\n3,4,y,,1\n2,1,x,0.25,0.5\n1,2,x,,\n1,2,tie,0.5,\n"
+    path.write_text("k_x,k_y,R_user,MS_x,MS_y\n" + rows, encoding="utf-8")
+    found = benchmark.read_pairs(path)
+    assert (found.x, found.y, found.rows) == (("1", "3"), ("2", "4"), 5)
+    assert found.preference.tolist() == [(1 + 0 + 1 + 0.5) / 4, 0]
+    np.testing.assert_array_equal(found.scores["MS"], [[0.5, 0.25], [np.nan, 1]])
+
+
+def test_an_empty_cell_erases_no_score(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    rows = "1,2,x,0.5,0.25\n3,1,y,0.75,\n2,3,x,,\n"
+    path.write_text("k_x,k_y,R_user,MS_x,MS_y\n" + rows, encoding="utf-8")
+    found = benchmark.read_pairs(path)
+    assert found.scores["MS"].tolist() == [[0.5, 0.25], [0.75, 0.5], [0.25, 0.75]]
+
+
+def test_quoted_files_read_the_same(tmp_path: Path) -> None:
+    path = tmp_path / benchmark.ACTIVATIONS
+    path.write_text('"k","a_1","a_2"\n\n"7","0.5","1e-3"\n8,"2",0\n', encoding="utf-8")
+    found = {name: acts.tolist() for name, acts in benchmark.read_activations(path)}
+    assert found == {"7": [0.5, 0.001], "8": [2, 0]}
+
+
 def test_top_images(tmp_path: Path) -> None:
     path = tmp_path / benchmark.TOP
     top = {"3": tuple(f"n{i}.JPEG" for i in range(16)), "7": tuple(f'a,"{i}"' for i in range(16))}
@@ -164,6 +189,20 @@ def test_top_images(tmp_path: Path) -> None:
         ("read_activations", "k,a_1\n1,=1+1\n", "line 2: a cell is no number"),
         ("read_activations", "k,a_1\n1,nan\n", "line 2: an activation is not finite"),
         ("read_activations", "k,a_1,a_2\n1,2\n", "line 2: 1 activations, not 2"),
+        ("read_activations", "k,a_1\n1,2\n\n1,3\n", "line 4: neuron '1' comes twice"),
+        ("read_activations", '"k","a_1"\n"1","b"\n', "line 2: a cell is no number"),
+        ("read_pairs", HEAD + "1,1,x,1,1,1,1\n", "line 2: neuron '1' stands against itself"),
+        (
+            "read_pairs",
+            HEAD + "1,2,x,1,2,,\n\n3,1,y,5,1.5,,\n",
+            "line 4: MS_y_dino of neuron '1' is 1.5, and 1 before",
+        ),
+        ("read_pairs", HEAD + "1,2,x,,,,\n3,4,q,,,,\n", "line 3: the preference 'q' is neither"),
+        ("read_pairs", HEAD + "1,2,1,,,,\n3,4,x,,,,\n", "line 3: the preference 'x' stands among"),
+        ("read_pairs", "k_x,k_y,R_user,k_x\n1,2,x,3\n", "two columns are named 'k_x'"),
+        ("read_pairs", HEAD + "1,2,x,inf,1,1,1\n", "line 2: the score 'inf' is no number"),
+        # A cell of two lines and an empty line count as lines of the file.
+        ("read_pairs", HEAD + '1,2,"x\n",1,1,1,1\n\n3,4,x\n', "line 5: not as many cells"),
     ],
 )
 def test_bad_files_are_named_with_their_line(

@@ -210,6 +210,41 @@ def test_answers_from_elsewhere_come_in_whole_and_once(store: Annotations) -> No
     assert sorted(store.tallies("s")) == [(0, "x", 2)]
 
 
+def test_answers_of_the_studys_own_people_do_not_come_in_again(store: Annotations) -> None:
+    store.create_study(STUDY, "{}", {0: 3})
+    who = joined(store)
+    next_trial(store, STUDY, who, first_unseen, hold=HOLD)
+    store.vote(STUDY, who, 0, "x", request="r")
+    with pytest.raises(AnnotationsError, match=f"{who}': is a pseudonym of {STUDY}"):
+        store.add_votes(STUDY, {"new": [Given(0, "y")], who: [Given(0, "x")]})
+    assert [(vote.annotator, vote.elsewhere) for vote in store.votes(STUDY)] == [(who, False)]
+    (new,) = store.add_votes(STUDY, {"new": [Given(0, "y")]}).values()
+    with pytest.raises(AnnotationsError, match="is a pseudonym"):
+        store.add_votes(STUDY, {new: [Given(0, "y")]})
+    assert {vote.annotator: vote.elsewhere for vote in store.votes(STUDY)} == {
+        who: False, new: True
+    }  # fmt: skip
+
+
+def test_a_study_is_kept_again_with_all_its_rows(store: Annotations) -> None:
+    store.create_study(STUDY, "{}", {0: 3, 1: 3})
+    who = joined(store, "Ann")
+    for number in range(2):
+        next_trial(store, STUDY, who, first_unseen, hold=HOLD)
+        store.vote(STUDY, who, number, "x", request=f"r{number}", response_ms=10)
+    store.undo(STUDY, who, 1, request="u")
+    store.add_votes(STUDY, {"zoe": [Given(0, "skip"), Given(1, "y", response_ms=5)]})
+    token = store.restore_study("again", "{}", {0: 3, 1: 3}, store.votes(STUDY))
+    assert store.owns("again", token) and not store.owns(STUDY, token)
+    assert store.votes("again") == store.votes(STUDY)
+    assert store.tallies("again") == store.tallies(STUDY)
+    assert store.trials("again", who) == store.trials(STUDY, who)
+    for study in (STUDY, "again"):
+        with pytest.raises(AnnotationsError, match="there is one already"):
+            store.restore_study(study, "{}", {}, store.votes(STUDY))
+    assert len(store.votes("again")) == len(store.votes(STUDY)) == 5
+
+
 def test_an_annotator_can_be_erased(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 2})
     token = store.invite(STUDY, "Ann")

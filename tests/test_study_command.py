@@ -5,6 +5,7 @@ import io
 import json
 import re
 import tarfile
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from conftest import ROOT
 from synthetic import make_bundle
 from typer.testing import CliRunner
 
+from dashboard import judging
 from pipeline import config
 from pipeline.__main__ import app
 from pipeline.annotations import Annotations
 from pipeline.study import benchmark
-from pipeline.study.content import Content
+from pipeline.study.assignment import chooser
+from pipeline.study.content import Content, name_of
 from pipeline.study.creation import create
 from pipeline.study.files import Study
 
@@ -135,11 +138,14 @@ def test_from_a_file_to_results(room: Room, bundle: Path) -> None:
         "activations.csv", "pairs.csv", "study.json", "top16_images.csv", "votes.csv",
     ]  # fmt: skip
     rows = list(csv.DictReader(io.StringIO((out / "votes.csv").read_text())))
-    assert {(row["role"], row["chosen"]) for row in rows} == {("trial", "balanced")}
+    assert {(row["role"], row["chosen"]) for row in rows} == {("trial", "elsewhere")}
     assert not {row["annotator"] for row in rows} & {"a", "b"}, "by pseudonym"
     assert Content.model_validate_json((out / "study.json").read_text()) == content_of(room)
     back = room.says("import", out, "--name", "back")
-    assert back.startswith("back: 6 pairs, preferences read as ")
+    assert back.startswith("back: 6 to judge, restored with 12 votes\nowner: http")
+    (out / "study.json").unlink()  # without it the benchmark's files are what is left
+    back = room.says("import", out, "--name", "pairs")
+    assert back.startswith("pairs: 6 pairs, preferences read as ")
 
     gone = rows[0]["annotator"]
     assert "are erased" in room.says("erase", "demo", gone)
@@ -175,7 +181,8 @@ def test_a_store_that_is_none_is_said_in_one_line(room: Room) -> None:
 def published(room: Room, said: list[str]) -> Path:
     folder = room.folder / "benchmark"
     folder.mkdir(exist_ok=True)
-    rows = [f"{n},{n + 1},{text},0.5,0.25,,0.125" for n, text in enumerate(said)]
+    ms = [0.5 - n / 100 for n in range(len(said) + 1)]
+    rows = [f"{n},{n + 1},{text},{ms[n]},{ms[n + 1]},,0.125" for n, text in enumerate(said)]
     (folder / "pairs.csv").write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
     top = {str(n): [f"val/{n}_{i}.JPEG" for i in range(16)] for n in range(len(said) + 1)}
     benchmark.write_top(folder / "top16_images.csv", top)
@@ -189,14 +196,15 @@ def published(room: Room, said: list[str]) -> Path:
     ("said", "coding"),
     [
         (["x", "y", "tie"], "x/y"),
-        (["1", "-1", "0"], "-1/1"),
-        (["1", "0", "1"], "0/1"),
-        (["0.75", "0", "1"], "shares"),
+        (["1", "-1", "0"], "-1/1 (1: x is preferred)"),
+        (["1", "0", "1"], "0/1 (1: x is preferred)"),
+        (["0.75", "0", "1"], "shares of people that prefer x"),
     ],
 )
 def test_the_published_benchmark_is_a_study(room: Room, said: list[str], coding: str) -> None:
     told = room.says("import", published(room, said))
     assert told.startswith(f"benchmark: 3 pairs, preferences read as {coding}\n")
+    assert "\nscores: MS_dino, MS_clip\n" in told
     assert room.says("status", "benchmark").startswith("benchmark: 3 of 3 votes\n")
     assert "MS by dino prefers what most people prefer" in room.says("agree", "benchmark")
     taken = room.refuses("import", published(room, said))
@@ -216,6 +224,17 @@ def test_what_cannot_be_told_is_refused(room: Room) -> None:
     assert "cannot be read" in room.refuses("import", room.folder / "none")
 
 
+def test_rows_about_one_pair_are_told(room: Room) -> None:
+    folder = published(room, ["x", "y"])
+    with (folder / "pairs.csv").open("a", encoding="utf-8") as file:
+        file.write("1,0,x,,,,\n")
+    told = room.says("import", folder).splitlines()
+    assert told[:2] == [
+        "benchmark: 2 pairs, preferences read as x/y",
+        "3 rows: those about the same pair are taken together",
+    ]
+
+
 def test_monosemanticity_is_computed_anew(room: Room) -> None:
     folder = published(room, ["x", "y", "x", "x"])
     room.says("import", folder)
@@ -225,7 +244,11 @@ def test_monosemanticity_is_computed_anew(room: Room) -> None:
         "agree", "benchmark", "--activations", folder / "activations.csv",
         "--embeddings", room.folder / "e.npy", "--score", "ms_recomputed",
     )  # fmt: skip
-    assert "MS by recomputed prefers what most people prefer" in told
+    assert "MS_recomputed prefers what most people prefer" in told
+    mine = room.file("mine.csv", "feature,MS_recomputed\n0,1\n")
+    both = ("--activations", folder / "activations.csv", "--embeddings", room.folder / "e.npy")
+    line = room.refuses("agree", "benchmark", "--scores", mine, *both)
+    assert "'MS_recomputed' was brought already" in line
     path = packed(room, {"activations.csv": (folder / "activations.csv").read_bytes()})
     assert told == room.says(
         "agree", "benchmark", "--activations", path,
@@ -344,6 +367,46 @@ def test_answers_come_in_once(made: Room) -> None:
     assert made.says("status", "demo").startswith("demo: 6 of 12 votes\n"), "all or none"
 
 
+def test_an_export_is_not_taken_in_where_it_comes_from(made: Room) -> None:
+    made.says("import", made.file("g.csv", answers(content_of(made))), "--name", "demo")
+    made.says("export", "demo", "--out", made.folder / "out")
+    again = made.refuses("import", made.folder / "out" / "votes.csv", "--name", "demo")
+    assert "is a pseudonym of demo" in again
+    assert made.says("status", "demo").startswith("demo: 12 of 12 votes\n")
+
+
+def test_only_a_benchmark_has_shares_for_answers(made: Room) -> None:
+    file = made.file("shares.csv", "item,annotator,answer\n0,a,0.7\n")
+    assert "'0.7' is no answer to item 0" in made.refuses("import", file, "--name", "demo")
+    made.says("import", published(made, ["x", "y"]), "--name", "b")
+    made.says("import", file, "--name", "b")
+
+
+def test_scores_never_take_the_place_of_others(made: Room) -> None:
+    content = content_of(made)
+    name = name_of(content.features[0])
+    own = made.file("own.csv", f"feature,MS\n{name},1\n")
+    assert "the study has a score 'ms' of its own" in made.refuses("agree", "demo", "--scores", own)
+    odd = made.file("odd.csv", f",feature,mine\n0,{name},1\n1,{name},2\n")
+    assert "line 3: feature" in made.refuses("agree", "demo", "--scores", odd)
+    two = made.file("two.csv", f"feature,mine,mine\n{name},1,2\n")
+    assert "two columns are named 'mine'" in made.refuses("agree", "demo", "--scores", two)
+    fine = made.file("fine.csv", f",feature,mine\n0,{name},1\n")
+    twice = ("--scores", fine, "--scores", fine)
+    assert "'mine' was brought already" in made.refuses("agree", "demo", *twice)
+    assert "Nobody has judged anything" in made.says("agree", "demo", "--scores", fine)
+
+
+def test_names_of_scores_are_text(made: Room) -> None:
+    content = content_of(made)
+    made.says("import", made.file("g.csv", answers(content)), "--name", "demo")
+    rows = [f"{name_of(one)},{one.scores['ms']}" for one in content.features]
+    name = HOSTILE["escape"]
+    scores = made.file("s.csv", f"feature,{name}\n" + "\n".join(rows) + "\n")
+    told = made.says("agree", "demo", "--scores", scores, "--score", name)
+    assert "?]0;owned?" in told and all(line.isprintable() for line in told.splitlines())
+
+
 def test_exports_hold_no_formulas(room: Room) -> None:
     folder = published(room, ["x", "y"])
     top = {str(n): ["=cmd|' /C calc'!A0", "@sum(1)", *["a.png"] * 14] for n in range(3)}
@@ -356,6 +419,114 @@ def test_exports_hold_no_formulas(room: Room) -> None:
         with path.open(newline="", encoding="utf-8") as file:
             cells = [cell for row in csv.reader(file) for cell in row]
         assert not [c for c in cells if c.startswith(("=", "@", "+", "\t", "\r"))], path
+
+
+# --- A study whole ---
+
+
+def kinds(room: Room, bundle: Path, kind: str) -> str:
+    """The file of a study of this kind."""
+    stated = STUDY.format(bundle=bundle)
+    if kind != "outputs":
+        return stated.replace("votes = 2", f'votes = 2\nkind = "{kind}"')
+    texts = "text,group,concept\n" + "".join(f"text {n},{'ab'[n % 2]},red\n" for n in range(6))
+    said = room.file("said.csv", texts)
+    stated = stated.replace("votes = 2", 'votes = 2\nkind = "outputs"')
+    return stated.replace("count = 6", f'how = "list"\nfile = "{said}"')
+
+
+@pytest.mark.parametrize("kind", ["pairs", "rating", "outputs"])
+def test_an_export_is_a_study_elsewhere(room: Room, bundle: Path, kind: str) -> None:
+    room.says("create", room.file("demo.toml", kinds(room, bundle, kind)))
+    judged(room, kind)
+    brought = room.file("g.csv", f"item,annotator,answer\n0,zoe,{ANSWERS[kind][0]}\n")
+    room.says("import", brought, "--name", "demo")
+    room.says("export", "demo", "--out", room.folder / "out")
+    other = Room(room.folder / "other")
+    other.folder.mkdir()
+    told = other.says("import", room.folder / "out", "--url", "https://there.org")
+    token = re.search(r"owner: https://there.org/results\?study=demo&owner=(\S+)", told)
+    store, there = Annotations(room.store), Annotations(other.store)
+    assert token and there.owns("demo", token[1]) and not store.owns("demo", token[1])
+    assert there.votes("demo") == store.votes("demo")
+    assert there.tallies("demo") == store.tallies("demo")
+    assert any(vote.revision for vote in there.votes("demo")), "what was taken back is there"
+    store.close()
+    there.close()
+    for command in ("agree", "status"):
+        assert other.says(command, "demo") == room.says(command, "demo")
+    other.says("export", "demo", "--out", other.folder / "out")
+    for file in ("votes.csv", "study.json"):
+        both = [(one.folder / "out" / file).read_bytes() for one in (room, other)]
+        assert both[0] == both[1]
+    assert "there is one already" in other.refuses("import", room.folder / "out")
+    renamed = other.says("import", room.folder / "out", "--name", "twin")
+    assert renamed.startswith("twin: ")
+    same = other.says("agree", "twin").partition("\n")[2]
+    assert same == room.says("agree", "demo").partition("\n")[2]
+
+
+ANSWERS = {"pairs": ("x", "y", "tie"), "rating": ("2", "4", "5"), "outputs": ("1", "4", "3")}
+
+
+def judged(room: Room, kind: str) -> None:
+    """Two people judge most of `demo`, skip one, and take one answer back."""
+    store = Annotations(room.store)
+    content = Content.model_validate_json(store.study_content("demo"))
+    for person in range(2):
+        found = store.annotator_of(store.invite("demo"))
+        assert found is not None
+        who, choose = found.annotator, chooser(judging.schedule(content), found.annotator)
+        for n in range(9):
+            opened = store.open_trials("demo", who, choose, hold=timedelta(minutes=30))
+            if not opened:
+                break
+            (trial,) = opened
+            said = "skip" if n == 4 else ANSWERS[kind][(n + person * trial.item) % 3]
+            answer = store.vote
+            answer("demo", who, trial.trial, said, request=f"r{n}", response_ms=900 + n)
+            if n == 5:
+                store.undo("demo", who, trial.trial, request="u")
+                answer("demo", who, trial.trial, ANSWERS[kind][0], request="again")
+    store.close()
+
+
+def test_a_benchmark_stays_what_it_is(room: Room) -> None:
+    room.says("import", published(room, ["0.75", "0", "1", "0.5"]))
+    room.says("export", "benchmark", "--out", room.folder / "out")
+    other = Room(room.folder / "other")
+    other.folder.mkdir()
+    other.says("import", room.folder / "out")
+    (room.folder / "out" / "study.json").unlink()
+    other.says("import", room.folder / "out", "--name", "files")
+    told = room.says("agree", "benchmark").partition("\n")
+    assert other.says("agree", "benchmark").partition("\n") == told
+    assert other.says("agree", "files").partition("\n")[2] == told[2]
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "said"),
+    [
+        ("study.json", '"format"', '"form"', "no study that was exported"),
+        ("study.json", '"item": 1,', '"item": 4,', "item 1 names what the study does not have"),
+        ("study.json", '"feature": 0,', '"feature": 999,', "names what the study does not have"),
+        ("votes.csv", ",trial,elsewhere", ",catch,elsewhere", "is not that of the item"),
+        ("votes.csv", ",1,0,1,trial", ",0,0,1,trial", "line 3: comes twice"),
+        ("votes.csv", ",1,0,1,trial", ",0,1,1,trial", "line 3: trial 0 is another one"),
+        ("votes.csv", "response_ms", "ms", "no column response_ms"),
+    ],
+)
+def test_exports_that_were_changed_are_refused(
+    made: Room, file: str, before: str, after: str, said: str
+) -> None:
+    made.says("import", made.file("g.csv", answers(content_of(made))), "--name", "demo")
+    out = made.folder / "out"
+    made.says("export", "demo", "--out", out)
+    text = (out / file).read_text(encoding="utf-8")
+    (out / file).write_text(text.replace(before, after, 1), encoding="utf-8")
+    line = made.refuses("import", out, "--name", "other")
+    assert re.search(said, line) and str(out / file) in line and line.isprintable()
+    assert "none of this name" in made.refuses("status", "other")
 
 
 # --- Texts ---
@@ -383,8 +554,8 @@ def test_what_a_steered_model_said_is_rated(room: Room, bundle: Path) -> None:
     votes = room.file("v.csv", "item,annotator,answer\n" + "\n".join(rows) + "\n")
     room.says("import", votes, "--name", "texts")
     told = room.says("agree", "texts")
-    assert "On red the rating of steered is 3.00 [3.00, 3.00] higher than that of unsteered" in told
-    assert "red, steered: 4.00 [4.00, 4.00], 3 texts, 6 votes" in told
+    assert "On red the rating of steered is 3.00 higher than that of unsteered" in told
+    assert "red, steered: 4.00, 3 texts, 6 votes" in told
     assert "no answer prompted" in room.refuses("outputs", said, "--out", out, "--way", "prompted")
 
 

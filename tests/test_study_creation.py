@@ -8,7 +8,7 @@ from conftest import ROOT
 from synthetic import make_bundle
 
 from pipeline import config, store
-from pipeline.study.content import Content
+from pipeline.study.content import Content, name_of
 from pipeline.study.creation import create
 from pipeline.study.draw import StudyError
 from pipeline.study.files import Checks, Draw, Study
@@ -19,6 +19,24 @@ IMAGES = 4
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("runs") / "demo")
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that keeps of its neurons, and of some other features, only the strongest images."""
+    made = make_bundle(tmp_path_factory.mktemp("runs") / "dense")
+    with duckdb.connect(str(store.open_bundle(made).database)) as database:
+        database.execute(
+            """DELETE FROM activations a USING (
+                SELECT dictionary_id, feature_id, example_id, row_number() OVER (
+                    PARTITION BY dictionary_id, feature_id ORDER BY activation DESC, example_id
+                ) AS place FROM activations JOIN dictionaries USING (dictionary_id)
+                WHERE modality = 'image' AND (basis = 'neurons'
+                    OR name = 'matryoshka' AND feature_id % 2 = 0)
+            ) b WHERE a.dictionary_id = b.dictionary_id AND a.feature_id = b.feature_id
+            AND a.example_id = b.example_id AND a.modality = 'image' AND place > 6"""
+        )
+    return made
 
 
 def study(bundle: Path, **settings) -> Study:
@@ -122,6 +140,111 @@ def test_a_list_is_judged_as_it_is_given(bundle: Path, tmp_path: Path) -> None:
         for side in item.sides
     ]
     assert shown == names
+
+
+def incomplete(bundle: Path) -> set[tuple[str, int]]:
+    """Features of which the bundle keeps fewer images than activate them."""
+    found = rows(
+        bundle,
+        """SELECT f.dictionary_id, f.feature_id FROM features f WHERE n_active > (
+            SELECT count(*) FROM activations a WHERE a.dictionary_id = f.dictionary_id
+            AND a.feature_id = f.feature_id AND a.modality = 'image')""",
+    )
+    return set(found)
+
+
+def test_checks_are_made_of_features_whose_images_are_all_known(dense: Path) -> None:
+    partial = incomplete(dense)
+    made = create(study(dense, practice=2, draw={"how": "neurons"}))
+    keys = [(one.dictionary_id, one.feature_id) for one in made.features]
+    assert {key for key in keys if key[0].endswith("/neurons")} <= partial & set(keys)
+    for item in made.items:
+        if item.answer is not None:
+            assert keys[item.sides[0].feature] not in partial
+
+
+@pytest.mark.parametrize("kind", ["pairs", "rating", "intruder"])
+def test_all_that_activates_a_feature_is_known_or_it_is_not_drawn(dense: Path, kind: str) -> None:
+    for how in ("random", "stratified"):
+        made = create(study(dense, kind=kind, images_from="range", draw={"how": how, "count": 20}))
+        keys = {(one.dictionary_id, one.feature_id) for one in made.features}
+        assert len(keys) >= 20 and not keys & incomplete(dense)
+
+
+NEURONS = {"dictionaries": ["neurons"]}
+MIXED = {"dictionaries": ["batchtopk", "neurons"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"draw": NEURONS}, "checks: of no drawn feature .*set practice = 0 and checks.catch = 0"),
+        ({"kind": "intruder", "draw": NEURONS}, "kind = 'intruder': needs all images"),
+        ({"kind": "intruder", "draw": MIXED}, "kind = 'intruder': needs all images"),
+        ({"images_from": "range", "draw": NEURONS}, "images_from = 'range': .*set images_from"),
+        ({"images_from": "range", "draw": {"how": "neurons"}}, "neurons the bundle keeps only"),
+    ],
+)
+def test_what_needs_all_images_is_refused_where_only_the_strongest_are_kept(
+    dense: Path, settings: dict, said: str
+) -> None:
+    with pytest.raises(StudyError, match=said) as refused:
+        create(study(dense, **settings))
+    assert "\n" not in str(refused.value)
+
+
+def test_what_every_image_activates_is_neither_an_intruders_nor_a_check(bundle: Path) -> None:
+    settings = {"practice": 2, "draw": {"how": "random", "count": 200}}
+    every = "SELECT count(*) FROM examples WHERE split = 'val'"
+    full = set(
+        rows(bundle, f"SELECT dictionary_id, feature_id FROM features WHERE n_active = ({every})")
+    )
+    assert full
+    for kind in ("intruder", "pairs"):
+        made = create(study(bundle, kind=kind, **settings))
+        keys = [(one.dictionary_id, one.feature_id) for one in made.features]
+        assert bool(full & set(keys)) == (kind == "pairs")
+        assert not full & {keys[i.sides[0].feature] for i in made.items if i.answer is not None}
+
+
+def test_neurons_are_judged_without_checks(dense: Path) -> None:
+    made = create(study(dense, practice=0, checks={"catch": 0}, draw=NEURONS))
+    assert [item.role for item in made.items] == ["trial"] * 6
+    assert create(study(dense, kind="rating", draw=NEURONS)), "its checks are images of no feature"
+
+
+def test_a_listed_feature_of_which_not_all_is_known_is_refused(dense: Path, tmp_path: Path) -> None:
+    name, number = max(incomplete(dense))
+    file = tmp_path / "list.csv"
+    file.write_text(f"x\n{name}:{number}\n", encoding="utf-8")
+    settings = {"kind": "rating", "images_from": "range", "draw": {"how": "list", "file": file}}
+    with pytest.raises(StudyError, match=r"line 2: of .*/neurons:\d+' the bundle keeps only"):
+        create(study(dense, **settings))
+
+
+def test_checks_follow_ms_whatever_the_strata_are_made_by(bundle: Path) -> None:
+    made = create(study(bundle, practice=1, checks={"catch": 2}, draw={"score": "density"}))
+    trials = {s.feature for item in made.items if item.role == "trial" for s in item.sides}
+    best = sorted(trials, key=lambda at: -made.features[at].scores["ms"])[:3]
+    assert [i.sides[0].feature for i in made.items if i.answer is not None] == best
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("x,y\n{0},{1}\n\n{2},{2}\n", "pairs", "line 4: .* stands against itself"),
+        ("x,y\n{0},{1}\n{1},{2}\n{1},{0}\n", "pairs", "line 4: the same pair as in line 2"),
+        ("x\n{0}\n{1}\n{0}\n", "rating", "line 4: the same feature as in line 2"),
+    ],
+)
+def test_a_list_says_nothing_twice(
+    bundle: Path, tmp_path: Path, text: str, kind: str, said: str
+) -> None:
+    names = [name_of(one) for one in create(study(bundle)).features]
+    file = tmp_path / "list.csv"
+    file.write_text(text.format(*names), encoding="utf-8")
+    with pytest.raises(StudyError, match=said):
+        create(study(bundle, kind=kind, draw={"how": "list", "file": file}))
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,8 @@ def test_a_choice_among_texts(bundle: Path, tmp_path: Path) -> None:
         ("outputs", "text,answer\na,6\n", "line 2: the answer '6' is no rating from 1 to 5"),
         ("outputs", "text,concept,scale\na,red,wit\n", "line 2: the scale 'wit' is none of"),
         ("outputs", "text,annotator\na,p1\n", "holds answers; `study import` takes them"),
+        ("outputs", "text,concept\na,red\n\nb,red\na,red\n", "line 5: the same text as in line 2"),
+        ("choice", "text_1,text_2\na,b\na,b\n", "line 3: the same text as in line 2"),
         ("outputs", "text\n\0\n", "a cell is too long or no text|NUL"),
         ("choice", "text_1,text_2\nred,\n", "line 2: fewer than two texts"),
         ("choice", "text_1,text_2,text_3\na,,c\n", "line 2: a text is missing between others"),

@@ -1,18 +1,24 @@
 """Whole studies with simulated people whose preferences are known, through the real store."""
 
+import csv
+import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from synthetic import make_bundle
 
+from dashboard.exports.votes import votes_table
 from pipeline.annotations import Annotations
 from pipeline.annotations.trials import Given
-from pipeline.study import agreement, benchmark, exchange, findings, results
+from pipeline.store import open_bundle
+from pipeline.study import agreement, alone, benchmark, exchange, findings, results, sentences
 from pipeline.study.assignment import CATCH, REPEAT, Schedule, chooser
-from pipeline.study.content import Content, Item
+from pipeline.study.content import Content, Item, name_of
 from pipeline.study.creation import create
 from pipeline.study.draw import StudyError
 from pipeline.study.files import Study
@@ -102,7 +108,7 @@ def test_who_presses_at_random_is_found_out(content: Content, tmp_path: Path) ->
     store = run(content, tmp_path / "b.sqlite", [knows, careless, knows])
     votes = store.votes("s")
     checks = results.checked(content, votes)
-    kept = results.attentive(checks, failures=0)
+    kept = results.attentive(checks, failed=0)
     assert len(kept) == 2
     everybody, some = (results.judged(content, votes, only=only) for only in (None, kept))
     assert agreement.alpha(some.ratings) > agreement.alpha(everybody.ratings) + 0.2
@@ -111,6 +117,31 @@ def test_who_presses_at_random_is_found_out(content: Content, tmp_path: Path) ->
     for one in worst:
         assert (one.preference - 0.5) * one.difference < 0
     store.close()
+
+
+def test_checks_are_held_against_how_many_there_were(content: Content) -> None:
+    """One of two failed is not one of six: who is left out hangs on the share."""
+    checks = [
+        results.Checked(name, 10, caught, catches, 0, 0, None)
+        for name, caught, catches in (("a", 1, 2), ("b", 1, 6), ("c", 0, 4), ("new", 0, 0))
+    ]
+    for failed, kept in ((100, "a b c new"), (50, "a b c new"), (25, "b c new"), (0, "c new")):
+        assert results.attentive(checks, failed=failed) == {*kept.split()}
+    thirty = [results.Checked("d", 10, 3, 30, 0, 0, None)]
+    assert results.attentive(thirty, failed=10) and not results.attentive(thirty, failed=9)
+
+
+def test_who_was_never_checked_is_told(content: Content, tmp_path: Path) -> None:
+    store = run(content, tmp_path / "n.sqlite", [by_score(content, right=1.0)] * 2)
+    # Answers from elsewhere have no checks.
+    store.add_votes("s", {"elsewhere": [Given(n, "x") for n in range(5)]})
+    votes = store.votes("s")
+    store.close()
+    line = "1 person was never checked, and counts."
+    assert line not in sentences.of(findings.find(content, votes), "ms")
+    found = findings.find(content, votes, failed=25)
+    assert found.unchecked == 1 and len(found.kept) == 3
+    assert line in sentences.of(found, "ms")
 
 
 def test_only_standing_votes_of_trials_count(content: Content, tmp_path: Path) -> None:
@@ -153,19 +184,19 @@ def test_a_study_goes_out_as_the_benchmark_and_comes_in_again(
     out = tmp_path / "out"
     exchange.write(content, votes, out)
     acts = dict(benchmark.read_activations(out / benchmark.ACTIVATIONS))
-    assert list(acts) == [exchange.name_of(one) for one in content.features]
+    assert list(acts) == [name_of(one) for one in content.features]
     for feature in content.features:
-        active = int((acts[exchange.name_of(feature)] > 0).sum())
+        active = int((acts[name_of(feature)] > 0).sum())
         assert active >= content.study.images
     # Its neurons are numbers, as the published file's.
-    number = {exchange.name_of(one): str(n) for n, one in enumerate(content.features)}
+    number = {name_of(one): str(n) for n, one in enumerate(content.features)}
     for file in (benchmark.PAIRS, benchmark.TOP):
         text = (out / file).read_text(encoding="utf-8")
         for name, short in sorted(number.items(), key=lambda each: -len(each[0])):
             text = text.replace(name + ",", short + ",")
         (out / file).write_text(text, encoding="utf-8")
-    taken, _, coding = exchange.take_in(store, out, name="back")
-    assert coding in ("shares", "0/1") and len(taken.items) == 30
+    taken, _, read = exchange.take_in(store, out, name="back")
+    assert read.coding in ("shares", "0/1") and len(taken.items) == 30
     back, there = results.judged(taken, store.votes("back")), results.judged(content, votes)
     np.testing.assert_allclose(back.preference, there.preference, atol=1e-6)
     board, known = (
@@ -176,12 +207,61 @@ def test_a_study_goes_out_as_the_benchmark_and_comes_in_again(
     store.close()
 
 
+def test_a_download_and_the_file_of_votes_are_the_same(content: Content, tmp_path: Path) -> None:
+    store = run(content, tmp_path / "v.sqlite", [by_score(content, right=0.8)])
+    store.add_votes("s", {"p": [Given(0, "tie")]})
+    votes = store.votes("s")
+    table = votes_table(content, votes)
+    assert tuple(table.column_names) == exchange.COLUMNS
+    for row, known in zip(
+        table.to_pylist(),
+        csv.DictReader(io.StringIO(exchange.votes_csv(content, votes))),
+        strict=True,
+    ):
+        told = {name: "" if cell is None else str(cell) for name, cell in row.items()}
+        assert told | {"swapped": str(int(row["swapped"]))} == known
+    chosen = {(row["role"], row["chosen"]) for row in table.to_pylist()}
+    assert {("trial", "balanced"), ("trial", "elsewhere"), ("repeat", "")} <= chosen
+    store.close()
+
+
+def test_the_strongest_images_come_first(content: Content, tmp_path: Path) -> None:
+    assert exchange.write(content, [], tmp_path / "out") == ""
+    acts = dict(benchmark.read_activations(tmp_path / "out" / benchmark.ACTIVATIONS))
+    with duckdb.connect(str(open_bundle(content.study.bundle).database)) as database:
+        val = "SELECT uri FROM examples WHERE split = 'val' ORDER BY example_id"
+        place = {uri: n for n, (uri,) in enumerate(database.execute(val).fetchall())}
+    for name, uris in benchmark.read_top(tmp_path / "out" / benchmark.TOP).items():
+        shown = [acts[name][place[uri]] for uri in uris]
+        assert shown == sorted(shown, reverse=True) == sorted(acts[name], reverse=True)[:4]
+
+
+def test_activations_of_other_weights_are_left_out(content: Content, tmp_path: Path) -> None:
+    first, *others = content.features
+    retrained = first.model_copy(update={"fingerprint": "f" * 16})
+    there = content.model_copy(update={"features": (retrained, *others)})
+    gone = content.study.model_copy(update={"bundle": tmp_path / "nowhere"})
+    exchange.write(content, [], tmp_path / "out")
+    for what, said in (
+        (there, f"its {first.dictionary_id} has other weights than the study's"),
+        (content.model_copy(update={"study": gone}), "nowhere"),
+    ):
+        told = exchange.write(what, [], tmp_path / "out")
+        assert told.startswith("activations.csv is left out: ") and said in told
+        assert not (tmp_path / "out" / benchmark.ACTIVATIONS).exists(), "nor that of before"
+        images = benchmark.read_top(tmp_path / "out" / benchmark.TOP)
+        for item in content.items:
+            for side in item.sides:
+                if side.feature is not None:
+                    uris = {content.images[one].uri for one in side.images}
+                    assert set(images[name_of(content.features[side.feature])]) == uris
+
+
 def test_scores_that_somebody_brings(content: Content, tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
     ms = results.scores(content)["ms"]
     rows = [
-        f"{exchange.name_of(one)},{value},{-value}"
-        for one, value in zip(content.features, ms, strict=True)
+        f"{name_of(one)},{value},{-value}" for one, value in zip(content.features, ms, strict=True)
     ]
     file.write_text("feature,same,against\n" + "\n".join(rows[:-1]) + "\n=cmd,1,2\n", "utf-8")
     found = exchange.read_scores(file, content)
@@ -204,6 +284,126 @@ def test_neurons_are_beaten_as_often_as_people_say(tmp_path: Path) -> None:
     found = findings.find(content, store.votes("s"))
     assert found.against_neurons is not None
     assert (found.against_neurons.value, found.against_neurons.count) == (0.75, 8)
-    (line,) = [one for one in findings.sentences(found, "ms") if "neuron" in one]
+    (line,) = [one for one in sentences.of(found, "ms") if "neuron" in one]
     assert line.startswith("Most people prefer the SAE's feature to the neuron in 75 % [")
     store.close()
+
+
+def answered(content: Content, place: Path, answers: dict[str, list[str]]) -> findings.Findings:
+    """What a study finds in answers to its items in turn."""
+    store = Annotations(str(place))
+    store.create_study("s", content.model_dump_json(), content.wanted)
+    given = {who: [Given(n, one) for n, one in enumerate(own)] for who, own in answers.items()}
+    store.add_votes("s", given)
+    votes = store.votes("s")
+    store.close()
+    return findings.find(content, votes)
+
+
+def alone_of(bundle: Path, **settings: object) -> Content:
+    wanted = {"name": "s", "bundle": bundle, "images": 4, "practice": 0, "votes": 9}
+    return create(Study.model_validate(wanted | {"draw": {"count": 12}} | settings))
+
+
+@pytest.fixture(scope="module")
+def bundle(content: Content) -> Path:
+    return content.study.bundle
+
+
+def test_who_never_name_the_same_image_do_not_agree(bundle: Path, tmp_path: Path) -> None:
+    content = alone_of(bundle, kind="intruder")
+    shown = [item.sides[0].images for item in content.items[:12]]
+    wrong = [
+        [str(image) for image in images if str(image) != item.answer]
+        for images, item in zip(shown, content.items, strict=False)
+    ]
+    apart = {"a": [one[0] for one in wrong], "b": [one[1] for one in wrong]}
+    found = answered(content, tmp_path / "a.sqlite", apart)
+    assert found.overall is not None and found.overall.value == 0, "neither finds any"
+    assert found.people.percent.value == 0 and found.people.alpha.value < 0
+    (line,) = [one for one in sentences.of(found, "ms") if one.startswith("Two people")]
+    assert line.startswith("Two people name the same image in 0 % [")
+    alike = answered(content, tmp_path / "b.sqlite", {"a": apart["a"], "b": apart["a"]})
+    assert alike.people.percent.value == 1
+    # Chance agreement is over the four places of an image, whichever were named.
+    places = np.array([[images.index(int(one)) for images, one in zip(shown, own, strict=True)]
+                       for own in apart.values()], dtype=float)  # fmt: skip
+    assert found.people.ac2.value == agreement.ac2(places, categories=range(4))
+
+
+def test_agreement_is_over_the_answers_that_the_scale_has(bundle: Path, tmp_path: Path) -> None:
+    said = np.array([[4, 5] * 6, [5, 5] * 6, [4, 4] * 6])
+    rows = {name: [str(one) for one in own] for name, own in zip("abc", said, strict=True)}
+    rated = answered(alone_of(bundle, kind="rating"), tmp_path / "a.sqlite", rows).people
+    of = said.astype(float)
+    level: agreement.Level = "ordinal"
+    assert rated.ac2.value == agreement.ac2(of, categories=range(1, 6), level=level)
+    assert rated.ac2.value > agreement.ac2(of, level=level) + 0.3
+    for tie, categories in ((True, (0, 0.5, 1)), (False, (0, 1))):
+        content = alone_of(bundle, kind="pairs", tie=tie)
+        rows = {"a": ["x", "y"] * 6, "b": ["x"] * 12}
+        found = answered(content, tmp_path / f"{tie}.sqlite", rows).people
+        of = np.array([[1.0, 0.0] * 6, [1.0] * 12])
+        assert found.ac2.value == agreement.ac2(of, categories=categories)
+    assert agreement.ac2(of, categories=(0, 0.5, 1)) != agreement.ac2(of, categories=(0, 1))
+
+
+def test_texts_have_as_many_answers_as_there_are_texts(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "texts.csv"
+    file.write_text("text_1,text_2,text_3\n" + "".join(f"a{n},b{n},c{n}\n" for n in range(8)))
+    draw = {"how": "list", "file": file}
+    content = alone_of(bundle, kind="choice", draw=draw, checks={"catch": 0})
+    first, second = ["1", "2"] * 4, ["1"] * 8
+    of = np.array([first, second], dtype=float)
+    for who, categories in (
+        ([first, second], (1, 2, 3)),
+        ([first, [*second[1:], "tie"]], range(4)),
+    ):
+        rows = dict(zip("ab", who, strict=True))
+        found = answered(content, tmp_path / f"{len(categories)}.sqlite", rows).people
+        of = np.array([[0.0 if one == "tie" else float(one) for one in own] for own in who])
+        assert found.ac2.value == agreement.ac2(of, categories=categories)
+
+
+def test_how_pairs_were_drawn_is_told(content: Content, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = {"a": [str(one) for one in rng.choice(["x", "y"], len(content.wanted))]}
+    found = answered(content, tmp_path / "a.sqlite", rows)
+    told = sentences.of(found, "density")
+    evenly = [one for one in told if "drawn evenly over differences of MS" in one]
+    assert len(evenly) == 1 and "not that of random pairs" in evenly[0]
+
+    def said(**settings: object) -> str:
+        study = content.study.model_copy(update=settings)
+        of = content.model_copy(update={"study": study})
+        return " ".join(sentences.of(replace(found, content=of), "ms"))
+
+    actively = said(choice="active")
+    assert "no sample of all pairs: read the ranking" in actively and "evenly" not in actively
+    plain = said(draw=content.study.draw.model_copy(update={"how": "random"}))
+    assert "evenly" not in plain and "sample" not in plain
+    # An imported study has the usual settings, and was not drawn here.
+    pictures = {key: one.model_copy(update={"sha256": ""}) for key, one in content.images.items()}
+    other = replace(found, content=content.model_copy(update={"images": pictures}))
+    assert "evenly" not in " ".join(sentences.of(other, "ms"))
+
+
+def test_why_a_score_cannot_be_held_against_people(bundle: Path, tmp_path: Path) -> None:
+    content = alone_of(bundle, kind="rating")
+    same = answered(content, tmp_path / "a.sqlite", {"a": ["3"] * 12})
+    assert "people say the same of every feature judged" in " ".join(sentences.of(same, "ms"))
+    assert isinstance(same.of, alone.Alone)
+    assert alone.apart(same.of, same.scores["ms"], most=6) == [], "nor is it told where they differ"
+    told = answered(content, tmp_path / "b.sqlite", {"a": ["1", "4", "5"] * 4})
+    flat = replace(told, scores={"flat": np.ones(len(content.features))}, board=[])
+    assert "it is the same of every feature judged" in " ".join(sentences.of(flat, "flat"))
+    few = answered(content, tmp_path / "c.sqlite", {"a": ["1", "4"]})
+    assert "Too few features were judged" in " ".join(sentences.of(few, "ms"))
+
+
+def test_only_encoders_of_the_study_are_encoders(content: Content, tmp_path: Path) -> None:
+    found = answered(content, tmp_path / "a.sqlite", {"a": ["x"]})
+    assert {"ms_percentile", "ms_judge"} <= set(results.scores(content))
+    names = ("ms", "ms_judge", "ms_percentile", "MS_recomputed", "ms_mine", "density")
+    told = [sentences.called(found, name) for name in names]
+    assert told == ["MS", "MS by judge", "ms_percentile", "MS_recomputed", "ms_mine", "density"]

@@ -11,26 +11,18 @@ import pyarrow as pa
 
 from pipeline.annotations import Vote
 from pipeline.study.alone import Alone
-from pipeline.study.exchange import name_of
+from pipeline.study.content import Content, name_of
+from pipeline.study.exchange import votes_columns
 from pipeline.study.findings import Findings
 from pipeline.study.results import Judged
 
 
-def votes_table(votes: Sequence[Vote]) -> pa.Table:
-    """Every row that was written, undone ones among them."""
-    return pa.table(
-        {
-            "annotator": [vote.annotator for vote in votes],
-            "trial": [vote.trial.trial for vote in votes],
-            "revision": [vote.revision for vote in votes],
-            "item": [vote.trial.item for vote in votes],
-            "role": [vote.trial.role for vote in votes],
-            "swapped": [vote.trial.swapped for vote in votes],
-            "answer": pa.array([vote.answer for vote in votes], pa.string()),
-            "response_ms": pa.array([vote.response_ms for vote in votes], pa.int64()),
-            "created": [vote.created.isoformat() for vote in votes],
-        }
-    )
+def votes_table(content: Content, votes: Sequence[Vote]) -> pa.Table:
+    """Every row that was written, undone ones among them: as `exchange.votes_columns`."""
+    columns: dict[str, Any] = dict(votes_columns(content, votes))
+    columns["answer"] = pa.array(columns["answer"], pa.string())
+    columns["response_ms"] = pa.array(columns["response_ms"], pa.int64())
+    return pa.table(columns)
 
 
 def items_table(found: Findings) -> pa.Table:

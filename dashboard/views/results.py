@@ -11,12 +11,13 @@ from dashboard.exports import votes as tables
 from dashboard.verdicts import NO_SCORES, Brought, Heard
 from dashboard.views import results_people, results_scores, results_texts
 from pipeline.annotations import AnnotationsError
-from pipeline.study import bootstrap, findings, ratings, results
+from pipeline.study import bootstrap, findings, ratings, results, sentences
 from pipeline.study.files import TEXTS
 from pipeline.study.findings import Findings
 
 ALL = -1
-"""Any number of failed checks."""
+SHARES = (50, 25, 10, 0)
+"""Percent of their checks that people may have failed who count; ALL: any."""
 
 
 def choose_study(names: list[str]) -> str:
@@ -35,13 +36,13 @@ def _go() -> None:
     st.query_params[access.STUDY] = st.session_state["chosen-study"]
 
 
-def choose_failures(heard: Heard) -> int | None:
-    """The most failed checks that somebody may have who counts; None for everybody."""
-    most = max((one.caught for one in heard.checks), default=0)
-    choices = [ALL, *range(most)]
+def choose_failed(heard: Heard) -> int | None:
+    """The largest share of their checks, in percent, that people may have failed who count; None
+    for everybody, which is all there is where nobody was checked."""
+    choices = [ALL, *SHARES] if any(one.catches for one in heard.checks) else [ALL]
     chosen = st.selectbox(
-        "Checks failed, at most", choices, key="failures", bind="query-params",
-        format_func=lambda n: words.EVERYBODY if n == ALL else str(n), help=words.FAILURES,
+        "Checks failed, at most", choices, key="failed", bind="query-params",
+        format_func=lambda n: words.EVERYBODY if n == ALL else f"{n} %", help=words.FAILURES,
         width=190,
     )  # fmt: skip
     return None if chosen == ALL else int(chosen)
@@ -75,7 +76,7 @@ def export(heard: Heard, found: Findings) -> None:
     """The tables that the page rests on."""
     content = heard.content
     made: dict[str, Callable[[], pa.Table | str]] = {
-        "votes": lambda: tables.votes_table(heard.votes),
+        "votes": lambda: tables.votes_table(content, heard.votes),
         "annotators": lambda: tables.annotators_table(found),
     }
     if content.study.kind in TEXTS:
@@ -97,7 +98,6 @@ def figures(heard: Heard, found: Findings) -> None:
     """The study in numbers."""
     checks = found.checks
     caught, catches = sum(c.caught for c in checks), sum(c.catches for c in checks)
-    alike, repeats = sum(c.alike for c in checks), sum(c.repeats for c in checks)
     rows = [
         ("votes", f"{heard.had:,} of {heard.wanted:,}", words.PROGRESS),
         ("that count", f"{found.votes:,}", words.VOTES),
@@ -106,30 +106,30 @@ def figures(heard: Heard, found: Findings) -> None:
         ("alpha", _decimals(found.people.alpha), words.ALPHA),
         ("AC2", _decimals(found.people.ac2), words.AC2),
     ]
-    if repeats:
-        told = bootstrap.share(results.yes(alike, repeats), seed=0)
-        rows.append(("repeats alike", f"{_share(told)} of {repeats:,}", words.REPEATS))
+    alike = results.alike(checks)
+    if alike.known:
+        rows.append(("repeats alike", f"{_share(alike)} of {alike.count:,}", words.REPEATS))
     if catches:
         rows.append(("checks failed", f"{caught:,} of {catches:,}", words.CHECKS))
     widgets.figures(rows)
 
 
 def _share(told: bootstrap.Estimate) -> str:
-    return findings.shares(told) if told.known else "–"
+    return sentences.shares(told) if told.known else "–"
 
 
 def _decimals(told: bootstrap.Estimate) -> str:
-    return findings.decimals(told) if told.known else "–"
+    return sentences.decimals(told) if told.known else "–"
 
 
 def page(heard: Heard) -> None:
     """A study's results, below the choice of the study."""
     study = heard.content.study
     with choices:
-        failures = choose_failures(heard)
+        failed = choose_failed(heard)
         texts = study.kind in TEXTS
         brought = NO_SCORES if texts else bring(heard)
-        found = verdicts.found(heard, failures=failures, brought=brought)
+        found = verdicts.found(heard, failed=failed, brought=brought)
         score = "" if texts else choose_score(found)
         if heard.votes:
             export(heard, found)
@@ -141,14 +141,12 @@ def page(heard: Heard) -> None:
         if found.checks:
             results_people.annotators(found)
         return
-    said = [one.replace(" %", "\u00a0%") for one in findings.sentences(found, score)]
-    if texts and len(said) > 3:
-        said = [said[0], said[-1]]  # the table below has every comparison
+    said = [one.replace(" %", "\u00a0%") for one in sentences.of(found, score, brief=True)]
     first, *more = map(widgets.plain, said)
     with st.container(key="verdict"):
         st.markdown(" ".join([f"**{first}**", *more]))
     figures(heard, found)
-    if verdicts.imported(heard.content):
+    if heard.content.imported:
         st.caption(words.PUBLISHED)
     if texts:
         results_texts.show(found)

@@ -10,7 +10,7 @@ from dashboard.components.grid import grid
 from dashboard.components.table import table
 from dashboard.connection import Run
 from dashboard.votecharts import ROW, Row, row
-from pipeline.study import alone, findings, results
+from pipeline.study import alone, findings, results, sentences
 from pipeline.study.alone import Alone
 from pipeline.study.content import Item
 from pipeline.study.findings import Findings
@@ -51,7 +51,7 @@ def show(run: Run, found: Findings, score: str) -> None:
 
 def curve(found: Findings, of: Judged, score: str) -> None:
     """Agreement against how far the scores of a pair lie apart."""
-    name = findings.called(score)
+    name = sentences.called(found, score)
     widgets.section(f"{name} against the majority", f"{words.AGREEMENT} {words.DIFFERENCE}")
     steps = findings.steps(of, found.scores[score]) if score in found.scores else []
     if not steps:
@@ -60,7 +60,7 @@ def curve(found: Findings, of: Judged, score: str) -> None:
     st.altair_chart(
         votecharts.by_difference(steps, score=name), width="stretch", height=HIGH, key="curve",
         alt=f"Agreement of {name} with most people, by the difference of the two scores: "
-        + "; ".join(f"{s.low:.3g} to {s.high:.3g}: {findings.shares(s.agreement)}" for s in steps),
+        + "; ".join(f"{s.low:.3g} to {s.high:.3g}: {sentences.shares(s.agreement)}" for s in steps),
     )  # fmt: skip
     st.caption(words.DIFFERENCE)
 
@@ -87,14 +87,15 @@ def board(found: Findings) -> None:
 
 
 def _told(one: Row, pairs: bool) -> str:
-    return findings.whole(one.value) if pairs else f"{one.value:.2f}"
+    return sentences.whole(one.value) if pairs else f"{one.value:.2f}"
 
 
 def apart(run: Run, found: Findings, score: str) -> None:
     """Where people and the score differ most, with the images that people saw."""
     pairs = isinstance(found.of, Judged)
     about = words.APART if pairs else words.APART_ALONE
-    widgets.section(f"Where people and {findings.called(score)} differ most", about)
+    name = sentences.called(found, score)
+    widgets.section(f"Where people and {name} differ most", about)
     values = found.scores.get(score)
     by_item = {item.item: item for item in found.content.items}
     told: list[tuple[Item, str, str, list[str]]] = []
@@ -104,21 +105,21 @@ def apart(run: Run, found: Findings, score: str) -> None:
             x, y = (float(values[side.feature]) for side in item.sides if side.feature is not None)
             likes = "x" if one.preference > 0.5 else "y"
             share = max(one.preference, 1 - one.preference)
-            whom = f"{findings.whole(share)} prefer {likes}, of {one.votes} vote" + "s" * (
+            whom = f"{sentences.whole(share)} prefer {likes}, of {one.votes} vote" + "s" * (
                 one.votes != 1
             )
             shares = (one.preference, 1 - one.preference)
             notes = [
-                f"{side}: people {findings.whole(share)}, {findings.called(score)} {value:.3g}"
+                f"{side}: people {sentences.whole(share)}, {name} {value:.3g}"
                 for side, share, value in zip("xy", shares, (x, y), strict=True)
             ]
             told.append((item, whom, f"{x:.3g} and {y:.3g}", notes))
     elif values is not None and isinstance(found.of, Alone):
         for off in alone.apart(found.of, values, most=MOST_APART):
             rank = "a higher rank" if off.gap > 0 else "a lower rank"
-            mean = findings.whole(off.mean) if found.of.chance < 1 else f"{off.mean:.2f}"
+            mean = sentences.whole(off.mean) if found.of.chance < 1 else f"{off.mean:.2f}"
             whom = f"{mean} in {off.votes} vote" + "s" * (off.votes != 1)
-            note = f"people {mean}, {findings.called(score)} {off.score:.3g}"
+            note = f"people {mean}, {name} {off.score:.3g}"
             told.append((by_item[off.item], f"{whom}: {rank}", f"{off.score:.3g}", [note]))
     if not told:
         known = any(name == score and one.known for name, one in found.board)
@@ -192,7 +193,7 @@ def ranking(found: Findings) -> None:
                     + "; ".join(f"{one.name} {one.value:+.2f}" for one in rows),
                 )  # fmt: skip
                 st.caption(f"{title} of {len(every):,} features.")
-    st.caption(words.RANKING)
+    st.caption(" ".join(filter(None, (sentences.connected(found), words.RANKING))))
 
 
 def judged_in(found: Findings, place: int) -> int:

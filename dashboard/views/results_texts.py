@@ -6,7 +6,7 @@ from dashboard import votecharts, widgets
 from dashboard import words_results as words
 from dashboard.components.table import table
 from dashboard.votecharts import ROW, row
-from pipeline.study import findings
+from pipeline.study import sentences
 from pipeline.study.alone import HIGHEST, LOWEST
 from pipeline.study.findings import Findings
 
@@ -46,7 +46,7 @@ def show(found: Findings) -> None:
             [
                 {
                     "scale": one.scale, "group": one.group or NOBODY, "other": one.other or NOBODY,
-                    "gap": findings.decimals(one.estimate) if one.estimate.known else "–",
+                    "gap": sentences.decimals(one.estimate) if one.estimate.known else "–",
                     "count": f"{one.estimate.count:,}", "first": False,
                 }
                 for one in found.differences

@@ -1,12 +1,12 @@
 """The store of what people say, whole."""
 
+from pipeline.annotations.elsewhere import Elsewhere
 from pipeline.annotations.exchange import Exchange
 from pipeline.annotations.features import Features
 from pipeline.annotations.lists import Lists
-from pipeline.annotations.studies import Studies
 
 
-class Annotations(Exchange, Features, Lists, Studies):
+class Annotations(Exchange, Features, Lists, Elsewhere):
     """An open database of what people say, made or brought up to date as it is opened.
 
     Args:

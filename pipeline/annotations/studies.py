@@ -17,25 +17,22 @@ from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, n
 from pipeline.annotations.schema import STUDIES, STUDY_ITEMS, TRIALS, VOTES
 from pipeline.annotations.trials import (
     COUNTED,
+    IMPORTED,
+    MOST_ANSWER,
     MOST_MS,
     MOST_REQUEST,
     OPEN,
-    SKIP,
-    SKIPPED,
     UNDONE,
     VOTED,
     Choose,
-    Given,
     OutOfTurn,
     Standing,
     Trial,
     Vote,
+    state_after,
 )
 
 MOST_CONTENT = 64 * 2**20
-_MOST_ANSWER = 200
-_ELSEWHERE = "elsewhere"
-"""Vouches for those whose answers come from a file."""
 
 
 class Studies(Annotators):
@@ -53,6 +50,12 @@ class Studies(Annotators):
             AnnotationsError: as of every method: refused text, or the database fails; here also
                 where there is a study of this name.
         """
+        with self.writing() as connection:
+            return self.created(connection, study, content, wanted)
+
+    @staticmethod
+    def created(connection: Connection, study: str, content: str, wanted: Mapping[int, int]) -> str:
+        """As `create_study`, within a transaction."""
         row = {
             "study": checked(study, "study", MOST_NAME),
             "content": checked(content, "study's content", MOST_CONTENT),
@@ -60,13 +63,12 @@ class Studies(Annotators):
         }
         token = secrets.token_urlsafe(24)
         items = [{"study": study, "item": i, "wanted": n} for i, n in sorted(wanted.items())]
-        with self.writing() as connection:
-            lock(connection, study)
-            if content_of(connection, study) is not None:
-                raise AnnotationsError(f"study {study}: there is one already; choose another name")
-            connection.execute(insert(STUDIES), [row | {"owner": digest(token)}])
-            if items:
-                connection.execute(insert(STUDY_ITEMS), items)
+        lock(connection, study)
+        if content_of(connection, study) is not None:
+            raise AnnotationsError(f"study {study}: there is one already; choose another name")
+        connection.execute(insert(STUDIES), [row | {"owner": digest(token)}])
+        if items:
+            connection.execute(insert(STUDY_ITEMS), items)
         return token
 
     def studies(self) -> list[str]:
@@ -99,7 +101,7 @@ class Studies(Annotators):
         """
         with self.writing() as connection:
             lock(connection, study)
-            own = _trials(connection, study, annotator)
+            own = trials_of(connection, study, annotator)
             waiting = [trial for trial in own if trial.state == OPEN][:count]
             _hold_on(connection, study, annotator, waiting)
             while len(waiting) < count:
@@ -118,50 +120,10 @@ class Studies(Annotators):
                 waiting.append(made)
             return tuple(waiting)
 
-    def add_votes(self, study: str, given: Mapping[str, Sequence[Given]]) -> dict[str, str]:
-        """Keep answers that were given elsewhere, all or none.
-
-        Args:
-            given: what a person is called there, which is not kept -> answers, in order.
-
-        Returns:
-            The pseudonyms here, the same each time.
-
-        Raises:
-            AnnotationsError: the answers of one of them are there already; a refused answer.
-        """
-        moment = now()
-        found = dict[str, str]()
-        with self.writing() as connection:
-            lock(connection, study)
-            for name, answers in given.items():
-                who = self.vouched(connection, study, _ELSEWHERE, name).annotator
-                found[name] = who
-                if _trials(connection, study, who):
-                    raise AnnotationsError(f"annotator {name[:80]!r}: has votes in {study} already")
-                trials, votes = list[dict[str, Any]](), list[dict[str, Any]]()
-                for number, one in enumerate(answers):
-                    row = {"study": study, "annotator": who, "trial": number}
-                    trials.append(
-                        row
-                        | {"item": one.item, "role": one.role, "swapped": one.swapped}
-                        | {"state": SKIPPED if one.answer == SKIP else VOTED, "issued": moment}
-                    )
-                    votes.append(
-                        row
-                        | {"revision": 0, "answer": checked(one.answer, "answer", _MOST_ANSWER)}
-                        | {"request": "import", "response_ms": one.response_ms}
-                        | {"created": one.created or moment}
-                    )
-                for table, rows in ((TRIALS, trials), (VOTES, votes)):
-                    if rows:
-                        connection.execute(insert(table), rows)
-        return found
-
     def trials(self, study: str, annotator: str) -> tuple[Trial, ...]:
         """The annotator's trials, in order."""
         with self.reading() as connection:
-            return _trials(connection, study, annotator)
+            return trials_of(connection, study, annotator)
 
     def vote(
         self, study: str, annotator: str, trial: int, answer: str, *, request: str,
@@ -195,7 +157,7 @@ class Studies(Annotators):
         query = (
             select(
                 VOTES.c.annotator, VOTES.c.trial, VOTES.c.revision, VOTES.c.answer,
-                VOTES.c.response_ms, VOTES.c.created, TRIALS.c.item, TRIALS.c.role,
+                VOTES.c.response_ms, VOTES.c.created, VOTES.c.request, TRIALS.c.item, TRIALS.c.role,
                 TRIALS.c.swapped, TRIALS.c.state,
             )
             .select_from(joined)
@@ -211,6 +173,7 @@ class Studies(Annotators):
                     row.answer,
                     row.response_ms,
                     row.created,
+                    row.request == IMPORTED,
                 )
                 for row in connection.execute(query)
             ]
@@ -247,14 +210,14 @@ class Studies(Annotators):
     def _add(
         self, study: str, annotator: str, trial: int, answer: str, request: str, ms: int | None
     ) -> None:
-        checked(answer, "answer", _MOST_ANSWER)
+        checked(answer, "answer", MOST_ANSWER)
         checked(request, "request", MOST_REQUEST)
         if ms is not None and not 0 <= ms <= MOST_MS:
             raise AnnotationsError(f"response time {ms} ms: give one from 0 to {MOST_MS:,}")
         row = {"study": study, "annotator": annotator, "trial": trial}
         with self.writing() as connection:
             lock(connection, study)
-            own = _trials(connection, study, annotator)
+            own = trials_of(connection, study, annotator)
             if not 0 <= trial < len(own):
                 raise OutOfTurn(f"trial {trial}: was not given to this annotator")
             query = select(VOTES).where(*(VOTES.c[name] == value for name, value in row.items()))
@@ -275,9 +238,9 @@ class Studies(Annotators):
                     }
                 ],
             )
-            state = {UNDONE: OPEN, SKIP: SKIPPED}.get(answer, VOTED)
             at = (*whose(TRIALS, study, annotator), TRIALS.c.trial == trial)
-            connection.execute(update(TRIALS).where(*at).values(state=state, issued=now()))
+            after = {"state": state_after(answer), "issued": now()}
+            connection.execute(update(TRIALS).where(*at).values(after))
 
     @staticmethod
     def _allowed(own: Sequence[Trial], trial: int, answer: str) -> None:
@@ -290,7 +253,7 @@ class Studies(Annotators):
             raise OutOfTurn(f"trial {trial}: only the last answer can be taken back")
 
 
-def _trials(connection: Connection, study: str, annotator: str) -> tuple[Trial, ...]:
+def trials_of(connection: Connection, study: str, annotator: str) -> tuple[Trial, ...]:
     query = select(TRIALS).where(*whose(TRIALS, study, annotator)).order_by(TRIALS.c.trial)
     return tuple(map(_trial, connection.execute(query)))
 

@@ -14,6 +14,14 @@ SKIP, UNDONE = "skip", "undone"
 MOST_REQUEST = 64
 """Characters of the name that a browser gives an answer."""
 MOST_MS = 2**31 - 1
+MOST_ANSWER = 200
+IMPORTED = "import"
+"""The request of answers that were given elsewhere."""
+
+
+def state_after(answer: str) -> str:
+    """What this answer, the last one to a trial, makes of it."""
+    return {UNDONE: OPEN, SKIP: SKIPPED}.get(answer, VOTED)
 
 
 class OutOfTurn(AnnotationsError):
@@ -86,6 +94,8 @@ class Vote:
     answer: str
     response_ms: int | None
     created: datetime
+    elsewhere: bool = False
+    """Whether it was given elsewhere and imported."""
 
 
 @dataclass(frozen=True)

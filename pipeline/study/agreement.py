@@ -1,9 +1,13 @@
 """Whether people agree with each other, and a score with them. Arrays in, numbers out.
 
 A matrix of ratings is [annotators, items]; NaN where someone did not judge. Intervals are those of
-`bootstrap`, over items.
+`bootstrap`, over items. `categories` are the answers that the scale has, used or not: AC2's chance
+agreement, and its ordinal weights, depend on how many there are. They come from the study, by
+`results.scale` of pairs, `alone.scale` of features and `ratings.scale` of texts. Alpha and percent
+agreement rest on the answers that were given.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +21,8 @@ from pipeline.study.bootstrap import NOTHING, Estimate
 
 Ratings = Float[np.ndarray, "annotators items"]
 Level = Literal["nominal", "ordinal"]
+LEAST_CORRELATED = 3
+"""Items; of fewer there is no rank correlation."""
 
 
 # --- A score against people ---
@@ -91,7 +97,7 @@ def correlation(judged: Float[np.ndarray, " n"], score: Float[np.ndarray, " n"])
     Bonett & Wright (2000); items that lack either are left out."""
     known = ~(np.isnan(judged) | np.isnan(score))
     count = int(known.sum())
-    if count < 3 or np.ptp(judged[known]) == 0 or np.ptp(score[known]) == 0:
+    if count < LEAST_CORRELATED or np.ptp(judged[known]) == 0 or np.ptp(score[known]) == 0:
         return Estimate(np.nan, np.nan, np.nan, count)
     value = float(stats.spearmanr(judged[known], score[known]).statistic)
     if count < 5 or abs(value) > 1 - 1e-9:
@@ -113,9 +119,19 @@ class Reliability:
     ac2: Estimate
 
 
-def reliability(ratings: Ratings, *, level: Level = "nominal", seed: int = 0) -> Reliability:
-    """Percent agreement, Krippendorff's alpha and Gwet's AC2, with intervals over items."""
-    categories = _categories(ratings)
+def reliability(
+    ratings: Ratings,
+    *,
+    categories: Collection[float] = (),
+    level: Level = "nominal",
+    seed: int = 0,
+) -> Reliability:
+    """Percent agreement, Krippendorff's alpha and Gwet's AC2, with intervals over items.
+
+    Args:
+        categories: that the scale has; those that were used are always among them.
+    """
+    categories = _categories(ratings, categories)
     twice = int(((~np.isnan(ratings)).sum(0) > 1).sum())
     if not twice:
         return Reliability(NOTHING, NOTHING, NOTHING)
@@ -129,7 +145,9 @@ def reliability(ratings: Ratings, *, level: Level = "nominal", seed: int = 0) ->
     return Reliability(
         alike,
         bootstrap.estimate(alpha(ratings, level=level), _alpha(kinds, drawn, level), twice),
-        bootstrap.estimate(ac2(ratings, level=level), _ac2(kinds, drawn, level), twice),
+        bootstrap.estimate(
+            ac2(ratings, categories=categories, level=level), _ac2(kinds, drawn, level), twice
+        ),
     )
 
 
@@ -148,15 +166,21 @@ def alpha(ratings: Ratings, *, level: Level = "nominal") -> float:
     return float(krippendorff.alpha(reliability_data=ratings, level_of_measurement=level))
 
 
-def ac2(ratings: Ratings, *, level: Level = "nominal") -> float:
+def ac2(ratings: Ratings, *, categories: Collection[float] = (), level: Level = "nominal") -> float:
     """Gwet's AC2 (2014, "Handbook of Inter-Rater Reliability", 4th ed., section 4.3); with nominal
-    weights AC1. Ordinal weights are Gwet's. Less swayed than alpha where one answer is rare."""
-    kinds = _counts(ratings, _categories(ratings))
+    weights AC1. Ordinal weights are Gwet's. Less swayed than alpha where one answer is rare.
+
+    Args:
+        categories: that the scale has, as irrCAC's `categ.labels`; those that were used are always
+            among them.
+    """
+    kinds = _counts(ratings, _categories(ratings, categories))
     return float(_ac2(kinds, np.ones((1, len(kinds))), level)[0])
 
 
-def _categories(ratings: Ratings) -> Float[np.ndarray, " c"]:
-    return np.unique(ratings[~np.isnan(ratings)])
+def _categories(ratings: Ratings, scale: Collection[float] = ()) -> Float[np.ndarray, " c"]:
+    """Those of the scale, and those that were used, in order."""
+    return np.union1d(ratings[~np.isnan(ratings)], np.array([*scale], dtype=float))
 
 
 def _twice(ratings: Ratings) -> Ratings:

@@ -69,7 +69,7 @@ def alone(
     Args:
         only: the annotators that count; all when not given.
         worth: the number that an answer to an item is, NaN of none; a rating, or whether the
-            intruder was found, when not given.
+            intruder was found, when not given. `named` is which image was.
     """
     known = {item.item: item for item in content.items if item.role == TRIAL}
     intruder = content.study.kind == "intruder"
@@ -100,6 +100,20 @@ def alone(
 
 def _found(item: Item, answer: str) -> float:
     return float(answer == item.answer) if answer.isascii() and answer.isdigit() else np.nan
+
+
+def named(item: Item, answer: str) -> float:
+    """Which image was taken for the intruder: its place among the item's images, which hangs on
+    chance; NaN of what is none of them."""
+    places = {str(image): place for place, image in enumerate(item.sides[0].images)}
+    return float(places.get(answer, np.nan))
+
+
+def scale(content: Content) -> tuple[float, ...]:
+    """The categories that an answer may be: ratings, or the places of an intruder's images."""
+    intruder = content.study.kind == "intruder"
+    places = range(content.study.images) if intruder else range(LOWEST, HIGHEST + 1)
+    return tuple(map(float, places))
 
 
 def _rated(_: Item, answer: str) -> float:
@@ -142,10 +156,11 @@ class Off:
 
 
 def apart(of: Alone, score: Float[np.ndarray, " s"], *, most: int) -> list[Off]:
-    """The items whose ranks by people and by the score differ most."""
+    """The items whose ranks by people and by the score differ most; none where either says the same
+    of all."""
     values = of.of(score)
     known = np.flatnonzero(~np.isnan(values))
-    if len(known) < 2:
+    if len(known) < 2 or not np.ptp(of.means[known]) or not np.ptp(values[known]):
         return []
     gap = (_ranks(of.means[known]) - _ranks(values[known])) / (len(known) - 1)
     order = np.argsort(-np.abs(gap), kind="stable")[:most]

@@ -10,11 +10,10 @@ is read and written a neuron at a time.
 import csv
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from jaxtyping import Float
@@ -23,11 +22,11 @@ from pipeline.cells import guarded, plain
 from pipeline.metrics.monosemanticity import MonosemanticitySums
 from pipeline.study.codings import Coding, preference, told, written
 from pipeline.study.draw import StudyError
+from pipeline.study.sheets import number_of, numbered, reading, rows_of, short
 
 PAIRS, TOP, ACTIVATIONS = "pairs.csv", "top16_images.csv", "activations.csv"
 TOP_IMAGES = 16
 _SCORE = re.compile(r"^(?P<name>\w+?)_(?P<side>[xy])(?:_(?P<encoder>[\w.-]+))?$")
-_MOST_CELL = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +36,9 @@ class Pairs:
     Attributes:
         x, y: [n], the neurons.
         preference: [n], the share of people that prefer x: 1 x, 0 y, 0.5 a tie.
-        scores: name, as `MS_dino` -> [n, 2], of x and y; NaN where a cell is empty.
+        scores: name, as `MS_dino` -> [n, 2], of x and y; NaN where no row has it.
         coding: how the preferences were written.
+        rows: of the file; more than pairs where several are about one pair.
     """
 
     x: tuple[str, ...]
@@ -46,6 +46,7 @@ class Pairs:
     preference: Float[np.ndarray, " n"]
     scores: Mapping[str, Float[np.ndarray, "n 2"]]
     coding: Coding
+    rows: int = 0
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,32 +55,51 @@ class Pairs:
 def read_pairs(path: Path, *, coding: Coding | None = None) -> Pairs:
     """The file of pairs.
 
+    Rows about one pair, whichever is x, are one pair with the mean of what they say: so a file with
+    a row a person reads as one of shares. A score need not be in every row of its neuron.
+
     Args:
         coding: how preferences are written; told by the values where not given.
 
     Raises:
-        StudyError: the file cannot be read, lacks a column, or its preferences can't be told; one
-            line that names the file and the line in it.
+        StudyError: the file cannot be read, lacks a column, its preferences can't be told, a neuron
+            stands against itself, or two rows give it different scores; one line that names the
+            file and the line in it.
     """
-    found = rows_of(path, "k_x", "k_y", "R_user")
-    if not found:
+    rows = rows_of(path, "k_x", "k_y", "R_user")
+    if not rows:
         raise StudyError(f"{path}: no pairs")
-    said = [row["R_user"] for row in found]
-    coding = coding or told(said, path)
+    coding = coding or told([(line, row["R_user"]) for line, row in rows], path)
+    shares: dict[tuple[str, str], list[float]] = {}
+    known: dict[str, dict[str, float]] = defaultdict(dict)
+    columns = _score_columns(list(rows[0][1]))
+    for line, row in rows:
+        x, y = plain(row["k_x"]), plain(row["k_y"])
+        if x == y:
+            raise StudyError(f"{path}, line {line}: neuron {x[:80]!r} stands against itself")
+        share = preference(row["R_user"], coding, path, line)
+        if (y, x) in shares:
+            shares[y, x].append(1 - share)
+        else:
+            shares.setdefault((x, y), []).append(share)
+        for score, of in columns.items():
+            for neuron, column in zip((x, y), of, strict=True):
+                value = number_of(row[column], path, line)
+                before = known[score].setdefault(neuron, value)
+                if math.isnan(before):
+                    known[score][neuron] = value
+                elif not math.isnan(value) and not math.isclose(before, value, rel_tol=1e-6):
+                    raise StudyError(
+                        f"{path}, line {line}: {column} of neuron {neuron[:80]!r} is {value:g}, "
+                        f"and {before:g} before; a neuron has one value of a score"
+                    )
     return Pairs(
-        tuple(row["k_x"] for row in found),
-        tuple(row["k_y"] for row in found),
-        np.array([preference(text, coding, path, line) for line, text in enumerate(said, 2)]),
-        {
-            name: np.array(
-                [
-                    [number_of(row[c], path, line) for c in columns]
-                    for line, row in enumerate(found, 2)
-                ]
-            )
-            for name, columns in _score_columns(list(found[0])).items()
-        },
+        tuple(x for x, _ in shares),
+        tuple(y for _, y in shares),
+        np.array([sum(said) / len(said) for said in shares.values()]),
+        {name: np.array([[of[x], of[y]] for x, y in shares]) for name, of in known.items()},
         coding,
+        len(rows),
     )
 
 
@@ -90,20 +110,18 @@ def read_top(path: Path) -> dict[str, tuple[str, ...]]:
         StudyError: the file cannot be read, or a neuron comes twice.
     """
     top: dict[str, tuple[str, ...]] = {}
-    with _opened(path) as file:
-        rows = csv.reader(file)
-        head = next(rows, [])
-        if not head or head[0].strip() != "k":
+    with reading(path) as file:
+        rows = numbered(file)
+        _, head = next(rows, (1, [""]))
+        if head[0].strip() != "k":
             raise StudyError(f"{path}: its first column is not k")
-        for line, row in enumerate(rows, 2):
-            if not row:
-                continue
+        for line, row in rows:
             if len(row) != len(head):
                 raise StudyError(f"{path}, line {line}: {len(row)} cells, not {len(head)}")
-            neuron = _short(row[0], path, line)
+            neuron, *images = (plain(short(cell, path, line)) for cell in row)
             if neuron in top:
                 raise StudyError(f"{path}, line {line}: neuron {neuron[:80]!r} comes twice")
-            top[neuron] = tuple(plain(_short(cell, path, line)) for cell in row[1:])
+            top[neuron] = tuple(images)
     return top
 
 
@@ -111,26 +129,30 @@ def read_activations(path: Path) -> Iterator[tuple[str, Float[np.ndarray, " n"]]
     """Neuron by neuron its activations on all images; one row is held at a time.
 
     Raises:
-        StudyError: the file cannot be read, or a row is of another length or no numbers.
+        StudyError: the file cannot be read, a row is of another length or no numbers, or a neuron
+            comes twice.
     """
-    with _opened(path) as file:
-        head = file.readline()
-        count = head.count(",")
-        if head.split(",", 1)[0].strip() != "k" or not count:
+    with reading(path) as file:
+        rows = numbered(file)
+        _, head = next(rows, (1, [""]))
+        count = len(head) - 1
+        if head[0].strip() != "k" or not count:
             raise StudyError(f"{path}: its first column is not k")
-        for line, row in enumerate(file, 2):
-            if not row.strip():
-                continue
-            name, _, rest = row.partition(",")
+        seen = set[str]()
+        for line, (name, *cells) in rows:
+            neuron = plain(short(name, path, line))
+            if neuron in seen:
+                raise StudyError(f"{path}, line {line}: neuron {neuron[:80]!r} comes twice")
+            seen.add(neuron)
             try:
-                acts = np.array(rest.split(","), dtype=np.float64)
+                acts = np.array(cells, dtype=np.float64)
             except ValueError:
                 raise StudyError(f"{path}, line {line}: a cell is no number") from None
             if len(acts) != count:
                 raise StudyError(f"{path}, line {line}: {len(acts)} activations, not {count}")
             if not np.isfinite(acts).all():
                 raise StudyError(f"{path}, line {line}: an activation is not finite")
-            yield name.strip(), acts
+            yield neuron, acts
 
 
 def monosemanticity(
@@ -201,52 +223,11 @@ def write_activations(
     path: Path, acts: Iterable[tuple[str, Float[np.ndarray, " n"]]], *, images: int
 ) -> None:
     """The file of activations, a neuron at a time."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(",".join(["k", *(f"a_{i}" for i in range(1, images + 1))]) + "\n")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["k", *(f"a_{i}" for i in range(1, images + 1))])
         for name, values in acts:
-            file.write(",".join([name, *(f"{value:.9g}" for value in values)]) + "\n")
-
-
-@contextmanager
-def _opened(path: Path, opened: TextIO | None = None) -> Iterator[TextIO]:
-    """The file, or `opened` in its place; what is wrong with it is told in one line."""
-    try:
-        with opened or path.open(newline="", encoding="utf-8-sig") as file:
-            yield file
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path}: no CSV in UTF-8 ({error})") from None
-
-
-def rows_of(path: Path, *wanted: str, opened: TextIO | None = None) -> list[dict[str, str]]:
-    """The rows of a CSV that has these columns.
-
-    Args:
-        opened: read in place of the file, which then only gives its name.
-
-    Raises:
-        StudyError: it cannot be read, lacks a column, or a row has another number of cells.
-    """
-    with _opened(path, opened) as file:
-        rows = csv.DictReader(file)
-        names = [name.strip() for name in rows.fieldnames or ()]
-        rows.fieldnames = names
-        for name in wanted:
-            if name not in names:
-                raise StudyError(f"{path}: no column {name}; it has {', '.join(names)[:200]}")
-        found = []
-        for line, row in enumerate(rows, 2):
-            if None in row or None in row.values():
-                raise StudyError(f"{path}, line {line}: not as many cells as the first line")
-            found.append({name: _short(cell, path, line) for name, cell in row.items()})
-        return found
-
-
-def _short(cell: str, path: Path, line: int) -> str:
-    if len(cell) > _MOST_CELL or "\0" in cell:
-        raise StudyError(f"{path}, line {line}: a cell is too long or no text")
-    return cell.strip()
+            rows.writerow([guarded(name), *(f"{value:.9g}" for value in values)])
 
 
 def _score_columns(names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -258,17 +239,3 @@ def _score_columns(names: Sequence[str]) -> dict[str, tuple[str, str]]:
             score = "_".join(filter(None, (match["name"], match["encoder"])))
             found.setdefault(score, {})[match["side"]] = column
     return {name: (at["x"], at["y"]) for name, at in found.items() if len(at) == 2}
-
-
-def number_of(text: str, path: Path, line: int) -> float:
-    """A cell's number; NaN of an empty one.
-
-    Raises:
-        StudyError: it is none.
-    """
-    if not text:
-        return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        raise StudyError(f"{path}, line {line}: the score {text[:80]!r} is no number") from None

@@ -61,9 +61,9 @@ def resampled(
 
 def estimate(value: float, draws: Float[np.ndarray, " b"], count: int) -> Estimate:
     """A figure with its interval, from what it is in resamples of so many items; those of which it
-    is not defined are left out."""
+    is not defined are left out. Where all say the same they tell nothing of an interval."""
     known = draws[np.isfinite(draws)]
-    if not len(known) or count < 2:
+    if not len(known) or count < 2 or np.ptp(known) == 0:
         return Estimate(value, np.nan, np.nan, count)
     reach = stats.t.ppf((1 + LEVEL) / 2, count - 1) * np.sqrt(count / (count - 1))
     tail = float(stats.norm.cdf(-reach))
@@ -86,6 +86,36 @@ def share(values: Float[np.ndarray, " n"], *, seed: int) -> Estimate:
         bound = ((1 - LEVEL) / 2) ** (1 / count)
         return Estimate(value, bound if value else 0.0, 1.0 if value else 1 - bound, count)
     return average(known, seed=seed)
+
+
+LEAST_PEOPLE = 5
+"""Of fewer nothing is said of how people differ."""
+
+
+def by_person(yes: Int[np.ndarray, " p"], of: Int[np.ndarray, " p"], *, seed: int) -> Estimate:
+    """The share of all answers that are so, with an interval over people: those of one person are
+    alike, so that people are resampled, each with all answers (a cluster bootstrap; Davison &
+    Hinkley 1997, "Bootstrap Methods and their Application", section 3.8).
+
+    No interval of fewer than LEAST_PEOPLE; where everybody's are all so, or none is, it is that of
+    one answer a person.
+
+    Args:
+        yes, of: of each person how many are so, and of how many; who has none is left out.
+    """
+    yes, of = yes[of > 0], of[of > 0]
+    people, answers = len(of), int(of.sum())
+    if not people:
+        return NOTHING
+    value = float(yes.sum() / answers)
+    if people < LEAST_PEOPLE:
+        return Estimate(value, np.nan, np.nan, answers)
+    if value in (0.0, 1.0):
+        one_each = share(np.full(people, value), seed=seed)
+        return Estimate(value, one_each.low, one_each.high, answers)
+    drawn = resampled(np.ones(people, dtype=np.int64), seed=seed)
+    told = estimate(value, (drawn @ yes) / (drawn @ of), people)
+    return Estimate(value, told.low, told.high, answers)
 
 
 def widened(

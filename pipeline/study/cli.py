@@ -116,8 +116,10 @@ def export(
 
     with _opened(store) as kept:
         content, votes = _content(kept, name), kept.votes(name)
-        exchange.write(content, votes, out)
+        lacking = exchange.write(content, votes, out)
     typer.echo(f"{out}: {len(votes)} votes")
+    if lacking:
+        typer.echo(_shown(lacking))
 
 
 @app.command(name="import")
@@ -125,31 +127,46 @@ def take_in(
     path: Annotated[
         Path,
         typer.Argument(
-            help="The benchmark's folder or metric_benchmark.tar.gz; or a CSV of answers to a study"
+            help="The benchmark's folder or metric_benchmark.tar.gz; a folder that `study export` "
+            "wrote; or a CSV of answers to a study"
         ),
     ],
-    name: Annotated[str, typer.Option(help="Name of the study")] = "benchmark",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the study; an export's own, else benchmark")
+    ] = None,
     coding: Annotated[
         str | None, typer.Option(help="How preferences are written: x/y, -1/1, 0/1 or shares")
     ] = None,
     store: Store = None,
     url: Url = HERE,
 ) -> None:
-    """Keep the published benchmark, or one like it, as a study with its votes; or, of a CSV with
-    the columns item, annotator and answer, keep answers to a study that were given elsewhere."""
-    from pipeline.study import codings, exchange, given
+    """Keep the published benchmark, or one like it, as a study with its votes; a study that was
+    exported, whole; or, of a CSV with the columns item, annotator and answer, keep answers to a
+    study that were given elsewhere."""
+    from pipeline.study import codings, exchange, given, restored
 
-    if path.suffix == ".csv":
-        with _opened(store) as kept:
+    with _opened(store) as kept:
+        if restored.is_export(path):
+            content, token, rows = restored.take_in(kept, path, name=name)
+            name = content.study.name
+            typer.echo(f"{name}: {len(content.wanted)} to judge, restored with {rows} votes")
+        elif path.suffix == ".csv":
+            name = name or "benchmark"
             answers = given.read(path, _content(kept, name))
             pseudonyms = kept.add_votes(name, answers)
-        for who, own in answers.items():
-            typer.echo(f"{pseudonyms[who]}: {len(own)} answers of {_shown(who)}")
-        return
-    with _opened(store) as kept:
-        how = codings.coding_of(coding)
-        content, token, found = exchange.take_in(kept, path, name=name, coding=how)
-    typer.echo(f"{name}: {len(content.wanted)} pairs, preferences read as {found}")
+            for who, own in answers.items():
+                typer.echo(f"{pseudonyms[who]}: {len(own)} answers of {_shown(who)}")
+            return
+        else:
+            name = name or "benchmark"
+            how = codings.coding_of(coding)
+            content, token, found = exchange.take_in(kept, path, name=name, coding=how)
+            read = codings.MEANING[found.coding]
+            typer.echo(f"{name}: {len(content.wanted)} pairs, preferences read as {read}")
+            if found.rows > len(found):
+                typer.echo(f"{found.rows} rows: those about the same pair are taken together")
+            scores = ", ".join(found.scores) or "none; they have columns NAME_x and NAME_y"
+            typer.echo(_printable(f"scores: {scores}"))
     typer.echo(f"owner: {_link(url, 'results', study=name, owner=token)}")
 
 
@@ -185,13 +202,17 @@ def agree(
         Path | None, typer.Option(help="Of the same images: .npy or .safetensors, [images, d]")
     ] = None,
     score: Annotated[str, typer.Option(help="The score that the sentences are about")] = "ms",
-    failures: Annotated[
-        int | None, typer.Option(min=0, help="Leave out who failed more checks than this")
+    failed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=100, help="Leave out who failed more than this share of their checks, in %"
+        ),
     ] = None,
     store: Store = None,
 ) -> None:
     """How often each score prefers what most people prefer, and how well people agree."""
-    from pipeline.study import exchange, findings
+    from pipeline.study import exchange, findings, sentences
+    from pipeline.study.content import name_of
     from pipeline.study.draw import StudyError
 
     with _opened(store) as kept:
@@ -200,23 +221,40 @@ def agree(
         content, votes = _content(kept, name), kept.votes(name)
         brought: dict[str, NDArray[np.float64]] = {}
         for file in scores or ():
-            brought |= exchange.read_scores(file, content)
+            _bring(brought, file, exchange.read_scores(file, content))
         if activations is not None and embeddings is not None:
-            brought |= exchange.recomputed(activations, embeddings, content)
-        found = findings.find(content, votes, failures=failures, brought=brought)
+            computed = exchange.recomputed(activations, embeddings, content)
+            _bring(brought, activations, computed)
+        found = findings.find(content, votes, failed=failed, brought=brought)
         chosen = findings.score_of(found, score)
     typer.echo(f"{name}: {len(found.of.items):,} judged, {found.votes:,} votes")
-    for sentence in findings.sentences(found, chosen):
-        typer.echo(sentence)
+    for sentence in sentences.of(found, chosen):
+        typer.echo(_printable(sentence))
     for one in found.groups:
-        typer.echo(_shown(findings.told(found, one)))
-    write = findings.shares if content.study.kind == "pairs" else findings.decimals
+        typer.echo(_shown(sentences.told(found, one)))
+    write = sentences.shares if content.study.kind == "pairs" else sentences.decimals
     for each, told in found.board:
         if told.known:
-            typer.echo(f"{each:24} {write(told):22} {findings.counted(found, told.count)}")
+            typer.echo(f"{_shown(each):24} {write(told):22} {sentences.counted(found, told.count)}")
+    if apart := sentences.connected(found):
+        typer.echo(apart)
     for place, strength, low, high in findings.best(found, most=10):
-        feature = exchange.name_of(content.features[place])
+        feature = _shown(name_of(content.features[place]))
         typer.echo(f"{feature:40} {strength:+.2f} [{low:+.2f}, {high:+.2f}]")
+
+
+def _bring(
+    brought: dict[str, NDArray[np.float64]], file: Path, more: dict[str, NDArray[np.float64]]
+) -> None:
+    """Put more scores beside those that were brought; none takes another's place."""
+    from pipeline.study.draw import StudyError
+
+    for name in more:
+        if name in brought:
+            raise StudyError(
+                f"{file}: a score {name[:80]!r} was brought already; name its column otherwise"
+            )
+    brought |= more
 
 
 @contextmanager
@@ -246,4 +284,8 @@ def _link(url: str, page: str, **parameters: str) -> str:
 
 def _shown(text: str) -> str:
     """What a file says, as a terminal may be told it."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:200])
+    return _printable(text[:200])
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -13,6 +13,15 @@ or the share of people that prefer x. In the first two `tie`, or 0, is a tie."""
 CODINGS: tuple[Coding, ...] = ("x/y", "-1/1", "0/1", "shares")
 
 
+MEANING: dict[Coding, str] = {
+    "x/y": "x/y",
+    "-1/1": "-1/1 (1: x is preferred)",
+    "0/1": "0/1 (1: x is preferred)",
+    "shares": "shares of people that prefer x",
+}
+"""As it is told to people."""
+
+
 def coding_of(text: str | None) -> Coding | None:
     """The coding of this name.
 
@@ -28,21 +37,28 @@ def coding_of(text: str | None) -> Coding | None:
 _LETTERS = {"x": 1.0, "y": 0.0, "tie": 0.5, "=": 0.5}
 
 
-def told(said: Sequence[str], path: Path) -> Coding:
-    """The coding that these preferences are written in.
+def told(said: Sequence[tuple[int, str]], path: Path) -> Coding:
+    """The coding that these preferences, each with its line, are written in.
 
     Raises:
         StudyError: it can't be told.
     """
-    if {text.lower() for text in said} <= set(_LETTERS):
+    letters = [each for each in said if each[1].lower() in _LETTERS]
+    if len(letters) == len(said):
         return "x/y"
-    try:
-        values = {float(text) for text in said}
-    except ValueError:
-        bad = next(text for text in said if not _is_number(text))
+    for line, text in said:
+        if text.lower() not in _LETTERS and not _is_number(text):
+            raise StudyError(
+                f"{path}, line {line}: the preference {text[:80]!r} is neither x or y nor a "
+                "number; mend it"
+            )
+    if letters:
+        line, text = letters[0]
         raise StudyError(
-            f"{path}: the preference {bad[:80]!r} is neither x or y nor a number; mend it"
-        ) from None
+            f"{path}, line {line}: the preference {text!r} stands among numbers, so it can't be "
+            "told how they are written; write all alike"
+        )
+    values = {float(text) for _, text in said}
     if values <= {-1.0, 0.0, 1.0} and -1.0 in values:
         return "-1/1"
     if values == {0.0, 1.0}:

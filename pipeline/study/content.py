@@ -41,6 +41,11 @@ class Feature(_Frozen):
     scores: dict[str, float | None]
 
 
+def name_of(feature: Feature) -> str:
+    """`MODEL/HOOK/DICTIONARY:FEATURE`."""
+    return f"{feature.dictionary_id}:{feature.feature_id}"
+
+
 class Side(_Frozen):
     """Images that are shown together.
 
@@ -94,6 +99,11 @@ class Content(_Frozen):
     features: tuple[Feature, ...]
     items: tuple[Item, ...]
     images: dict[int, Picture] = Field(repr=False)
+
+    @property
+    def imported(self) -> bool:
+        """Whether only the names of its images are known, as of the published benchmark."""
+        return bool(self.images) and not any(one.sha256 for one in self.images.values())
 
     @property
     def wanted(self) -> dict[int, int]:

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 
 from pipeline import store
-from pipeline.study import benchmark, draw, outputs
+from pipeline.study import draw, outputs, sheets
 from pipeline.study.active import MOST_FEATURES
 from pipeline.study.content import Content, Feature, Item, Side, X, Y
 from pipeline.study.draw import Pool, StudyError
@@ -59,7 +59,15 @@ class _Making:
         self._place: dict[int, int] = {}
         table = source.table
         scored = table.scores[study.draw.score]
-        self.kept = np.flatnonzero(~np.isnan(scored) | (study.kind in TEXTS))
+        self._whole = study.kind == "intruder" or (
+            study.images_from == "range" and study.kind not in TEXTS
+        )
+        if self._whole:
+            self._see_to_complete()
+        of = ~np.isnan(scored) & (table.complete | (not self._whole))
+        if study.kind == "intruder" and study.draw.how != "list":
+            of &= table.others > 0
+        self.kept = np.flatnonzero(of | (study.kind in TEXTS))
         self.pool = Pool(
             np.unique(table.dictionary_id, return_inverse=True)[1][self.kept],
             table.feature[self.kept],
@@ -67,10 +75,29 @@ class _Making:
             table.neuron[self.kept],
         )
 
+    def _see_to_complete(self) -> None:
+        """That there are features of which the bundle keeps all images that activate them.
+
+        Raises:
+            StudyError: there are none, or none of a dictionary that is asked for.
+        """
+        of, table = self.study.draw, self.source.table
+        live = dict.fromkeys(table.dictionary_id)
+        lacking = live.keys() - set(np.array(table.dictionary_id)[table.complete])
+        if not lacking or (not of.dictionaries and of.how != "neurons" and live.keys() > lacking):
+            return
+        what = "kind = 'intruder'"
+        remedy = "name others in draw.dictionaries, or choose another kind"
+        if self.study.kind != "intruder":
+            what, remedy = "images_from = 'range'", "set images_from = 'top'"
+        raise StudyError(
+            f"{what}: needs all images that activate a feature, and of "
+            f"{', '.join(sorted(lacking))[:300]} the bundle keeps only the strongest; {remedy}"
+        )
+
     def pairs(self) -> list[Item]:
         if self.study.draw.how == "list":
-            x, y = (self._listed(column) for column in (X, Y))
-            chosen = list(zip(x, y, strict=True))
+            chosen = self._listed_pairs()
         else:
             chosen = draw.pairs(self.pool, self.study.draw, seed=self.study.seed)
         trials: list[Judged] = [
@@ -81,7 +108,7 @@ class _Making:
 
     def alone(self) -> list[Item]:
         if self.study.draw.how == "list":
-            chosen = self._listed(X)
+            chosen = self._listed_alone()
         else:
             chosen = draw.alone(self.pool, self.study.draw, seed=self.study.seed)
         if self.study.kind == "intruder":
@@ -105,8 +132,8 @@ class _Making:
                     f"{file}, line {row.line}: {row.image[:200]!r} is no image of the bundle; give "
                     "an example's number or uri, or leave the cell empty"
                 )
-            named = [row.feature] if row.feature else []
-            places = draw.listed(named, known, file=str(file), line=row.line)
+            named = [(row.line, row.feature)] if row.feature else []
+            places = draw.listed(named, known, file=str(file))
             feature = self._feature(places[0]) if places else None
             images = (ids[row.image],) if row.image else ()
             self.shown.update(images)
@@ -146,11 +173,31 @@ class _Making:
         return found
 
     def _clearest(self, places: Iterable[int]) -> list[int]:
-        """Those of which practice and checks are made: the clearest by their score, each another
-        one as far as there are so many, so that nobody knows a check by its images."""
+        """Those of which practice and checks are made: complete ones that images enough do not
+        activate, the clearest by MS, or by their score where they have none, each another one as
+        far as there are so many, so that nobody knows a check by its images.
+
+        Raises:
+            StudyError: there are none.
+        """
         count = self.study.practice + self.study.checks.catch
-        best = sorted(set(places), key=lambda place: (-self.pool.score[place], place))
-        return [best[i % len(best)] for i in range(count)] if best else []
+        if not count:
+            return []
+        table = self.source.table
+        most = 1 if self.study.kind == "intruder" else self.study.images
+        fit = (table.complete & (table.others >= most))[self.kept]
+        ms = table.scores.get("ms", np.full(len(table.feature), np.nan))[self.kept]
+        known = np.nan_to_num(ms, nan=-np.inf)
+        best = sorted(
+            (place for place in set(places) if fit[place]),
+            key=lambda place: (-known[place], -self.pool.score[place], place),
+        )
+        if not best:
+            raise StudyError(
+                f"checks: of no drawn feature are {most} images known not to activate it (of dense "
+                "ones the bundle keeps the strongest only); set practice = 0 and checks.catch = 0"
+            )
+        return [best[i % len(best)] for i in range(count)]
 
     def _known(self, place: int) -> Judged:
         """A feature's images beside as many that do not activate it."""
@@ -195,9 +242,29 @@ class _Making:
             )
         return self._place[place]
 
-    def _listed(self, column: str) -> list[int]:
-        names = [row[column] for row in benchmark.rows_of(self._file, column)]
-        return draw.listed(names, self._places(), file=str(self._file))
+    def _listed_pairs(self) -> list[tuple[int, int]]:
+        file, rows = str(self._file), sheets.rows_of(self._file, X, Y)
+        for line, row in rows:
+            if row[X] == row[Y]:
+                raise StudyError(
+                    f"{file}, line {line}: {row[X][:200]!r} stands against itself; name two "
+                    "features"
+                )
+        x, y = (self._found([(line, row[side]) for line, row in rows]) for side in (X, Y))
+        pairs = list(zip(x, y, strict=True))
+        lines = [line for line, _ in rows]
+        draw.once(zip(lines, map(frozenset, pairs), strict=True), "pair", file=file)
+        return pairs
+
+    def _listed_alone(self) -> list[int]:
+        names = [(line, row[X]) for line, row in sheets.rows_of(self._file, X)]
+        draw.once(names, "feature", file=str(self._file))
+        return self._found(names)
+
+    def _found(self, names: Sequence[tuple[int, str]]) -> list[int]:
+        table = self.source.table
+        partial = {self._name(at) for at in np.flatnonzero(~table.complete).tolist() if self._whole}
+        return draw.listed(names, self._places(), file=str(self._file), partial=partial)
 
     @property
     def _file(self) -> Path:
@@ -206,11 +273,11 @@ class _Making:
 
     def _places(self) -> dict[str, int]:
         """Names of features -> their places in the pool."""
+        return {self._name(at): place for place, at in enumerate(self.kept.tolist())}
+
+    def _name(self, at: int) -> str:
         table = self.source.table
-        return {
-            f"{table.dictionary_id[at]}:{table.feature[at]}": place
-            for place, at in enumerate(self.kept)
-        }
+        return f"{table.dictionary_id[at]}:{table.feature[at]}"
 
 
 def _numbered(trials: Sequence[Judged], known: Sequence[Judged], practice: int) -> list[Item]:

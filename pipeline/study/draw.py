@@ -1,6 +1,6 @@
 """Which features, and which pairs of them, a study is about."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,19 +127,52 @@ def _some_pairs(
     return found[rng.permutation(len(found))[:count]]
 
 
-def listed(names: Sequence[str], pool: dict[str, int], *, file: str, line: int = 2) -> list[int]:
+def listed(
+    names: Iterable[tuple[int, str]],
+    pool: Mapping[str, int],
+    *,
+    file: str,
+    partial: Collection[str] = (),
+) -> list[int]:
     """The places of features named `MODEL/HOOK/DICTIONARY:FEATURE`.
 
     Args:
-        line: of the file, that names the first.
+        names: each with its line.
+        partial: features of which the study would need all images that activate them, and the
+            bundle keeps the strongest only.
 
     Raises:
         StudyError: one is not in the pool.
     """
-    for at, name in enumerate(names, line):
+    found = []
+    for line, name in names:
+        if name in partial:
+            raise StudyError(
+                f"{file}, line {line}: of {name[:200]!r} the bundle keeps only the strongest "
+                "images, and this study needs all that activate it; leave it out"
+            )
         if name not in pool:
             raise StudyError(
-                f"{file}, line {at}: {name[:200]!r} is no live feature of the bundle; write "
+                f"{file}, line {line}: {name[:200]!r} is no live feature of the bundle; write "
                 "MODEL/HOOK/DICTIONARY:FEATURE"
             )
-    return [pool[name] for name in names]
+        found.append(pool[name])
+    return found
+
+
+def once(rows: Iterable[tuple[int, Hashable]], what: str, *, file: str) -> None:
+    """See to it that no row of a list says what one before it says.
+
+    Args:
+        rows: each with its line.
+
+    Raises:
+        StudyError: one does.
+    """
+    before: dict[Hashable, int] = {}
+    for line, row in rows:
+        first = before.setdefault(row, line)
+        if first != line:
+            raise StudyError(
+                f"{file}, line {line}: the same {what} as in line {first}; leave one of them out"
+            )

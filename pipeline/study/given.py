@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.annotations.records import MOST_NAME
 from pipeline.annotations.trials import MOST_MS, SKIP, UNDONE, Given
 from pipeline.cells import plain
-from pipeline.study import benchmark, ratings, results
+from pipeline.study import ratings, results, sheets
 from pipeline.study.assignment import CATCH, PRACTICE, REPEAT, TRIAL
 from pipeline.study.content import Content, Item
 from pipeline.study.draw import StudyError
@@ -29,21 +29,19 @@ def read(path: Path, content: Content) -> dict[str, list[Given]]:
     Raises:
         StudyError: it cannot be read, or a row is no answer to an item of the study: with its line.
     """
-    rows = benchmark.rows_of(path, "item", "annotator", "answer")
+    rows = sheets.rows_of(path, "item", "annotator", "answer")
     held: dict[str, dict[int, tuple[int, Given]]] = defaultdict(dict)
     judged: set[tuple[str, int]] = set()
-    for line, row in enumerate(rows, 2):
+    for line, row in rows:
         if not row["answer"]:
             continue
         row = {name: plain(cell) for name, cell in row.items()}
-        who = row["annotator"]
-        if not 0 < len(who) <= MOST_NAME:
-            raise StudyError(f"{path}, line {line}: no annotator, or one of a very long name")
-        trial = _whole(row, "trial", path, line, len(held[who]))
-        revision = _whole(row, "revision", path, line, 0)
+        who = annotator_of(row, path, line)
+        trial = whole(row, "trial", path, line, len(held[who]))
+        revision = whole(row, "revision", path, line, 0)
         before = held[who].get(trial)
         if before is None or revision > before[0]:
-            held[who][trial] = revision, _given(row, content, path, line)
+            held[who][trial] = revision, answer_of(row, content, path, line)
         elif revision == before[0]:
             raise StudyError(f"{path}, line {line}: {who[:80]!r} answers trial {trial} twice")
     found = {
@@ -60,8 +58,25 @@ def read(path: Path, content: Content) -> dict[str, list[Given]]:
     return {who: own for who, own in found.items() if own}
 
 
-def _given(row: Mapping[str, str], content: Content, path: Path, line: int) -> Given:
-    number = _whole(row, "item", path, line, -1)
+def annotator_of(row: Mapping[str, str], path: Path, line: int) -> str:
+    """Who answers.
+
+    Raises:
+        StudyError: nobody, or one of a very long name.
+    """
+    who = row["annotator"]
+    if not 0 < len(who) <= MOST_NAME:
+        raise StudyError(f"{path}, line {line}: no annotator, or one of a very long name")
+    return who
+
+
+def answer_of(row: Mapping[str, str], content: Content, path: Path, line: int) -> Given:
+    """The answer of a row.
+
+    Raises:
+        StudyError: it is none to an item of the study: with its line.
+    """
+    number = whole(row, "item", path, line, -1)
     if not 0 <= number < len(content.items):
         raise StudyError(f"{path}, line {line}: item {number} is none of the study's")
     item, answer, role = content.items[number], row["answer"], row.get("role") or TRIAL
@@ -69,7 +84,7 @@ def _given(row: Mapping[str, str], content: Content, path: Path, line: int) -> G
         raise StudyError(f"{path}, line {line}: the role {role[:80]!r} is not that of the item")
     if answer not in (SKIP, UNDONE) and not _answers(content, item, answer):
         raise StudyError(f"{path}, line {line}: {answer[:80]!r} is no answer to item {number}")
-    time = _whole(row, "response_ms", path, line, -1)
+    time = whole(row, "response_ms", path, line, -1)
     if time > MOST_MS:
         raise StudyError(f"{path}, line {line}: the response time is too long")
     return Given(
@@ -81,7 +96,9 @@ def _given(row: Mapping[str, str], content: Content, path: Path, line: int) -> G
 def _answers(content: Content, item: Item, answer: str) -> bool:
     kind = content.study.kind
     if kind == "pairs":
-        return not np.isnan(results.worth(answer))
+        # Only the published benchmark tells shares; a person prefers one side, or none.
+        said = content.imported or answer in results.VALUES
+        return said and not np.isnan(results.worth(answer))
     if kind == "intruder":
         return answer in map(str, item.sides[0].images)
     if kind in TEXTS:
@@ -89,7 +106,12 @@ def _answers(content: Content, item: Item, answer: str) -> bool:
     return answer in ("1", "2", "3", "4", "5")
 
 
-def _whole(row: Mapping[str, str], name: str, path: Path, line: int, default: int) -> int:
+def whole(row: Mapping[str, str], name: str, path: Path, line: int, default: int) -> int:
+    """A cell's whole number; `default` of an empty one, or where there is no such column.
+
+    Raises:
+        StudyError: it is none.
+    """
     text = row.get(name, "")
     if not text:
         return default

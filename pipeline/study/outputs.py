@@ -12,12 +12,12 @@ number of the right text where that is known: such a row becomes practice or a c
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.cells import guarded, plain
-from pipeline.study import benchmark
+from pipeline.study import draw, sheets
 from pipeline.study.draw import StudyError
 from pipeline.study.files import RATINGS
 
@@ -58,16 +58,18 @@ def read(path: Path, *, several: bool) -> list[Output]:
         several: whether people choose among texts.
 
     Raises:
-        StudyError: it cannot be read, or a row lacks its text; names the line.
+        StudyError: it cannot be read, or a row lacks its text or comes twice; names the line.
     """
-    rows = benchmark.rows_of(path, "text_1" if several else "text")
+    rows = sheets.rows_of(path, "text_1" if several else "text")
     if not rows:
         raise StudyError(f"{path}: no texts")
-    if "annotator" in rows[0]:
+    if "annotator" in rows[0][1]:
         raise StudyError(
             f"{path}: holds answers; `study import` takes them, a study's texts do not"
         )
-    return [_output(row, path, line, several=several) for line, row in enumerate(rows, 2)]
+    found = [_output(row, path, line, several=several) for line, row in rows]
+    draw.once([(one.line, replace(one, line=0)) for one in found], "text", file=str(path))
+    return found
 
 
 def _output(row: Mapping[str, str], path: Path, line: int, *, several: bool) -> Output:

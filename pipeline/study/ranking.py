@@ -18,12 +18,15 @@ class Ranking:
         strength: [s], mean 0.
         low, high: [s], 95 % intervals.
         prior: mean over the priors' standard deviations, so weighed.
+        groups: of features that pairs connect, at one remove or several. Across two of them no vote
+            tells anything: only the prior does.
     """
 
     strength: Float[np.ndarray, " s"]
     low: Float[np.ndarray, " s"]
     high: Float[np.ndarray, " s"]
     prior: float
+    groups: int = 1
 
 
 def bradley_terry(
@@ -54,7 +57,16 @@ def bradley_terry(
     strength = weight @ strengths
     variance = weight @ (np.stack([fit[2] for fit in fits]) ** 2 + (strengths - strength) ** 2)
     reach = 1.96 * np.sqrt(variance)
-    return Ranking(strength, strength - reach, strength + reach, float(weight @ np.array(PRIORS)))
+    prior = float(weight @ np.array(PRIORS))
+    return Ranking(strength, strength - reach, strength + reach, prior, connected(pairs))
+
+
+def connected(pairs: Int[np.ndarray, "n 2"]) -> int:
+    """How many groups pairs fall into that no pair connects; what is in no pair is in none."""
+    members, ends = np.unique(pairs, return_inverse=True)
+    x, y = ends.reshape(-1, 2).T
+    graph = sparse.coo_array((np.ones(len(x)), (x, y)), shape=(len(members), len(members)))
+    return int(sparse.csgraph.connected_components(graph, directed=False)[0])
 
 
 def _fit(

@@ -136,7 +136,15 @@ def reliability(
         value = worth(items[vote.trial.item], vote.answer)
         ratings[row[vote.annotator], columns[vote.trial.item]] = value
     level: agreement.Level = "nominal" if _chosen(content) else "ordinal"
-    return agreement.reliability(ratings, level=level, seed=seed)
+    return agreement.reliability(ratings, categories=scale(content), level=level, seed=seed)
+
+
+def scale(content: Content) -> tuple[float, ...]:
+    """The categories that an answer may be: ratings, or the numbers of as many texts as any choice
+    has. A tie is one where somebody saw one: only imported answers have it."""
+    most = max((len(item.texts) for item in _items(content)), default=1)
+    of = range(1, most + 1) if _chosen(content) else range(LOWEST, HIGHEST + 1)
+    return tuple(map(float, of))
 
 
 def ratings_csv(content: Content, votes: Sequence[Vote]) -> str:

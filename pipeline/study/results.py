@@ -107,14 +107,18 @@ def right(content: Content, item: Item, answer: str) -> bool:
     return answer == item.answer
 
 
-def yes(count: int, of: int) -> Float[np.ndarray, " n"]:
-    """So many ones among zeros, as `bootstrap.share` takes them."""
-    return np.repeat([1.0, 0.0], [count, of - count])
+def alike(checks: Sequence[Checked]) -> Estimate:
+    """The share of repetitions that are judged as the first time, with an interval over people."""
+    from pipeline.study import bootstrap
+
+    counts = np.array([[one.alike, one.repeats] for one in checks], dtype=np.int64).reshape(-1, 2)
+    return bootstrap.by_person(counts[:, 0], counts[:, 1], seed=0)
 
 
-def attentive(checks: Sequence[Checked], *, failures: int) -> set[str]:
-    """The annotators with at most so many wrong answers to catch trials."""
-    return {one.annotator for one in checks if one.caught <= failures}
+def attentive(checks: Sequence[Checked], *, failed: int) -> set[str]:
+    """The annotators who answered at most so many percent of their catch trials wrongly; who was
+    never checked is among them."""
+    return {one.annotator for one in checks if 100 * one.caught <= failed * one.catches}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +145,7 @@ class Judged:
 
     @property
     def preference(self) -> Float[np.ndarray, " n"]:
-        """The share of people that prefer x; a tie is half."""
+        """The share of people that prefer x; a tie is half a vote for each side."""
         share: Float[np.ndarray, " n"] = np.nansum(self.ratings, 0) / self.votes
         return share
 
@@ -180,6 +184,14 @@ def judged(
         ratings[row[vote.annotator], column[vote.trial.item]] = worth(vote.answer)
     places = np.array([sides[item] for item in items], dtype=np.int64).reshape(-1, 2)
     return Judged(np.array(items, dtype=np.int64), places, ratings, tuple(annotators))
+
+
+def scale(content: Content) -> tuple[float, ...]:
+    """The categories that an answer to a pair may be; none are known of a published study, whose
+    shares of people are categories of their own."""
+    if content.imported:
+        return ()
+    return tuple(value for answer, value in VALUES.items() if answer != TIE or content.study.tie)
 
 
 def scores(content: Content) -> dict[str, Float[np.ndarray, " s"]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from pipeline import contract
@@ -23,6 +23,11 @@ class Table:
     fingerprint: list[str]
     feature: Int[np.ndarray, " n"]
     neuron: Int[np.ndarray, " n"]
+    complete: Bool[np.ndarray, " n"]
+    """Whether the bundle keeps every image that activates it: of neurons, and what else is dense,
+    it keeps the strongest only."""
+    others: Int[np.ndarray, " n"]
+    """Images that do not activate it."""
     scores: dict[str, Float[np.ndarray, " n"]]
 
 
@@ -49,10 +54,16 @@ class Source:
         columns = ", ".join(f'f."{name}"' for name in numbers if name in there)
         found = self.database.execute(
             f"""SELECT f.dictionary_id, d.fingerprint, f.feature_id, d.basis = 'neurons' AS neuron,
-            {columns} FROM features f JOIN dictionaries d USING (dictionary_id)
+            coalesce(a.kept, 0) = f.n_active AS complete,
+            (SELECT count(*) FROM examples WHERE split = 'val') - f.n_active AS others, {columns}
+            FROM features f JOIN dictionaries d USING (dictionary_id)
+            LEFT JOIN (
+                SELECT dictionary_id, feature_id, count(*) AS kept FROM activations
+                WHERE modality = 'image' AND dictionary_id IN (SELECT unnest(?)) GROUP BY ALL
+            ) a ON a.dictionary_id = f.dictionary_id AND a.feature_id = f.feature_id
             WHERE f.dictionary_id IN (SELECT unnest(?)) AND f.n_active >= ?
             ORDER BY ALL""",
-            [wanted, 0 if self.study.kind in TEXTS else self.study.images],
+            [wanted, wanted, 0 if self.study.kind in TEXTS else self.study.images],
         ).fetchnumpy()
         scores = {
             name: np.ma.filled(found[name].astype(np.float64), np.nan)
@@ -65,6 +76,8 @@ class Source:
             list(map(str, found["fingerprint"])),
             np.asarray(found["feature_id"]),
             np.asarray(found["neuron"]).astype(int),
+            np.asarray(found["complete"]).astype(bool),
+            np.asarray(found["others"]),
             scores,
         )
 
@@ -100,8 +113,8 @@ class Source:
         return [of for of, _, basis in rows if every or basis == "sae"]
 
     def images(self, place: int, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Of a feature: its strongest, or evenly over its activations; in an order left to
-        chance."""
+        """Of a feature: its strongest, or, of a complete one, evenly over its activations; in an
+        order left to chance."""
         key = [self.table.dictionary_id[place], int(self.table.feature[place])]
         table = "top_examples" if self.study.images_from == "top" else "activations"
         ids = [
@@ -117,7 +130,7 @@ class Source:
         return mixed(ids[:count], rng)
 
     def unrelated(self, place: int | None, count: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Images drawn from all that do not activate the feature; from all, of None.
+        """Images drawn from all that do not activate a complete feature; from all, of None.
 
         Raises:
             StudyError: there are not so many.
@@ -137,8 +150,8 @@ class Source:
         if len(ids) < count:
             what = "are there" if place is None else f"do not activate {key[0]}:{key[1]}"
             raise StudyError(
-                f"checks: {len(ids)} images {what}, {count} are wanted; draw from sparser "
-                "dictionaries, or ask for no checks"
+                f"checks: {len(ids)} images {what}, {count} are wanted; leave the feature out, or "
+                "ask for no checks"
             )
         return tuple(int(i) for i in rng.choice(ids, count, replace=False))
 
