@@ -119,6 +119,9 @@ def times(milliseconds: Sequence[int]) -> alt.Chart:
     values = np.maximum(np.asarray(milliseconds, float), TIMES[0])
     edges = np.geomspace(values.min() * 0.98, values.max() * 1.02, BINS + 1)
     counts = np.histogram(values, edges)[0]
+    ticks = [t / 1000 for t in TIMES if edges[0] <= t <= edges[-1]]
+    if len(ticks) < 2:
+        ticks = [float(f"{t / 1000:.2g}") for t in (values.min(), values.max())]
     rows = [
         {"low": low / 1000, "high": high / 1000, "answers": int(count)}
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
@@ -129,7 +132,7 @@ def times(milliseconds: Sequence[int]) -> alt.Chart:
         .encode(
             x=alt.X("low:Q", bin="binned", title="seconds from first sight to answer, log scale",
                     scale=alt.Scale(type="log", nice=False),
-                    axis=alt.Axis(values=[t / 1000 for t in TIMES], format="~g", grid=False)),
+                    axis=alt.Axis(values=ticks, format="~g", grid=False)),
             x2="high:Q",
             y=alt.Y("answers:Q", axis=alt.Axis(tickCount=4, format="d")),
             tooltip=[
@@ -156,10 +159,10 @@ def _intervals(rows: Sequence[Row], x: alt.X, digits: str, unit: str) -> list[al
             INTERVAL, alt.Tooltip("count:Q", title=unit, format=","),
         ],
     )  # fmt: skip
-    return [
-        base.mark_rule(strokeWidth=1.5, color=MARK).encode(x="low:Q", x2="high:Q"),
-        base.mark_circle(size=70, opacity=1, color=MARK).encode(x=x),
-    ]
+    points = base.mark_circle(size=70, opacity=1, color=MARK).encode(x=x)
+    if all(np.isnan(one.low) for one in rows):  # marks of nothing have no name for who listens
+        return [points]
+    return [base.mark_rule(strokeWidth=1.5, color=MARK).encode(x="low:Q", x2="high:Q"), points]
 
 
 def _row(told: Row | Estimate) -> dict[str, Any]:

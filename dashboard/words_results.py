@@ -17,6 +17,7 @@ BRING = (
 )
 EVERYBODY = "everybody"
 VOTES = "Judgements that count: no practice, checks, repetitions, skips, or answers taken back."
+SKIPS = "Trials that were skipped, checks and repetitions among them: who skips a check fails none."
 PROGRESS = "Of the votes that the study wants, those that it has."
 PEOPLE = "People whose votes count here, of all who answered anything."
 CHECKS = "Trials with a known answer that were answered wrongly, of everybody."
@@ -89,6 +90,7 @@ NO_VOTES = (
 NONE_LEFT = (
     "No vote is left: everybody failed more of their checks than you allow. Allow more above."
 )
+NOTHING_COUNTS = "Nothing that counts was judged yet: only practice, checks or skips."
 NO_IMAGES = "Their images are not in this bundle: open the dashboard on {bundle} to see them."
 NOTHING_APART = "None: the score says the same as most people wherever that can be told."
 NOTHING_TOLD = "Nothing that was judged tells anything of this score yet."

@@ -60,7 +60,7 @@ STUDY = {
     "practice": 0,
     "rest_every": 0,
     "votes": 6,
-    "draw": {"count": 120},
+    "draw": {"count": 120, "features": 40},
 }
 PEOPLE, VOTES = 12, 5
 """Who judged, and how many each pair so far."""

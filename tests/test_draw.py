@@ -42,6 +42,16 @@ def test_stratified_pairs_cover_the_differences_evenly(size: int) -> None:
     assert max(drawn) <= 32 < max(at_random)
 
 
+@pytest.mark.parametrize("how", ["random", "stratified", "neurons"])
+def test_pairs_of_few_features(how: str) -> None:
+    of = pool(300, neurons=100)
+    drawn = pairs(of, Draw(how=how, count=40, features=12), seed=0)
+    for side in range(2) if how == "neurons" else [slice(None)]:
+        assert 10 <= len(set(np.array(drawn)[:, side].ravel())) <= 12
+    with pytest.raises(StudyError, match="pairs; ask for fewer"):
+        pairs(of, Draw(how=how, count=1000, features=12), seed=0)
+
+
 def test_neurons_stand_against_features() -> None:
     of = pool(50, neurons=20)
     for x, y in pairs(of, Draw(how="neurons", count=80), seed=0):

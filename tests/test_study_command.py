@@ -126,7 +126,7 @@ def test_from_a_file_to_results(room: Room, bundle: Path) -> None:
     )
     status = room.says("status", "demo").splitlines()
     assert status[0] == "demo: 12 of 12 votes"
-    assert all(line[16:] == ": 6 votes, 0 of 0 checks failed, 0 of 0 repetitions alike"
+    assert all(line[16:] == ": 6 votes, 0 of 0 checks failed, 0 of 0 repetitions alike, 0 skipped"
                for line in status[1:])  # fmt: skip
     agree = room.says("agree", "demo", "--score", "density")
     assert agree.startswith("demo: 6 judged, 12 votes\n") and "density prefers what most" in agree

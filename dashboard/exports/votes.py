@@ -84,6 +84,7 @@ def annotators_table(found: Findings) -> pa.Table:
             "annotator": [one.annotator for one in found.checks],
             "counts": [one.annotator in found.kept for one in found.checks],
             "votes": [one.votes for one in found.checks],
+            "skips": [one.skips for one in found.checks],
             "checks": [one.catches for one in found.checks],
             "checks_failed": [one.caught for one in found.checks],
             "repeats": [one.repeats for one in found.checks],

@@ -136,7 +136,9 @@ def page(heard: Heard) -> None:
     with head:
         widgets.heading(study.title or f"Results of {study.name}", study.asked)
     if not found.votes:
-        message = words.NONE_LEFT if found.checks else words.NO_VOTES.format(study=study.name)
+        message = words.NO_VOTES.format(study=study.name)
+        if found.checks:
+            message = words.NOTHING_COUNTS if failed is None else words.NONE_LEFT
         widgets.empty(message)
         if found.checks:
             results_people.annotators(found)

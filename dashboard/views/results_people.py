@@ -17,6 +17,7 @@ MOST_PEOPLE = 200
 COLUMNS = [
     {"key": "who", "title": "annotator", "kind": "text", "help": words.ANNOTATORS},
     {"key": "votes", "title": "votes", "kind": "number", "help": words.VOTES},
+    {"key": "skips", "title": "skips", "kind": "number", "help": words.SKIPS},
     {"key": "failed", "title": "checks failed", "kind": "number", "help": words.FAILURES},
     {"key": "alike", "title": "repeats alike", "kind": "number", "help": words.REPEATS},
     {"key": "time", "title": "median time", "kind": "number", "help": words.MEDIAN},
@@ -61,7 +62,7 @@ def annotators(found: Findings) -> None:
         [
             {
                 "who": one.annotator if one.annotator in found.kept else f"({one.annotator})",
-                "votes": f"{one.votes:,}", "first": False,
+                "votes": f"{one.votes:,}", "skips": f"{one.skips:,}", "first": False,
                 "failed": f"{one.caught} of {one.catches}" if one.catches else "–",
                 "alike": f"{one.alike} of {one.repeats}" if one.repeats else "–",
                 "time": "–" if one.median_ms is None else f"{one.median_ms / 1000:.1f} s",

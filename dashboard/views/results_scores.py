@@ -68,7 +68,12 @@ def curve(found: Findings, of: Judged, score: str) -> None:
 def board(found: Findings) -> None:
     """Every score, the best first."""
     pairs = isinstance(found.of, Judged)
-    known = [row(name, told) for name, told in found.board if told.known]
+    most = max((told.count for _, told in found.board), default=0)
+    known = [
+        row(f"{name} (of {told.count:,})" if told.count < most else name, told)
+        for name, told in found.board
+        if told.known
+    ]
     about = words.BOARD if pairs else words.BOARD_ALONE
     widgets.section("Every score", about)
     if not known:
@@ -188,7 +193,7 @@ def ranking(found: Findings) -> None:
             if rows:
                 st.altair_chart(
                     votecharts.forest(rows, reach=reach), width="stretch",
-                    height=ROW * len(rows) + 60, key=f"forest-{title}",
+                    height=ROW * len(parts[0]) + 60, key=f"forest-{title}",
                     alt=f"{title} of the features by strength: "
                     + "; ".join(f"{one.name} {one.value:+.2f}" for one in rows),
                 )  # fmt: skip

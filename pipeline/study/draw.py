@@ -46,7 +46,7 @@ def pairs(pool: Pool, draw: Draw, *, seed: int) -> list[tuple[int, int]]:
         StudyError: the pool has not so many pairs.
     """
     rng = np.random.default_rng(seed)
-    sides = _sides(pool, draw)
+    sides = _sides(pool, draw, rng)
     possible = _possible(*sides)
     if draw.count > possible:
         raise StudyError(
@@ -97,13 +97,24 @@ def even(values: Float[np.ndarray, " n"], *, strata: int, count: int) -> Int[np.
     return np.lexsort((stratum, turn))[:count]
 
 
-def _sides(pool: Pool, draw: Draw) -> tuple[np.ndarray, np.ndarray]:
+def _sides(pool: Pool, draw: Draw, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The places from which the two features of a pair come."""
     neuron = pool.neuron.astype(bool)
     if draw.how != "neurons":
-        every = np.arange(len(pool))
+        every = _few(np.arange(len(pool)), pool, draw, rng)
         return every, every
-    return np.flatnonzero(~neuron), np.flatnonzero(neuron)
+    x, y = (_few(np.flatnonzero(side), pool, draw, rng) for side in (~neuron, neuron))
+    return x, y
+
+
+def _few(places: np.ndarray, pool: Pool, draw: Draw, rng: np.random.Generator) -> np.ndarray:
+    """As many of these places as the pairs are to be made of: at random, or evenly by score."""
+    if draw.features is None or len(places) <= draw.features:
+        return places
+    order = rng.permutation(places)
+    if draw.how == "stratified":
+        order = order[even(pool.score[order], strata=draw.strata, count=draw.features)]
+    return np.sort(order[: draw.features])
 
 
 def _possible(xs: np.ndarray, ys: np.ndarray) -> int:

@@ -48,6 +48,9 @@ class Draw(_Frozen):
     """Names, or whole ids, of dictionaries; all SAEs when not given, with `neurons` these too."""
     count: Annotated[int, Field(ge=1, le=100_000)] = 50
     """Pairs, or features."""
+    features: Annotated[int, Field(ge=2)] | None = None
+    """Of pairs: so many features that all pairs are made of, and with `neurons` as many neurons;
+    any when not given."""
     score: str = "ms"
     """A numeric column of the bundle's table `features`."""
     strata: Annotated[int, Field(ge=1, le=100)] = 5

@@ -59,6 +59,7 @@ class Checked:
         caught, catches: wrong answers to catch trials, and all answers to them.
         alike, repeats: repetitions judged as the first time, and all of them.
         median_ms: of the response times; None without any.
+        skips: trials of any kind that were skipped.
     """
 
     annotator: str
@@ -68,6 +69,7 @@ class Checked:
     alike: int
     repeats: int
     median_ms: float | None
+    skips: int = 0
 
 
 def checked(content: Content, votes: Sequence[Vote]) -> list[Checked]:
@@ -95,6 +97,7 @@ def checked(content: Content, votes: Sequence[Vote]) -> list[Checked]:
                 sum(vote.answer == first[vote.trial.item] for vote in repeats),
                 len(repeats),
                 float(np.median(times)) if times else None,
+                len(own) - len(judged),
             )
         )
     return found
@@ -225,13 +228,14 @@ def leaderboard(
 
 
 def best_first(found: Sequence[tuple[str, Estimate]]) -> list[tuple[str, Estimate]]:
-    """Scores by their figure; those that rest on less than a fifth of the items that others have
-    come after them, and those without a figure last."""
+    """Scores by their figure; those without an interval, and those that rest on less than a fifth
+    of the items that others have, come after them, and those without a figure last."""
     few = max((told.count for _, told in found), default=0) / 5
     return sorted(
         found,
         key=lambda one: (
-            not one[1].known, one[1].count < few, -one[1].value if one[1].known else 0, one[0]
+            not one[1].known, one[1].count < few or np.isnan(one[1].low),
+            -one[1].value if one[1].known else 0, one[0],
         ),
     )  # fmt: skip
 

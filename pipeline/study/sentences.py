@@ -161,7 +161,8 @@ def connected(found: Findings) -> str:
         return ""
     return (
         f"The pairs fall into {found.ranking.groups:,} groups that no pair connects: strengths "
-        "compare within a group only."
+        "compare within a group only. In the next study, make the pairs of fewer features "
+        "(draw.features)."
     )
 
 
