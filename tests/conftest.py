@@ -115,6 +115,7 @@ def page_log() -> PageLog:
 def page(browser: "Browser", page_log: PageLog) -> Iterator["Page"]:
     """A fresh page with its own cookies, 1440 x 900, which records into `page_log`."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(60_000)  # other tests share the machine
     context.on("request", lambda request: page_log.note_address(request.url))
     opened = context.new_page()
     opened.on("websocket", lambda socket: page_log.note_address(socket.url))
