@@ -34,9 +34,6 @@ COMPILE := $(UV) pip compile pyproject.toml --extra dev --universal --python-ver
 # Bytecode that is written once saves every later start seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests wait for browsers and servers much of their time: one worker more than there are cores.
-workers = $$($(PY) -c "import os; print(min(4, os.cpu_count() + 1))")
-
 export RUN
 serve = $(PY) -m streamlit run dashboard/app.py --server.port $(PORT) --
 
@@ -62,7 +59,7 @@ dashboard: $(STAMP) ## open the dashboard on another run: make dashboard RUN=dat
 	@$(serve) "$$RUN"
 
 test: $(STAMP) ## set up and run all tests; ARGS="-k hooks" chooses
-	@$(PY) -m pytest --numprocesses $(workers) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(STAMP) ## lint, format, types, import rules, and whether the lock is current
 	$(PY) -m ruff check .

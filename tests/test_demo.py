@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from conftest import PageLog
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.timeout(1800)  # the whole run, where others use the cores too
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 

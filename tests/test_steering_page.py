@@ -62,7 +62,7 @@ STOPPED_EARLY = """() => {
   const said = document.querySelector(".answers .said")?.innerText.length > 3;
   const stop = document.querySelector(".st-key-steer-stop button");
   if (said) stop?.click();
-  return said && stop;
+  return said;
 }"""
 """Presses Stop in the moment in which some of the answer is there: it is over soon."""
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
@@ -675,10 +675,13 @@ def test_run_by_mouse_and_by_keys_and_read_the_columns(page: "Page", address: st
 
 @pytest.mark.usefixtures("quiet")
 def test_stop_keeps_what_was_said_and_the_next_run_works(page: "Page", address: str) -> None:
-    visit(page, address, longest="256", temperature="2")
-    page.locator(".st-key-steer-run button").click()
-    page.wait_for_function(STOPPED_EARLY)
-    page.wait_for_selector(".st-key-steer-run button")
+    for _ in range(6):  # a busy machine shows the first words when the last are there already
+        visit(page, address, longest="256", temperature="2")
+        page.locator(".st-key-steer-run button").click()
+        page.wait_for_function(STOPPED_EARLY)
+        page.wait_for_selector(".st-key-steer-run button")
+        if "Stopped" in page.locator(".st-key-steer-answers").inner_text():
+            break
     kept = columns(page)
     assert "Stopped" in page.locator(".st-key-steer-answers").inner_text()
     assert 0 < len(kept[0]) < 256
