@@ -85,17 +85,24 @@ def share(value: float) -> str:
     return f"{value * 100:.0f}\u00a0%"
 
 
+@pytest.mark.parametrize("kept_in", ["sqlite", "postgres"])
 def test_two_people_judge_and_the_owner_reads(
     browser: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    dashboard_server: Callable[..., str],
+    dashboard_server: Callable[..., str], request: pytest.FixtureRequest, kept_in: str,
 ) -> None:  # fmt: skip
     bundle, place = make_bundle(tmp_path / "runs" / "demo"), str(tmp_path / "kept.sqlite")
+    servers = 1
+    if kept_in == "postgres":  # which several servers share
+        place, servers = request.getfixturevalue("postgres").database(), 2
     monkeypatch.setenv("LOUPE_ANNOTATIONS", place)
-    url = dashboard_server(bundle, LOUPE_ANNOTATIONS=place)
+    url, *others = [dashboard_server(bundle, LOUPE_ANNOTATIONS=place) for _ in range(servers)]
     file = tmp_path / "small.toml"
     file.write_text(STUDY.format(bundle=bundle), encoding="utf-8")
     (owner,) = re.findall(r"http\S+owner=\S+", command("create", file, "--url", url))
     links = re.findall(r"http\S+invite=\S+", command("invite", "small", "--count", 2, "--url", url))
+    links[1:] = [
+        link.replace(url, other) for link, other in zip(links[1:], others or [url], strict=True)
+    ]
     people = []
     for link, habit in zip(links, HABITS, strict=True):
         with browser.new_context() as context:

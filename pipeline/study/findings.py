@@ -90,47 +90,49 @@ def find(
     kept = {one.annotator for one in checks}
     if failed is not None:
         kept = results.attentive(checks, failed=failed)
+    heard = _Heard(content, votes, checks, frozenset(kept), seed)
     if content.study.kind in TEXTS:
-        found = _of_texts(content, votes, checks, kept, seed)
+        found = _of_texts(heard)
     else:
         scores = results.scores(content) | dict(brought or {})
         of = _of_pairs if content.study.kind == "pairs" else _of_features
-        found = of(content, votes, checks, kept, scores, seed)
+        found = of(heard, scores)
     return replace(found, failed=failed)
 
 
-def _of_features(
-    content: Content,
-    votes: Sequence[Vote],
-    checks: list[Checked],
-    kept: set[str],
-    scores: Scores,
-    seed: int,
-) -> Findings:
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """What the figures are of; only those of `kept` count."""
+
+    content: Content
+    votes: Sequence[Vote]
+    checks: list[Checked]
+    kept: frozenset[str]
+    seed: int
+
+
+def _of_features(heard: _Heard, scores: Scores) -> Findings:
+    content, votes, kept = heard.content, heard.votes, heard.kept
     single = said = alone(content, votes, only=kept)
     if content.study.kind == "intruder":  # two who name different images do not say the same
         said = alone(content, votes, only=kept, worth=named)
     level: agreement.Level = "ordinal" if content.study.kind == "rating" else "nominal"
+    people = agreement.reliability(
+        said.ratings, categories=scale(content), level=level, seed=heard.seed
+    )
     return Findings(
-        content, checks, frozenset(kept), single, scores, correlations(single, scores),
-        agreement.reliability(said.ratings, categories=scale(content), level=level, seed=seed),
-        overall(single, seed=seed),
+        content, heard.checks, kept, single, scores, correlations(single, scores), people,
+        overall(single, seed=heard.seed),
     )  # fmt: skip
 
 
-def _of_pairs(
-    content: Content,
-    votes: Sequence[Vote],
-    checks: list[Checked],
-    kept: set[str],
-    scores: Scores,
-    seed: int,
-) -> Findings:
-    pairs = results.judged(content, votes, only=kept)
+def _of_pairs(heard: _Heard, scores: Scores) -> Findings:
+    content, seed = heard.content, heard.seed
+    pairs = results.judged(content, heard.votes, only=heard.kept)
     count = len(content.features)
     ranked = len(pairs.items) and count <= MOST_RANKED
     return Findings(
-        content, checks, frozenset(kept), pairs, scores,
+        content, heard.checks, heard.kept, pairs, scores,
         results.leaderboard(pairs, scores, seed=seed),
         agreement.reliability(pairs.ratings, categories=results.scale(content), seed=seed),
         against_neurons=_against_neurons(content, pairs, seed),
@@ -145,12 +147,11 @@ def _against_neurons(content: Content, pairs: Judged, seed: int) -> Estimate | N
     return agreement.score_agreement(pairs.preference, always_x, features=pairs.features, seed=seed)
 
 
-def _of_texts(
-    content: Content, votes: Sequence[Vote], checks: list[Checked], kept: set[str], seed: int
-) -> Findings:
+def _of_texts(heard: _Heard) -> Findings:
+    content, votes, kept, seed = heard.content, heard.votes, heard.kept, heard.seed
     return Findings(
-        content, checks, frozenset(kept), alone(content, votes, only=kept, worth=ratings.worth),
-        {}, [], ratings.reliability(content, votes, only=kept, seed=seed),
+        content, heard.checks, kept, alone(content, votes, only=kept, worth=ratings.worth), {}, [],
+        ratings.reliability(content, votes, only=kept, seed=seed),
         groups=tuple(ratings.means(content, votes, only=kept, seed=seed)),
         differences=tuple(ratings.differences(content, votes, only=kept, seed=seed)),
     )  # fmt: skip
