@@ -18,6 +18,7 @@ TAKES_FEATURES = [
 # In the page itself: a file of Streamlit's is gone for a moment when a press interrupts a run.
 ICON = data_uri((HERE / "icon.png").read_bytes(), kind="png")
 st.set_page_config(page_title="Loupe", page_icon=ICON, layout="wide")
+who = access.visitor()
 pages = [
     st.Page("views/overview.py", title="Overview", default=True),
     st.Page("views/browse.py", title="Browse", url_path="browse"),
@@ -33,10 +34,9 @@ pages = [
     ),
     st.Page(
         "views/results.py", title="Results", url_path=access.RESULTS,
-        visibility="visible" if access.owned() else "hidden",
+        visibility="visible" if who is access.Visitor.OWNER else "hidden",
     ),
 ]  # fmt: skip
-who = access.visitor()
 sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
 chosen = st.navigation(pages, position="top" if sees else "hidden")
 if not styled():
