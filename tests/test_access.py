@@ -32,7 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def drawn(run: Path) -> Content:
     """A study, drawn before any page has the bundle open."""
-    of = {"name": "mine", "bundle": run, "images": 4, "practice": 0, "draw": {"count": 4}}
+    of = {"name": "mine", "bundle": run, "images": 4, "practice": 0, "draw": {"count": 4},
+          "votes": 60}  # fmt: skip
     return create(Study.model_validate(of))
 
 

@@ -47,7 +47,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drawn(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Content]:
     """Studies of the three kinds, drawn before any page has the bundle open."""
-    common = {"bundle": run, "images": 4, "draw": {"count": 8}, "consent": "I agree <b>to</b> it."}
+    common = {
+        "bundle": run, "images": 4, "draw": {"count": 8}, "consent": "I agree <b>to</b> it.",
+        "votes": 60,  # so many that no test takes from the next one what it is to judge
+    }  # fmt: skip
     files, how = tmp_path_factory.mktemp("texts"), {}
     for name, text in (("choice", CHOICES), ("outputs", OUTPUTS)):
         (files / name).write_text(text)

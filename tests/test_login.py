@@ -90,7 +90,7 @@ def drawn(run: Path) -> Content:
     """A study, drawn before any page has the bundle open."""
     checks = {"catch": 0, "catch_every": 0, "repeat_every": 0}
     of = {"name": "plain", "bundle": run, "images": 4, "practice": 0, "draw": {"count": 4},
-          "consent": "I agree to it.", "login": True, "checks": checks}  # fmt: skip
+          "consent": "I agree to it.", "login": True, "checks": checks, "votes": 60}  # fmt: skip
     return create(Study.model_validate(of))
 
 
