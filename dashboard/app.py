@@ -44,28 +44,35 @@ if not styled():
 access.keep()
 if not chosen.url_path and (study := access.came_to_join(who)):
     st.switch_page("views/annotate.py", query_params={access.STUDY: study})
-if why := access.refusal(chosen.url_path, who):
-    widgets.refused(why)
-    if login.offered() and not login.signed_in():
-        login.sign_in()
-    login.sign_out()
-    st.stop()
-if chosen.url_path == access.ANNOTATE:
-    chosen.run()
-    login.sign_out()
-    st.stop()
+
+
+def show() -> None:
+    """The page, or why there is none."""
+    if why := access.refusal(chosen.url_path, who):
+        widgets.refused(why)
+        if login.offered() and not login.signed_in():
+            login.sign_in()
+        return
+    if chosen.url_path == access.ANNOTATE:
+        chosen.run()
+        return
+    try:
+        names = list(connection.runs())
+        if len(names) > 1:
+            widgets.run_picker(names)
+        connection.current()
+    except connection.Refused as problem:
+        widgets.refused(str(problem))
+        return
+    with st.container(key="tray-box"):
+        tray(TAKES_FEATURES, run=connection.current().key)
+    try:
+        chosen.run()
+    except connection.Damaged as problem:
+        widgets.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")
+
+
 try:
-    names = list(connection.runs())
-    if len(names) > 1:
-        widgets.run_picker(names)
-    connection.current()
-except connection.Refused as problem:
-    widgets.refused(str(problem))
-    st.stop()
-with st.container(key="tray-box"):
-    tray(TAKES_FEATURES, run=connection.current().key)
-try:
-    chosen.run()
-except connection.Damaged as problem:
-    widgets.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")
-login.sign_out()
+    show()
+finally:  # also where a page ends early by `st.stop`
+    login.sign_out()

@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-import numpy as np
-
 from pipeline.annotations import Annotations, AnnotationsError, Trial
 from pipeline.annotations.trials import MOST_MS, MOST_REQUEST, OPEN, SKIP, OutOfTurn
 from pipeline.study.active import uncertain
-from pipeline.study.assignment import CATCH, PRACTICE, REPEAT, Schedule, chooser, seed_of
+from pipeline.study.assignment import CATCH, PRACTICE, Schedule, chooser
 from pipeline.study.content import Content, X, Y
 from pipeline.study.files import RATED, RATINGS
-from pipeline.study.results import TIE
+from pipeline.study.results import TIE, right
+from pipeline.study.shown import sides, texts
 
 LEFT, RIGHT, UNDO = "left", "right", "undo"
 AHEAD = 2
@@ -47,7 +46,7 @@ class Feedback:
     Attributes:
         trial: its number.
         right: whether the answer was.
-        meant: the right answer, as the trial was shown.
+        meant: the right answer, as the trial was shown; of a rating those next to it are right too.
     """
 
     trial: int
@@ -120,27 +119,6 @@ def expected(content: Content) -> int:
     trials = min(len(content.wanted), how.trials or len(content.wanted))
     extra = sum(trials // every for every in (how.catch_every, how.repeat_every) if every)
     return len(how.practice) + trials + extra
-
-
-def sides(content: Content, annotator: str, trial: Trial) -> list[list[int]]:
-    """Ids of the images as they are shown: of a pair left and right, else one list."""
-    item = content.items[trial.item]
-    shown = []
-    for at, side in enumerate(item.sides):
-        rng = np.random.default_rng(
-            seed_of(content.study.seed, annotator, trial.item, at, trial.role == REPEAT)
-        )
-        shown.append([side.images[place] for place in rng.permutation(len(side.images))])
-    return shown[::-1] if trial.swapped else shown
-
-
-def texts(content: Content, annotator: str, trial: Trial) -> dict[str, str]:
-    """The texts as they are shown: number in the study's file -> text, in an order of the
-    annotator's own."""
-    said = content.items[trial.item].texts
-    seed = seed_of(content.study.seed, annotator, trial.item, "texts", trial.role == REPEAT)
-    order = np.random.default_rng(seed).permutation(len(said))
-    return {str(place + 1): said[place] for place in order}
 
 
 def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
@@ -220,10 +198,12 @@ def feedback(content: Content, annotator: str, trial: Trial, meaning: str) -> Fe
         shown = LEFT if (known == X) != trial.swapped else RIGHT
     elif content.study.kind == "choice":
         shown = str(list(texts(content, annotator, trial)).index(known) + 1)
+    elif content.study.kind in RATED:
+        shown = known
     else:
         (images,) = sides(content, annotator, trial)
         shown = str(images.index(int(known)))
-    return Feedback(trial.trial, meaning == known, shown)
+    return Feedback(trial.trial, right(content, content.items[trial.item], meaning), shown)
 
 
 def pause(content: Content, at: Standing, told: Feedback | None) -> str:

@@ -2,6 +2,7 @@
 
 import html
 import logging
+from collections.abc import Mapping
 from ssl import SSLError
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -29,8 +30,10 @@ def signed_in() -> bool:
 
 
 def sign_in() -> None:
-    """A button that leads to the login; one line in place of a way that leads nowhere."""
-    st.button("Sign in", on_click=_begin)
+    """A button for each provider; one line in place of a way that leads nowhere."""
+    with st.container(key="sign-in", horizontal=True):
+        for name in _providers():
+            st.button(f"Sign in with {name}" if name else "Sign in", on_click=_begin, args=[name])
     if problem := st.session_state.pop(_PROBLEM, ""):
         st.warning(problem)
 
@@ -48,24 +51,35 @@ def sign_out() -> None:
         st.button("Sign out", type="tertiary", on_click=st.logout)
 
 
-def _begin() -> None:
+def _providers() -> dict[str, Mapping[str, object]]:
+    """Name -> settings, in the order of the server's secrets; "" is the one in `[auth]` itself."""
+    auth: Mapping[str, object] = st.secrets["auth"]
+    named = {
+        name: settings
+        for name, settings in auth.items()
+        if isinstance(settings, Mapping) and "client_id" in settings
+    }
+    return named if named and "client_id" not in auth else {"": auth} | named
+
+
+def _begin(provider: str) -> None:
     problem = ""
-    if why := _out_of_reach():
+    if why := _out_of_reach(_providers()[provider]):
         _LOG.warning("login: %s", why)
         problem = SILENT
     else:
         try:
-            st.login()
+            st.login(provider or None)
         except StreamlitAuthError as error:
             _LOG.error("login: %s", error)
             problem = NOT_SET_UP
     st.session_state[_PROBLEM] = problem
 
 
-def _out_of_reach() -> str:
+def _out_of_reach(provider: Mapping[str, object]) -> str:
     """Why the provider cannot be reached; empty where it can. Streamlit would leave the page for
     an empty one that says "Authentication error"."""
-    url = str(st.secrets["auth"].get("server_metadata_url", ""))
+    url = str(provider.get("server_metadata_url", ""))
     if not url.startswith(("https://", "http://")):
         return ""  # `st.login` says what lacks
     try:

@@ -102,10 +102,10 @@ def author() -> str:
 
 
 def name_box() -> None:
-    """A field for the visitor's name; says who is signed in where there is a login."""
+    """A field for the visitor's name; where a login tells it, a line."""
     known = signed_in()
     if known:
-        st.caption(f"Signed in as {widgets.plain(known)}")
+        st.caption(f"What you write is signed {widgets.plain(known)}.")
         return
     st.session_state[_NAME_BOX] = author()
     st.text_input(

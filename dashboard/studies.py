@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import connection, judging, people, queries
 from dashboard.sheets import data_uri
 from pipeline.annotations import MOST_NAME, Annotations, AnnotationsError, Annotator, Trial
+from pipeline.study import shown
 from pipeline.study.content import Content
 
 INSTRUCTIONS = {
@@ -58,14 +59,14 @@ def keep(of: Content, who: Annotator, said: Mapping[str, Any]) -> judging.Heard 
     return people.ask(lambda store: judging.keep(store, of, who.annotator, said), None)
 
 
-def join(study: str, name: str) -> str | None:
+def join(of: Content, name: str) -> str | None:
     """A link's token for someone who takes part under a name of their own; None, with a notice,
     where the name or the store is refused."""
 
     def do(store: Annotations) -> str:
         if not name.strip():
             raise AnnotationsError("name: empty; any name will do")
-        return store.invite(study, name.strip())
+        return store.invite(of.study.name, name.strip(), most=of.study.people)
 
     return people.ask(do, None)
 
@@ -79,7 +80,9 @@ def signed_in(of: Content) -> Annotator | None:
     def do(store: Annotations) -> Annotator:
         if not issuer or not subject:
             raise AnnotationsError("the login does not say who you are; sign in another way")
-        return store.annotator_by_login(of.study.name, issuer, subject, name[:MOST_NAME])
+        return store.annotator_by_login(
+            of.study.name, issuer, subject, name[:MOST_NAME], most=of.study.people
+        )
 
     return people.ask(do, None)
 
@@ -91,7 +94,7 @@ def pictures(of: Content, who: Annotator, trials: Sequence[Trial]) -> dict[int, 
         Missing: no bundle at hand holds them as they were when the study was made.
     """
     ids = sorted(
-        {i for one in trials for side in judging.sides(of, who.annotator, one) for i in side}
+        {i for one in trials for side in shown.sides(of, who.annotator, one) for i in side}
     )
     if not ids:
         return {}

@@ -15,7 +15,7 @@ def open_page(
 ) -> AppTest:
     """The page `view` on a run, with these parameters in its address."""
     monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
-    at = AppTest.from_file(str(APP), default_timeout=30)
+    at = AppTest.from_file(str(APP), default_timeout=120)
     at.run()
     if view != "overview":
         at.switch_page(f"views/{view}.py")

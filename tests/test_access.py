@@ -163,6 +163,20 @@ def test_who_goes_back_to_the_first_page_goes_on_as_before(
     assert "Go on where this browser stopped" in [button.label for button in at.button]
 
 
+def test_who_comes_to_a_full_study_is_thanked(
+    monkeypatch: pytest.MonkeyPatch, run: Path, store: Annotations, drawn: Content
+) -> None:
+    of = drawn.study.model_copy(update={"names": True, "people": 1})
+    content = drawn.model_copy(update={"study": of})
+    store.create_study("mine", content.model_dump_json(), content.wanted)
+    store.invite("mine")
+    at = open_page(monkeypatch, run, "annotate", study="mine")
+    at.text_input[0].set_value("Bob")
+    at.button[0].click().run()
+    assert not at.exception and "Thank you for coming" in at.warning[0].value
+    assert "invite" not in at.query_params
+
+
 def test_results_need_the_owner_of_that_very_study(
     monkeypatch: pytest.MonkeyPatch, run: Path, store: Annotations, drawn: Content
 ) -> None:

@@ -13,6 +13,7 @@ from synthetic import make_bundle
 
 from dashboard import judging
 from pipeline.annotations import Annotations
+from pipeline.study import shown
 from pipeline.study.content import Content
 from pipeline.study.creation import create
 from pipeline.study.files import Study
@@ -56,11 +57,12 @@ def drawn(run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cont
         (files / name).write_text(text)
         how[name] = {"draw": {"how": "list", "file": files / name}}
     more = {"names": True, "contact": "Ann", "rest_every": 3}
+    every = SETTINGS | {"tried": {"kind": "rating", "practice": 3}}
     return {
         name: create(
             Study.model_validate({"name": name} | common | more | settings | how.get(name, {}))
         )
-        for name, settings in SETTINGS.items()
+        for name, settings in every.items()
     }
 
 
@@ -100,18 +102,18 @@ def test_an_answer_means_the_same_whichever_way_it_was_shown(
         ann = joined(store, kind)
         trial = judging.standing(store, content, ann).open[0]
         item = content.items[trial.item]
-        shown = judging.sides(content, ann, trial)
+        stood = shown.sides(content, ann, trial)
         swapped.add(trial.swapped)
         if kind == "pairs":
-            place = "left" if set(shown[0]) == set(item.sides[0].images) else "right"
+            place = "left" if set(stood[0]) == set(item.sides[0].images) else "right"
             assert judging.meant(content, ann, trial, place) == "x"
         elif kind == "intruder":
             assert item.answer is not None
-            place = str(shown[0].index(int(item.answer)))
+            place = str(stood[0].index(int(item.answer)))
             assert judging.meant(content, ann, trial, place) == item.answer
         elif kind == "choice":
             assert item.answer is not None
-            said_first = list(judging.texts(content, ann, trial).values())
+            said_first = list(shown.texts(content, ann, trial).values())
             place = str(said_first.index(item.texts[int(item.answer) - 1]) + 1)
             assert judging.meant(content, ann, trial, place) == item.answer
         else:
@@ -124,6 +126,27 @@ def test_an_answer_means_the_same_whichever_way_it_was_shown(
     assert swapped == {True, False}
 
 
+@pytest.mark.parametrize("kind", list(SETTINGS))
+def test_an_export_tells_what_stood_where(
+    store: Annotations, drawn: dict[str, Content], kind: str
+) -> None:
+    content, ann = drawn[kind], joined(store, kind)
+    at = judging.standing(store, content, ann)
+    names = {number: f"picture {number}" for number in content.images}
+    sent: Any = judging.data(content, ann, at, names, unseen=at.open[:1], heard=None)
+    judging.keep(store, content, ann, said(0, "skip"))
+    (vote,) = store.votes(kind)
+    told = shown.told(content, vote)
+    if kind == "choice":
+        texts = content.items[vote.trial.item].texts
+        assert [texts[int(number) - 1] for number in told.split()] == sent["texts"]
+        assert len(set(told.split())) == 3
+    else:
+        stood = [[names[int(one)] for one in side.split()] for side in told.split("|")]
+        assert stood == sent["sides"][0] and (kind == "outputs" or all(stood))
+        assert len(stood) == (2 if kind == "pairs" else 1)
+
+
 def test_sides_and_order_are_each_annotators_own(
     store: Annotations, drawn: dict[str, Content]
 ) -> None:
@@ -132,10 +155,10 @@ def test_sides_and_order_are_each_annotators_own(
     for _ in range(60):
         ann = joined(store, "pairs")
         trial = judging.standing(store, content, ann).open[0]  # the same practice for all
-        shown = judging.sides(content, ann, trial)
-        assert shown == judging.sides(content, ann, trial), "the same after a reload"
-        orders[tuple(shown[0])] += 1
-        left[set(shown[0]) == set(content.items[trial.item].sides[0].images)] += 1
+        stood = shown.sides(content, ann, trial)
+        assert stood == shown.sides(content, ann, trial), "the same after a reload"
+        orders[tuple(stood[0])] += 1
+        left[set(stood[0]) == set(content.items[trial.item].sides[0].images)] += 1
     assert len(orders) > 20, "of 48 ways to show one of two sides"
     assert min(left.values()) >= 15, "each side left for about half of them"
 
@@ -387,10 +410,26 @@ def test_the_other_kinds_by_keyboard(page: "Page", place: Place, kind: str) -> N
     content = place.drawn[kind]
     wanted = "4"
     if kind == "intruder":
-        wanted = str(judging.sides(content, who, trial)[0][1])
+        wanted = str(shown.sides(content, who, trial)[0][1])
     elif kind == "choice":
-        wanted = list(judging.texts(content, who, trial))[1]
+        wanted = list(shown.texts(content, who, trial))[1]
     assert place.answers(kind, who) == [(0, wanted)]
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("quiet")
+def test_a_rating_is_practised(page: "Page", place: Place) -> None:
+    link, who = place.invite("tried")
+    page.goto(link)
+    for number, (key, told) in enumerate(
+        [("4", "That is right."), ("4", "it was 1 or 2"), ("1", "it was 4 or 5")]
+    ):
+        at_trial(page, number)
+        page.keyboard.press(key)
+        assert told in page.locator(".told strong").inner_text()
+        page.keyboard.press("Enter")
+    at_trial(page, 3)
+    assert place.answers("tried", who) == [(0, "4"), (1, "4"), (2, "1")]
 
 
 @pytest.mark.browser
@@ -538,9 +577,9 @@ def test_nothing_that_the_browser_gets_tells_what_is_judged(
         "resid_post",
     }
     assert [each for each in told if each.encode() in bare] == []
-    shown = [each for frame in frames for each in trials_in(frame)]
-    assert len(shown) >= 6
-    for each in shown:
+    sent = [each for frame in frames for each in trials_in(frame)]
+    assert len(sent) >= 6
+    for each in sent:
         assert set(each) == SENT
         images = [image for sides in each["sides"].values() for side in sides for image in side]
         assert all(image.startswith("data:image/") for image in images)

@@ -453,7 +453,7 @@ def test_several_runs_can_be_chosen_from(opened: Opened, tmp_path: Path) -> None
 
 def test_command_line_takes_one_path(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", "--run", "x"])
-    at = AppTest.from_file(str(APP), default_timeout=30).run()
+    at = AppTest.from_file(str(APP), default_timeout=120).run()
     assert "streamlit run dashboard/app.py -- data/runs/demo" in at.error[0].value
 
 

@@ -236,7 +236,7 @@ def test_label_and_note_are_those_of_who_is_named(
         store.write_label(who, *feature, f"label of {who}")
         store.write_note(who, *feature, f"note of {who}")
     monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
-    at = AppTest.from_file(str(APP), default_timeout=30)
+    at = AppTest.from_file(str(APP), default_timeout=120)
     at.run()
     at.switch_page("views/feature.py")
     at.query_params["dictionary"], at.query_params["feature"] = NAMES[0], "3"

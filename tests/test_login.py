@@ -120,13 +120,16 @@ def served(
     store = Annotations(str(folder / "annotations.sqlite"))
     put(store, drawn)
     secrets = folder / "secrets.toml"
+    settings = (
+        'client_id = "loupe"\n'
+        'client_secret = "of the test"\n'
+        f'server_metadata_url = "{provider.url}/.well-known/openid-configuration"\n'
+    )
     secrets.write_text(
         "[auth]\n"
         'redirect_uri = "http://localhost:{port}/oauth2callback"\n'
         'cookie_secret = "the cookies of the test are signed by it"\n'
-        'client_id = "loupe"\n'
-        'client_secret = "of the test"\n'
-        f'server_metadata_url = "{provider.url}/.well-known/openid-configuration"\n'
+        f"{settings}[auth.campus]\n{settings}"
     )
     env = {
         "LOUPE_ANNOTATIONS": store.place, "LOUPE_OWNERS": f"eve@example.org, {OWNER}",
@@ -151,7 +154,7 @@ def refusal(page: "Page", url: str) -> str:
     """What the page says that does not open."""
     page.goto(url)
     page.get_by_text(CLOSED).wait_for()
-    page.get_by_role("button", name=re.compile("Sign")).wait_for()
+    page.get_by_role("button", name=re.compile("Sign")).last.wait_for()
     return page.locator("[data-testid=stMain]").inner_text()
 
 
@@ -159,9 +162,9 @@ def press(page: "Page", name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
-def sign_in(page: "Page", provider: Provider, subject: str) -> None:
+def sign_in(page: "Page", provider: Provider, subject: str, *, by: str = "Sign in") -> None:
     """From a page with the button to the provider and back."""
-    press(page, "Sign in")
+    press(page, by)
     page.wait_for_url(f"{provider.url}/**")
     press(page, subject)
 
@@ -257,6 +260,17 @@ def test_an_address_is_kept_where_the_study_asks_for_it_and_is_not_exported(
 
 
 @pytest.mark.browser
+def test_of_several_providers_each_has_a_button(
+    page: "Page", served: Served, provider: Provider
+) -> None:
+    assert "Sign in with campus" in refusal(page, served.url)
+    sign_in(page, provider, "subject-of-ann", by="Sign in with campus")
+    page.get_by_text(f"Signed in as {OWNER}").wait_for()
+    sign_out(page, served, provider)
+    page.get_by_text(CLOSED).wait_for()
+
+
+@pytest.mark.browser
 def test_a_listed_address_owns_every_study_until_it_signs_out(
     page: "Page", served: Served, provider: Provider
 ) -> None:
@@ -311,7 +325,7 @@ def test_a_login_that_comes_to_nothing_is_a_calm_line(
 ) -> None:
     address = f"{served.url}/annotate?study=plain"
     page.goto(address)
-    page.get_by_role("button", name="Sign in").wait_for()
+    page.get_by_role("button", name="Sign in", exact=True).wait_for()
     with provider.stopped():
         press(page, "Sign in")
         page.get_by_text(login.SILENT).wait_for()
@@ -354,8 +368,8 @@ def visit(monkeypatch: pytest.MonkeyPatch, run: Path) -> Callable[..., AppTest]:
     """visit(view, user) -> the page, as this user of the login sees it."""
     monkeypatch.setattr("sys.argv", ["app.py", str(run)])
 
-    def opened(view: str, user: dict[str, object], **auth: str) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=30)
+    def opened(view: str, user: dict[str, object], **auth: object) -> AppTest:
+        at = AppTest.from_file(str(APP), default_timeout=120)
         at.user, at.secrets["auth"] = user, auth
         at.run()
         return at if view == "overview" else at.switch_page(f"views/{view}.py").run()
@@ -385,6 +399,17 @@ def test_without_a_login_nothing_speaks_of_one(monkeypatch: pytest.MonkeyPatch, 
         at = open_page(monkeypatch, run, name)
         assert CLOSED in said(at) and buttons(at) == []
         assert not re.search("(?i)log ?in|sign(ed)? in|sign out", said(at))
+
+
+@pytest.mark.usefixtures("store")
+def test_settings_of_the_default_provider_are_no_provider(visit: Callable[..., AppTest]) -> None:
+    one = {"client_id": "loupe"}
+    for auth, wanted in (
+        (one | {"client_kwargs": {"prompt": "login"}}, ["Sign in"]),
+        ({"campus": one, "home": one}, ["Sign in with campus", "Sign in with home"]),
+        ({}, ["Sign in"]),
+    ):
+        assert buttons(visit("browse", {"is_logged_in": False}, **auth)) == wanted
 
 
 @pytest.mark.usefixtures("store")

@@ -98,6 +98,24 @@ def test_an_invitation_is_one_annotator(store: Annotations) -> None:
         store.invite("other")
 
 
+def test_a_full_study_takes_nobody_else_who_comes(store: Annotations) -> None:
+    store.create_study(STUDY, "{}", {})
+    store.invite(STUDY)
+    known = store.annotator_by_login(STUDY, "https://id", "ann", most=2)
+    for join in (
+        lambda: store.invite(STUDY, "Bob", most=2),
+        lambda: store.annotator_by_login(STUDY, "https://id", "bob", most=2),
+    ):
+        with pytest.raises(AnnotationsError, match="all the people"):
+            join()
+    assert store.annotator_by_login(STUDY, "https://id", "ann", most=2) == known
+    assert store.invite(STUDY), "who is invited is always let in"
+    assert store.erase(STUDY, known.annotator)
+    with pytest.raises(AnnotationsError, match="all the people"):
+        store.invite(STUDY, "Bob", most=2)
+    assert store.invite(STUDY, "Bob", most=3)
+
+
 def test_a_trial_waits_until_it_is_answered(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1, 1: 1})
     ann = joined(store)

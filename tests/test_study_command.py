@@ -107,7 +107,7 @@ def content_of(room: Room) -> Content:
 def test_from_a_file_to_results(room: Room, bundle: Path) -> None:
     file = room.file("demo.toml", STUDY.format(bundle=bundle))
     said = room.says("create", file, "--url", "https://here.org/")
-    assert said.startswith("demo: 6 to judge, 2 votes each, 8 checks and practice trials\n")
+    assert said.startswith("demo: 6 to judge, 2 votes each; 3 for practice, 5 checks\n")
     token = re.search(r"owner: https://here.org/results\?study=demo&owner=(\S+)", said)
     invited = room.says("invite", "demo", "--count", 3).split()
     assert len(set(invited)) == 3

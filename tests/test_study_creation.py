@@ -98,12 +98,37 @@ def test_checks_and_practice_have_an_answer_that_is_right(bundle: Path) -> None:
 
 
 def test_ratings_are_checked_by_images_drawn_at_random(bundle: Path) -> None:
-    made = create(study(bundle, kind="rating", practice=2, checks={"catch": 3}))
+    made = create(study(bundle, kind="rating", practice=0, checks={"catch": 3}))
     known = [item for item in made.items if item.role != "trial"]
     assert [(item.role, item.answer) for item in known] == [("catch", "1")] * 3
     assert all(item.sides[0].feature is None for item in known)
     assert all(len(set(item.sides[0].images)) == IMAGES for item in known)
     assert len({item.sides[0].images for item in known}) == 3
+
+
+def test_ratings_are_practised_at_both_ends_of_the_scale(bundle: Path, tmp_path: Path) -> None:
+    made = create(study(bundle, kind="rating", practice=3, checks={"catch": 1}, draw={"count": 4}))
+    judged = {name_of(made.features[item.sides[0].feature]) for item in made.items[:4]}
+    practice = made.items[4:7]
+    assert [(item.role, item.answer) for item in practice] == [
+        ("practice", "5"), ("practice", "1"), ("practice", "5"),
+    ]  # fmt: skip
+    assert practice[1].sides[0].feature is None
+    live = rows(
+        bundle,
+        """SELECT dictionary_id || ':' || feature_id FROM features
+        WHERE n_active >= ? AND ms IS NOT NULL ORDER BY ms DESC, feature_id""",
+        IMAGES,
+    )
+    mine = {name.rpartition(":")[0] for name in judged}
+    free = [n for (n,) in live if n.rpartition(":")[0] in mine and n not in judged]
+    clear = [name_of(made.features[practice[at].sides[0].feature]) for at in (0, 2)]
+    assert clear == free[:2], "the clearest of those that nobody is asked after"
+
+    file = tmp_path / "all.csv"
+    file.write_text("x\n" + "".join(f"{name}\n" for (name,) in live), encoding="utf-8")
+    every = create(study(bundle, kind="rating", practice=2, draw={"how": "list", "file": file}))
+    assert [item.answer for item in every.items if item.role == "practice"] == ["1", "1"]
 
 
 def test_an_intruder_does_not_activate_the_feature(bundle: Path) -> None:

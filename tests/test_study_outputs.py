@@ -111,7 +111,7 @@ def test_every_text_is_rated_on_every_scale(content: Content, named: tuple[str, 
 def test_texts_whose_rating_is_known_are_checks(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "said.csv"
     file.write_text("text,concept,scale,answer\na red ball,red,,\nred of the of,red,coherence,1\n")
-    content = create(study(bundle, file, practice=3))
+    content = create(study(bundle, file, practice=0))
     assert [(one.role, one.scale, one.answer) for one in content.items] == [
         ("trial", "coherence", None), ("trial", "relatedness", None), ("catch", "coherence", "1")
     ]  # fmt: skip
@@ -125,6 +125,17 @@ def test_texts_whose_rating_is_known_are_checks(bundle: Path, tmp_path: Path) ->
         "sharp": (0, 1), "near": (0, 1), "asleep": (1, 1), "tired": (0, 0)
     }  # fmt: skip
     assert not ratings.means(content, kept.votes("s"))[0].votes, "a check is no vote"
+
+
+def test_the_first_texts_whose_rating_is_known_are_practice(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "said.csv"
+    known = "of the of,red,,1\nred ball,red,coherence,5\n"
+    file.write_text(f"text,concept,scale,answer\na red ball,red,,\n{known}")
+    content = create(study(bundle, file, practice=1))
+    assert [(one.role, one.scale, one.answer) for one in content.items[2:]] == [
+        ("practice", "coherence", "1"), ("practice", "relatedness", "1"),
+        ("catch", "coherence", "5"),
+    ]  # fmt: skip
 
 
 def answered(content: Content, rate, people: int = 3) -> dict[str, list[given.Given]]:

@@ -110,7 +110,7 @@ def arrival(study: str) -> Annotator | None:
             access.enter(before)
             st.rerun()
         if of.names:
-            named(study)
+            named(content)
         if by_login:
             access.joining(study)
             if access.came_back():
@@ -119,7 +119,7 @@ def arrival(study: str) -> Annotator | None:
     return None
 
 
-def named(study: str) -> None:
+def named(content: Content) -> None:
     """Asks for a name; the link that comes of it is in the address from then on."""
     with st.form("study-name", border=False):
         name = st.text_input(
@@ -127,7 +127,7 @@ def named(study: str) -> None:
             help="It need not be your own. It is kept with the study and is in no export.",
         )  # fmt: skip
         if st.form_submit_button("Take part"):
-            token = studies.join(study, name)
+            token = studies.join(content, name)
             if token is not None:
                 access.enter(token)
                 st.rerun()

@@ -5,7 +5,7 @@ import hmac
 import secrets
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, text, update
 
 from pipeline.annotations import base
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
@@ -23,8 +23,12 @@ class Annotators(base.Base):
             found = connection.execute(query).scalar()
         return found is not None and secrets.compare_digest(found, digest(token))
 
-    def invite(self, study: str, name: str = "") -> str:
-        """A new annotator of the study; the token of the link, which is kept nowhere."""
+    def invite(self, study: str, name: str = "", *, most: int | None = None) -> str:
+        """A new annotator of the study; the token of the link, which is kept nowhere.
+
+        Raises:
+            AnnotationsError: no such study, it has `most` people already, or the database fails.
+        """
         token = secrets.token_urlsafe(24)
         row = {
             "study": study, "annotator": secrets.token_hex(8), "token": digest(token),
@@ -33,6 +37,7 @@ class Annotators(base.Base):
         with self.writing() as connection:
             if content_of(connection, study) is None:
                 raise AnnotationsError(f"study {study[:MOST_NAME]}: there is none of this name")
+            _see_room(connection, study, most)
             connection.execute(insert(ANNOTATORS), [row])
         return token
 
@@ -44,7 +49,7 @@ class Annotators(base.Base):
         return None if row is None else _annotator(row)
 
     def annotator_by_login(
-        self, study: str, issuer: str, subject: str, name: str = ""
+        self, study: str, issuer: str, subject: str, name: str = "", *, most: int | None = None
     ) -> Annotator:
         """The annotator of the study who signed in, the same each time; new at the first.
 
@@ -55,15 +60,17 @@ class Annotators(base.Base):
             name: kept at the first time; may be empty.
 
         Raises:
-            AnnotationsError: no such study, or the database fails.
+            AnnotationsError: no such study, it has `most` people already and this one is new, or
+                the database fails.
         """
         with self.writing() as connection:
-            return self.vouched(connection, study, issuer, subject, name)
+            return self.vouched(connection, study, issuer, subject, name, most=most)
 
     @staticmethod
     def vouched(
-        connection: Connection, study: str, issuer: str, subject: str, name: str = ""
-    ) -> Annotator:
+        connection: Connection, study: str, issuer: str, subject: str, name: str = "", *,
+        most: int | None = None,
+    ) -> Annotator:  # fmt: skip
         """As `annotator_by_login`, within a transaction."""
         query = select(STUDIES.c.owner).where(STUDIES.c.study == study)
         key = connection.execute(query).scalar()
@@ -75,9 +82,13 @@ class Annotators(base.Base):
             "study": study, "annotator": who, "token": digest(secrets.token_urlsafe(24)),
             "name": checked(name, "name", MOST_NAME, blank=True), "created": now(),
         }  # fmt: skip
-        base.insert_new(connection, ANNOTATORS, [row])
-        found = select(ANNOTATORS).where(*whose(ANNOTATORS, study, who))
-        return _annotator(connection.execute(found).one())
+        this = select(ANNOTATORS).where(*whose(ANNOTATORS, study, who))
+        found = connection.execute(this).one_or_none()
+        if found is None:
+            _see_room(connection, study, most)
+            base.insert_new(connection, ANNOTATORS, [row])
+            found = connection.execute(this).one()
+        return _annotator(found)
 
     def consent(self, study: str, annotator: str) -> None:
         """Keep when the annotator first agreed to take part."""
@@ -115,6 +126,18 @@ def content_of(connection: Connection, study: str) -> str | None:
 def whose(table: Table, study: str, annotator: str) -> tuple[ColumnElement[bool], ...]:
     """Conditions: the rows of one annotator."""
     return table.c.study == study, table.c.annotator == annotator
+
+
+def _see_room(connection: Connection, study: str, most: int | None) -> None:
+    """That fewer than `most` people take part."""
+    if most is None:
+        return
+    lock(connection, study)
+    query = select(func.count()).where(ANNOTATORS.c.study == study)
+    if connection.execute(query).scalar_one() >= most:
+        raise AnnotationsError(
+            "This study has all the people that it was looking for. Thank you for coming."
+        )
 
 
 def _annotator(row: Any) -> Annotator:

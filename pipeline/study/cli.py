@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,10 +48,10 @@ def create(
         content = creation.create(config.load(file, Study))
     with _opened(store) as kept:
         token = kept.create_study(content.study.name, content.model_dump_json(), content.wanted)
-    trials = len(content.wanted)
+    roles = Counter(item.role for item in content.items)
     typer.echo(
-        f"{content.study.name}: {trials} to judge, {content.study.votes} votes each, "
-        f"{len(content.items) - trials} checks and practice trials"
+        f"{content.study.name}: {roles['trial']} to judge, {content.study.votes} votes each; "
+        f"{roles['practice']} for practice, {roles['catch']} checks"
     )
     typer.echo(f"owner: {_link(url, 'results', study=content.study.name, owner=token)}")
     typer.echo("Keep this link: nothing else opens the study's results, and it is shown only now.")

@@ -116,7 +116,8 @@ class _Making:
             made = [self._intruded(place) for place in [*chosen, *checked]]
             return _numbered(made[: len(chosen)], made[len(chosen) :], self.study.practice)
         trials: list[Judged] = [((self._side(place),), None) for place in chosen]
-        return _numbered(trials, [self._random() for _ in range(self.study.checks.catch)], 0)
+        known = [*self._tried(chosen), *(self._random() for _ in range(self.study.checks.catch))]
+        return _numbered(trials, known, self.study.practice)
 
     def texts(self) -> list[Item]:
         """Of `outputs` every text on every scale, or on the one that is known of it; of `choice`
@@ -125,7 +126,7 @@ class _Making:
         rows = outputs.read(file, several=several)
         ids = self.source.numbers({row.image for row in rows} - {""})
         known = self._places()
-        trials, checks = list[Item](), list[Item]()
+        trials, known_texts = list[Item](), list[list[Item]]()
         for row in rows:
             if row.image and row.image not in ids:
                 raise StudyError(
@@ -141,14 +142,19 @@ class _Making:
                 item=0, role="trial", sides=(Side(feature=feature, images=images),),
                 answer=row.answer or None, texts=row.texts, groups=row.groups, prompt=row.prompt,
             )  # fmt: skip
-            (checks if row.answer else trials).extend(
-                [item] if several else self._scaled(item, row)
-            )
-        roles = ["trial"] * len(trials) + ["practice"] * (several and self.study.practice)
-        roles += ["catch"] * len(checks)
+            made = [item] if several else self._scaled(item, row)
+            if row.answer:
+                known_texts.append(made)
+            else:
+                trials.extend(made)
+        practice = list(chain(*known_texts[: self.study.practice]))
+        catch = list(chain(*known_texts[self.study.practice :]))
+        roles = ["trial"] * len(trials) + ["practice"] * len(practice) + ["catch"] * len(catch)
         return [
             item.model_copy(update={"item": number, "role": role})
-            for number, (item, role) in enumerate(zip([*trials, *checks], roles, strict=False))
+            for number, (item, role) in enumerate(
+                zip([*trials, *practice, *catch], roles, strict=True)
+            )
         ]
 
     def _scaled(self, item: Item, row: outputs.Output) -> list[Item]:
@@ -186,18 +192,35 @@ class _Making:
         table = self.source.table
         most = 1 if self.study.kind == "intruder" else self.study.images
         fit = (table.complete & (table.others >= most))[self.kept]
-        ms = table.scores.get("ms", np.full(len(table.feature), np.nan))[self.kept]
-        known = np.nan_to_num(ms, nan=-np.inf)
-        best = sorted(
-            (place for place in set(places) if fit[place]),
-            key=lambda place: (-known[place], -self.pool.score[place], place),
-        )
+        best = self._by_ms(place for place in set(places) if fit[place])
         if not best:
             raise StudyError(
                 f"checks: of no drawn feature are {most} images known not to activate it (of dense "
                 "ones the bundle keeps the strongest only); set practice = 0 and checks.catch = 0"
             )
         return [best[i % len(best)] for i in range(count)]
+
+    def _by_ms(self, places: Iterable[int]) -> list[int]:
+        """Those with the highest MS first; by their score where they have none."""
+        table = self.source.table
+        ms = table.scores.get("ms", np.full(len(table.feature), np.nan))[self.kept]
+        known = np.nan_to_num(ms, nan=-np.inf)
+        return sorted(places, key=lambda place: (-known[place], -self.pool.score[place], place))
+
+    def _tried(self, chosen: Sequence[int]) -> list[Judged]:
+        """Ratings to practise on, so that both ends of the scale are seen: by turns a feature of
+        high MS of which nobody is asked after, and images that are about nothing; the latter alone
+        where all features are judged."""
+        of = np.isin(self.pool.dictionary, self.pool.dictionary[list(chosen)])
+        free = self._by_ms(set(np.flatnonzero(of).tolist()) - set(chosen))
+        found = list[Judged]()
+        for turn in range(self.study.practice):
+            at, nothing = divmod(turn, 2)
+            if nothing or at >= len(free):
+                found.append(self._random())
+            else:
+                found.append(((self._side(free[at]),), RATINGS[-1]))
+        return found
 
     def _known(self, place: int) -> Judged:
         """A feature's images beside as many that do not activate it."""

@@ -15,7 +15,7 @@ from pipeline.annotations import Annotations, Vote
 from pipeline.annotations.trials import Given
 from pipeline.cells import guarded, plain
 from pipeline.config import NAME
-from pipeline.study import archive, benchmark, published, ratings, sheets
+from pipeline.study import archive, benchmark, published, ratings, sheets, shown
 from pipeline.study.assignment import TRIAL
 from pipeline.study.codings import Coding
 from pipeline.study.content import Content, name_of
@@ -27,7 +27,7 @@ VOTES, STUDY = "votes.csv", "study.json"
 
 COLUMNS = (
     "study", "annotator", "trial", "revision", "item", "role", "chosen", "swapped", "answer",
-    "response_ms", "created",
+    "response_ms", "created", "shown",
 )  # fmt: skip
 ELSEWHERE = "elsewhere"
 """How an item came to be shown to who answered it elsewhere."""
@@ -40,7 +40,7 @@ def votes_columns(content: Content, votes: Sequence[Vote]) -> dict[str, list[Any
     `undone`, a rating, the id of the image that was taken for the intruder, or the number of the
     text that was chosen. `chosen` says how the item came to be shown: `balanced` or `active`, as
     the study has it, or `elsewhere` where the answer was imported; empty of practice, checks and
-    repetitions.
+    repetitions. `shown` says in which order all stood: `shown.told`.
     """
     study = content.study
     rows = [
@@ -49,6 +49,7 @@ def votes_columns(content: Content, votes: Sequence[Vote]) -> dict[str, list[Any
             vote.trial.role,
             "" if vote.trial.role != TRIAL else ELSEWHERE if vote.elsewhere else study.choice,
             vote.trial.swapped, vote.answer, vote.response_ms, vote.created.isoformat(),
+            shown.told(content, vote),
         )
         for vote in votes
     ]  # fmt: skip

@@ -113,13 +113,16 @@ class Study(_Frozen):
     """Whether anyone with the study's address may join under a name of their own."""
     login: bool = False
     """Whether anyone with the study's address who signs in (OIDC) may join."""
+    people: Annotated[int, Field(ge=1)] | None = None
+    """So many take part, invited ones among them, before nobody else can join; any number when not
+    given. Invitations are never refused."""
     emails: bool = False
     """Whether the address that the login vouches for is kept, in place of a name; no export has
     it."""
     contact: str = Field("", max_length=200)
     """Whom to ask about the study, and to have one's answers erased."""
     practice: Annotated[int, Field(ge=0, le=50)] = 3
-    """Trials with a known answer, and feedback, that come first; ratings have none."""
+    """Trials with a known answer, and feedback, that come first."""
     rest_every: Annotated[int, Field(ge=0)] = 50
     """A reminder to rest after so many trials; 0 for none."""
     hold_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 30

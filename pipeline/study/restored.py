@@ -16,6 +16,8 @@ from pipeline.study.exchange import COLUMNS, ELSEWHERE, STUDY, VOTES
 from pipeline.study.files import TEXTS, Study
 
 _ROWS = (STUDY, VOTES)
+_READ = tuple(name for name in COLUMNS if name != "shown")
+"""What is read of the votes: the order in which all stood follows from it."""
 
 
 def is_export(folder: Path) -> bool:
@@ -88,7 +90,7 @@ def _votes(path: Path, content: Content) -> list[Vote]:
     """Every row; by annotator, trial and revision."""
     found: dict[tuple[str, int, int], Vote] = {}
     of_trial: dict[tuple[str, int], tuple[int, str, bool]] = {}
-    for line, cells in sheets.rows_of(path, *COLUMNS):
+    for line, cells in sheets.rows_of(path, *_READ):
         row = {column: plain(cell) for column, cell in cells.items()}
         vote = _vote(row, content, path, line)
         at = vote.annotator, vote.trial.trial, vote.revision

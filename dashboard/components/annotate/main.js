@@ -206,6 +206,12 @@ function draw(state) {
   watch(state, trial);
 }
 
+// A rating that is right, with those next to it, which are right too.
+function about(rating) {
+  const [from, to] = [Math.max(1, rating - 1), Math.min(5, Number(rating) + 1)];
+  return to - from > 1 ? `${from} to ${to}` : `${from} or ${to}`;
+}
+
 // Between two trials: what was right, on the trial just answered, or a word about a rest.
 function pause(state) {
   const { feedback, pause: line } = state.data;
@@ -219,7 +225,7 @@ function pause(state) {
     const answer = trial.querySelector(`.side[data-side="${feedback.meant}"], :is(.image, .text)[data-answer="${feedback.meant}"]`);
     for (const node of trial.querySelectorAll(".chosen")) node.classList.replace("chosen", "picked");
     answer?.classList.add("meant");
-    const which = state.data.kind === "pairs" ? `the ${feedback.meant} group` : state.data.kind === "choice" ? `text ${feedback.meant}` : "the marked image";
+    const which = { pairs: `the ${feedback.meant} group`, choice: `text ${feedback.meant}`, intruder: "the marked image" }[state.data.kind] ?? about(feedback.meant);
     told.append(el("strong", feedback.right ? "right" : "wrong", feedback.right ? "✓ That is right." : `✗ Not this time: it was ${which}.`));
   }
   if (line) told.append(el("span", "", line));
