@@ -422,7 +422,7 @@ def test_a_rating_is_practised(page: "Page", place: Place) -> None:
     link, who = place.invite("tried")
     page.goto(link)
     for number, (key, told) in enumerate(
-        [("4", "That is right."), ("4", "it was 1 or 2"), ("1", "it was 4 or 5")]
+        [("4", "As expected: 4 or 5"), ("4", "Expected was 1 or 2"), ("1", "Expected was 4 or 5")]
     ):
         at_trial(page, number)
         page.keyboard.press(key)

@@ -206,10 +206,13 @@ function draw(state) {
   watch(state, trial);
 }
 
-// A rating that is right, with those next to it, which are right too.
-function about(rating) {
-  const [from, to] = [Math.max(1, rating - 1), Math.min(5, Number(rating) + 1)];
-  return to - from > 1 ? `${from} to ${to}` : `${from} or ${to}`;
+function verdict(kind, { right, meant }) {
+  const which = { pairs: `the ${meant} group`, choice: `text ${meant}`, intruder: "the marked image" }[kind];
+  if (which) return right ? "✓ That is right." : `✗ Not this time: it was ${which}.`;
+  // Ratings next to the one that is known are right too, and none is a matter of fact.
+  const [from, to] = [Math.max(1, meant - 1), Math.min(5, Number(meant) + 1)];
+  const range = to - from > 1 ? `${from} to ${to}` : `${from} or ${to}`;
+  return right ? `✓ As expected: ${range}.` : `✗ Expected was ${range}.`;
 }
 
 // Between two trials: what was right, on the trial just answered, or a word about a rest.
@@ -225,8 +228,7 @@ function pause(state) {
     const answer = trial.querySelector(`.side[data-side="${feedback.meant}"], :is(.image, .text)[data-answer="${feedback.meant}"]`);
     for (const node of trial.querySelectorAll(".chosen")) node.classList.replace("chosen", "picked");
     answer?.classList.add("meant");
-    const which = { pairs: `the ${feedback.meant} group`, choice: `text ${feedback.meant}`, intruder: "the marked image" }[state.data.kind] ?? about(feedback.meant);
-    told.append(el("strong", feedback.right ? "right" : "wrong", feedback.right ? "✓ That is right." : `✗ Not this time: it was ${which}.`));
+    told.append(el("strong", feedback.right ? "right" : "wrong", verdict(state.data.kind, feedback)));
   }
   if (line) told.append(el("span", "", line));
   const go = el("button", "answer go");
