@@ -1,5 +1,7 @@
 """What several test files share: the folders of real data, a browser, a running dashboard."""
 
+import hashlib
+import itertools
 import os
 import shutil
 import socket
@@ -197,6 +199,30 @@ def _annotations(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests write what people say into a folder of their own, never into the checkout's."""
     place = tmp_path_factory.mktemp("annotations") / "annotations.sqlite"
     os.environ["LOUPE_ANNOTATIONS"] = str(place)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _pseudonyms(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What annotators are shown hangs on their pseudonyms: in a test's own process these, and the
+    tokens, are the same each time, so that a test cannot fail by ill luck."""
+    import secrets
+    from types import SimpleNamespace
+
+    from pipeline.annotations import annotators, elsewhere, studies
+
+    numbers = itertools.count()
+
+    def token_hex(count: int) -> str:
+        seed = f"{request.module.__name__} {next(numbers)}"
+        return hashlib.sha256(seed.encode()).hexdigest()[: 2 * count]
+
+    drawn = SimpleNamespace(
+        token_hex=token_hex, token_urlsafe=token_hex, compare_digest=secrets.compare_digest
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (annotators, elsewhere, studies):
+            patch.setattr(module, "secrets", drawn)
+        yield
 
 
 @pytest.fixture(scope="session")
