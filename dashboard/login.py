@@ -64,7 +64,10 @@ def _providers() -> dict[str, Mapping[str, object]]:
 
 def _begin(provider: str) -> None:
     problem = ""
-    if why := _out_of_reach(_providers()[provider]):
+    settings = _providers().get(provider)
+    if settings is None:  # taken out of the secrets since the button was shown
+        problem = NOT_SET_UP
+    elif why := _out_of_reach(settings):
         _LOG.warning("login: %s", why)
         problem = SILENT
     else:

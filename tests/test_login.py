@@ -413,6 +413,16 @@ def test_settings_of_the_default_provider_are_no_provider(visit: Callable[..., A
 
 
 @pytest.mark.usefixtures("store")
+def test_a_provider_that_is_no_longer_there_is_a_calm_line(visit: Callable[..., AppTest]) -> None:
+    one = {"client_id": "loupe"}
+    at = visit("browse", {"is_logged_in": False}, campus=one, home=one)
+    at.secrets["auth"] = {"home": one}
+    at.button[0].click().run()
+    assert not at.exception and [each.value for each in at.warning] == [login.NOT_SET_UP]
+    assert buttons(at) == ["Sign in with home"]
+
+
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(
     ("path", "way", "line"),
     [

@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -13,7 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 from conftest import bare_main
 
-from pipeline.annotations import Annotations, AnnotationsError, Choice, Standing, Trial
+from pipeline.annotations import (
+    Annotations,
+    AnnotationsError,
+    Annotator,
+    Choice,
+    Standing,
+    Trial,
+)
 from pipeline.annotations.trials import Given
 
 if TYPE_CHECKING:
@@ -114,6 +123,28 @@ def test_a_full_study_takes_nobody_else_who_comes(store: Annotations) -> None:
     with pytest.raises(AnnotationsError, match="all the people"):
         store.invite(STUDY, "Bob", most=2)
     assert store.invite(STUDY, "Bob", most=3)
+
+
+def test_two_visits_of_one_person_take_one_place(store: Annotations) -> None:
+    for study in map(str, range(10)):
+        store.create_study(study, "{}", {})
+        together = threading.Barrier(2)
+
+        def visit(study: str = study, together: threading.Barrier = together) -> Annotator:
+            together.wait()
+            return store.annotator_by_login(study, "https://id", "ann", most=1)
+
+        with ThreadPoolExecutor(2) as pool:
+            first, second = (one.result() for one in [pool.submit(visit) for _ in range(2)])
+        assert first == second
+
+
+def test_answers_from_elsewhere_take_nobodys_place(store: Annotations) -> None:
+    store.create_study(STUDY, "{}", {0: 1})
+    store.add_votes(STUDY, {"a model": [Given(0, "x")], "another": [Given(0, "y")]})
+    assert store.invite(STUDY, "Ann", most=1)
+    with pytest.raises(AnnotationsError, match="all the people"):
+        store.invite(STUDY, "Bob", most=1)
 
 
 def test_a_trial_waits_until_it_is_answered(store: Annotations) -> None:

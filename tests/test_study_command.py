@@ -143,6 +143,10 @@ def test_from_a_file_to_results(room: Room, bundle: Path) -> None:
     assert Content.model_validate_json((out / "study.json").read_text()) == content_of(room)
     back = room.says("import", out, "--name", "back")
     assert back.startswith("back: 6 to judge, restored with 12 votes\nowner: http")
+    again = room.folder / "again"
+    room.says("export", "back", "--out", again)
+    told = (again / "votes.csv").read_text()
+    assert told.replace("back,", "demo,") == (out / "votes.csv").read_text()
     (out / "study.json").unlink()  # without it the benchmark's files are what is left
     back = room.says("import", out, "--name", "pairs")
     assert back.startswith("pairs: 6 pairs, preferences read as ")
@@ -439,7 +443,12 @@ def kinds(room: Room, bundle: Path, kind: str) -> str:
 def test_an_export_is_a_study_elsewhere(room: Room, bundle: Path, kind: str) -> None:
     room.says("create", room.file("demo.toml", kinds(room, bundle, kind)))
     judged(room, kind)
-    brought = room.file("g.csv", f"item,annotator,answer\n0,zoe,{ANSWERS[kind][0]}\n")
+    rows = ["item,annotator,answer,role", f"0,zoe,{ANSWERS[kind][0]},trial"]
+    checks = [item for item in content_of(room).items if item.role == "catch"]
+    rows += [
+        f"{item.item},{who},{item.answer},catch" for item in checks[:1] for who in ("zoe", "b")
+    ]
+    brought = room.file("g.csv", "\n".join(rows) + "\n")
     room.says("import", brought, "--name", "demo")
     room.says("export", "demo", "--out", room.folder / "out")
     other = Room(room.folder / "other")

@@ -107,7 +107,8 @@ def test_ratings_are_checked_by_images_drawn_at_random(bundle: Path) -> None:
 
 
 def test_ratings_are_practised_at_both_ends_of_the_scale(bundle: Path, tmp_path: Path) -> None:
-    made = create(study(bundle, kind="rating", practice=3, checks={"catch": 1}, draw={"count": 4}))
+    one = {"count": 4, "dictionaries": ["matryoshka"]}
+    made = create(study(bundle, kind="rating", practice=3, checks={"catch": 1}, draw=one))
     judged = {name_of(made.features[item.sides[0].feature]) for item in made.items[:4]}
     practice = made.items[4:7]
     assert [(item.role, item.answer) for item in practice] == [
@@ -124,6 +125,15 @@ def test_ratings_are_practised_at_both_ends_of_the_scale(bundle: Path, tmp_path:
     free = [n for (n,) in live if n.rpartition(":")[0] in mine and n not in judged]
     clear = [name_of(made.features[practice[at].sides[0].feature]) for at in (0, 2)]
     assert clear == free[:2], "the clearest of those that nobody is asked after"
+
+    scored = [n for (n,) in live if n.rpartition(":")[0] in mine]
+    many = create(study(bundle, kind="rating", practice=40, draw=one))
+    tried = [item.sides[0].feature for item in many.items if item.answer == "5"]
+    assert 2 < len(tried) <= len(scored) // 4 + 1, "no feature that is not clear stands for a 5"
+    assert {name_of(many.features[at]) for at in tried} <= set(scored[: len(scored) // 4 + 1])
+    raw = {"count": 4, "dictionaries": ["neurons"]}
+    dull = create(study(bundle, kind="rating", practice=4, draw=raw))
+    assert [item.answer for item in dull.items if item.role == "practice"] == ["1"] * 4
 
     file = tmp_path / "all.csv"
     file.write_text("x\n" + "".join(f"{name}\n" for (name,) in live), encoding="utf-8")

@@ -111,7 +111,7 @@ def test_every_text_is_rated_on_every_scale(content: Content, named: tuple[str, 
 def test_texts_whose_rating_is_known_are_checks(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "said.csv"
     file.write_text("text,concept,scale,answer\na red ball,red,,\nred of the of,red,coherence,1\n")
-    content = create(study(bundle, file, practice=0))
+    content = create(study(bundle, file, practice=3))
     assert [(one.role, one.scale, one.answer) for one in content.items] == [
         ("trial", "coherence", None), ("trial", "relatedness", None), ("catch", "coherence", "1")
     ]  # fmt: skip

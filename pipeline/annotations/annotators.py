@@ -5,12 +5,23 @@ import hmac
 import secrets
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 
 from pipeline.annotations import base
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
-from pipeline.annotations.schema import ANNOTATORS, STUDIES
-from pipeline.annotations.trials import Annotator
+from pipeline.annotations.schema import ANNOTATORS, STUDIES, VOTES
+from pipeline.annotations.trials import IMPORTED, Annotator
 
 
 class Annotators(base.Base):
@@ -72,6 +83,7 @@ class Annotators(base.Base):
         most: int | None = None,
     ) -> Annotator:  # fmt: skip
         """As `annotator_by_login`, within a transaction."""
+        lock(connection, study)  # else two visits of one person count twice
         query = select(STUDIES.c.owner).where(STUDIES.c.study == study)
         key = connection.execute(query).scalar()
         if key is None:
@@ -129,11 +141,15 @@ def whose(table: Table, study: str, annotator: str) -> tuple[ColumnElement[bool]
 
 
 def _see_room(connection: Connection, study: str, most: int | None) -> None:
-    """That fewer than `most` people take part."""
+    """That fewer than `most` people take part; who answered elsewhere alone does not count."""
     if most is None:
         return
     lock(connection, study)
-    query = select(func.count()).where(ANNOTATORS.c.study == study)
+    keys = ("study", "annotator")
+    imported = exists().where(
+        *(VOTES.c[key] == ANNOTATORS.c[key] for key in keys), VOTES.c.request == IMPORTED
+    )
+    query = select(func.count()).where(ANNOTATORS.c.study == study, ~imported)
     if connection.execute(query).scalar_one() >= most:
         raise AnnotationsError(
             "This study has all the people that it was looking for. Thank you for coming."

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+from jaxtyping import Float
 
 from pipeline import store
 from pipeline.study import draw, outputs, sheets
@@ -147,8 +148,11 @@ class _Making:
                 known_texts.append(made)
             else:
                 trials.extend(made)
-        practice = list(chain(*known_texts[: self.study.practice]))
-        catch = list(chain(*known_texts[self.study.practice :]))
+        tried = self.study.practice
+        if self.study.checks.catch_every:  # some must be left to check with
+            tried = min(tried, len(known_texts) // 2)
+        practice = list(chain(*known_texts[:tried]))
+        catch = list(chain(*known_texts[tried:]))
         roles = ["trial"] * len(trials) + ["practice"] * len(practice) + ["catch"] * len(catch)
         return [
             item.model_copy(update={"item": number, "role": role})
@@ -200,19 +204,26 @@ class _Making:
             )
         return [best[i % len(best)] for i in range(count)]
 
+    @property
+    def _ms(self) -> Float[np.ndarray, " n"]:
+        """Of the pool; NaN where there is none."""
+        table = self.source.table
+        return table.scores.get("ms", np.full(len(table.feature), np.nan))[self.kept]
+
     def _by_ms(self, places: Iterable[int]) -> list[int]:
         """Those with the highest MS first; by their score where they have none."""
-        table = self.source.table
-        ms = table.scores.get("ms", np.full(len(table.feature), np.nan))[self.kept]
-        known = np.nan_to_num(ms, nan=-np.inf)
+        known = np.nan_to_num(self._ms, nan=-np.inf)
         return sorted(places, key=lambda place: (-known[place], -self.pool.score[place], place))
 
     def _tried(self, chosen: Sequence[int]) -> list[Judged]:
         """Ratings to practise on, so that both ends of the scale are seen: by turns a feature of
-        high MS of which nobody is asked after, and images that are about nothing; the latter alone
-        where all features are judged."""
+        which nobody is asked after, of an SAE and of the upper quarter of its MS, and images that
+        are about nothing; the latter alone where there is no such feature."""
         of = np.isin(self.pool.dictionary, self.pool.dictionary[list(chosen)])
-        free = self._by_ms(set(np.flatnonzero(of).tolist()) - set(chosen))
+        ms = self._ms
+        least = np.nanquantile(ms[of], 0.75) if (~np.isnan(ms[of])).any() else np.inf
+        clear = np.flatnonzero(of & (ms >= least) & (self.pool.neuron == 0))
+        free = self._by_ms(set(clear.tolist()) - set(chosen))
         found = list[Judged]()
         for turn in range(self.study.practice):
             at, nothing = divmod(turn, 2)

@@ -4,9 +4,9 @@ Of `outputs` the columns are `text`, and as far as they are known `image` (an ex
 uri), `question` (what the model was asked), `concept` (what a scale asks about), `group` (what the
 text is compared as, `steered` for one, which nobody who judges is told), `feature`
 (`MODEL/HOOK/DICTIONARY:FEATURE`), `scale` (the only one that this text is rated on) and `answer` (a
-rating that is known to be right, which makes the row a check). Of `choice` they are `text_1` to
-`text_9`, `group_1` to `group_9`, the same `image`, `question` and `feature`, and `answer`, the
-number of the right text where that is known: such a row becomes practice or a check.
+rating that is known to be right, which makes the row practice or a check). Of `choice` they are
+`text_1` to `text_9`, `group_1` to `group_9`, the same `image`, `question` and `feature`, and
+`answer`, the number of the right text where that is known: such a row becomes practice or a check.
 """
 
 import csv
