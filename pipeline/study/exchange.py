@@ -39,15 +39,15 @@ def votes_columns(content: Content, votes: Sequence[Vote]) -> dict[str, list[Any
     `answer` is `x` or `y`, whichever side that was on (`swapped`: y was left), `tie`, `skip`,
     `undone`, a rating, the id of the image that was taken for the intruder, or the number of the
     text that was chosen. `chosen` says how the item came to be shown: `balanced` or `active`, as
-    the study has it, or `elsewhere` where the answer was imported; empty of practice, checks and
-    repetitions. `shown` says in which order all stood: `shown.told`.
+    the study has it (empty of practice, checks and repetitions), or `elsewhere` where the answer,
+    to whatever, was imported. `shown` says in which order all stood: `shown.told`.
     """
     study = content.study
     rows = [
         (
             study.name, vote.annotator, vote.trial.trial, vote.revision, vote.trial.item,
             vote.trial.role,
-            "" if vote.trial.role != TRIAL else ELSEWHERE if vote.elsewhere else study.choice,
+            ELSEWHERE if vote.elsewhere else study.choice if vote.trial.role == TRIAL else "",
             vote.trial.swapped, vote.answer, vote.response_ms, vote.created.isoformat(),
             shown.told(content, vote),
         )

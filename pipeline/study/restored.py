@@ -1,7 +1,6 @@
 """A study that was exported, kept again whole: what it consists of, and every row of its votes."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -101,9 +100,7 @@ def _votes(path: Path, content: Content) -> list[Vote]:
         if of_trial.setdefault(at[:2], said) != said:
             raise StudyError(f"{path}, line {line}: trial {at[1]} is another one in lines before")
         found[at] = vote
-    # Only trials that count say that they were answered elsewhere: it holds for the person.
-    others = {vote.annotator for vote in found.values() if vote.elsewhere}
-    return [replace(found[at], elsewhere=found[at].annotator in others) for at in sorted(found)]
+    return [found[at] for at in sorted(found)]
 
 
 def _vote(row: Mapping[str, str], content: Content, path: Path, line: int) -> Vote:
@@ -113,10 +110,7 @@ def _vote(row: Mapping[str, str], content: Content, path: Path, line: int) -> Vo
     if trial < 0 or revision < 0 or one.created is None:
         raise StudyError(f"{path}, line {line}: lacks its trial, revision or time")
     state = SKIPPED if one.answer == SKIP else VOTED
-    item = content.items[one.item]
-    seen = len(item.texts) > 1 or any(side.images for side in item.sides)
-    elsewhere = row["chosen"] == ELSEWHERE or (seen and row.get("shown") == "")
     return Vote(
         who, Trial(trial, one.item, one.role, one.swapped, state), revision, one.answer,
-        one.response_ms, one.created, elsewhere,
+        one.response_ms, one.created, row["chosen"] == ELSEWHERE,
     )  # fmt: skip
