@@ -102,10 +102,8 @@ def author() -> str:
 
 
 def name_box() -> None:
-    """A field for the visitor's name; where a login tells it, a line."""
-    known = signed_in()
-    if known:
-        st.caption(f"What you write is signed {widgets.plain(known)}.")
+    """A field for the visitor's name; nothing where a login tells it, as the page's foot says."""
+    if signed_in():
         return
     st.session_state[_NAME_BOX] = author()
     st.text_input(
