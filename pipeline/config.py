@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import TypeVar
 
+from pipeline.errors import LoupeError
+
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names become parts of identities and file names: lower case, digits, dot, dash, underscore."""
 
 
-class ConfigError(ValueError):
+class ConfigError(LoupeError, ValueError):
     """The configuration cannot be used; the message names the key and the remedy."""
 
 

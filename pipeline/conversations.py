@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config
+from pipeline.errors import LoupeError
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ MARK = "<image>"
 """Where LLaVA's questions have the image; every model here has it before the first question."""
 
 
-class ConversationError(ValueError):
+class ConversationError(LoupeError, ValueError):
     """The file of conversations cannot be used at all; the message names it and the remedy."""
 
 

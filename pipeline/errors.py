@@ -1,10 +1,13 @@
-"""What a command says of a fault that its user can mend."""
+"""The base of every expected error, and what a command says of one."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
+
+class LoupeError(Exception):
+    """A fault that the user can mend: one line that names the input and the remedy."""
 
 
 @contextmanager
@@ -13,29 +16,30 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("stopped; run the same command to go on from here", err=True)
+        _say("stopped; run the same command to go on from here")
         sys.exit(130)
     except Exception as error:
-        on_disk = isinstance(error, OSError) and error.filename is not None
-        if not on_disk and type(error).__name__ not in _EXPECTED:
+        line = _expected(error)
+        if line is None:
             raise
-        typer.echo(f"error: {error}", err=True)
+        _say(f"error: {line}")
         sys.exit(2)
 
 
-# By name, because importing the modules that define them would cost seconds.
-_EXPECTED = frozenset(
-    {
-        "AnnotationsError",
-        "ConfigError",
-        "ConversationError",
-        "ExampleError",
-        "InterventionError",
-        "ModelError",
-        "OutOfMemoryError",
-        "SAEError",
-        "StoreError",
-        "StudyError",
-        "VocabularyError",
-    }
-)
+def _expected(error: Exception) -> str | None:
+    """The line that tells of an expected error; None for one that is a fault of Loupe's own."""
+    if isinstance(error, LoupeError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}no space left on the disk; make room and run the same command again"
+    if isinstance(error, OSError) and error.filename is not None:
+        return str(error)
+    # By name: importing the modules that define them would cost seconds.
+    if type(error).__name__ == "OutOfMemoryError":
+        return str(error)
+    return None
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

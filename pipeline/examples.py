@@ -21,6 +21,7 @@ from PIL import Image
 
 from pipeline import config
 from pipeline.demo import scenes
+from pipeline.errors import LoupeError
 from pipeline.pictures import Unreadable, read_rgb
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ _SPLIT_FOLDERS = {"train": "train", "val": "val"}
 _SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "val"}
 
 
-class ExampleError(ValueError):
+class ExampleError(LoupeError, ValueError):
     """The source of examples cannot be used at all; the message names it and the remedy."""
 
 

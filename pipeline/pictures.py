@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from pipeline.errors import LoupeError
+
 MAX_PIXELS = 25_000_000
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
-class Unreadable(ValueError):
+class Unreadable(LoupeError, ValueError):
     """One image cannot be used; the message is the reason that the tables record."""
 
 

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import contract
+from pipeline.errors import LoupeError
 
 DATABASE = "loupe.duckdb"
 SAES = "saes"
@@ -34,7 +35,7 @@ _HASHED_WHOLE = 64 * 2**20
 _HASHED_END = 2**20
 
 
-class StoreError(RuntimeError):
+class StoreError(LoupeError, RuntimeError):
     """An artifact is missing, damaged or of another version; the message says what mends it."""
 
 

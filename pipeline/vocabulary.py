@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import LoupeError
+
 SHIPPED = Path(__file__).with_suffix(".txt")
 """Everyday words for photographs, one a line."""
 OF_DATA = 2000
@@ -22,7 +24,7 @@ _JOINING = (
 _STOP = frozenset(_JOINING.split())
 
 
-class VocabularyError(ValueError):
+class VocabularyError(LoupeError, ValueError):
     """A vocabulary cannot be used; the message names the file and the remedy."""
 
 

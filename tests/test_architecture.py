@@ -50,11 +50,14 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"store", "plan"},
     "engine": {"store", "config", "plan"},
 }
+# Every room may raise the expected errors.
+for room in ALLOWED.keys() - {"errors"}:
+    ALLOWED[room] |= {"errors"}
 ALLOWED["steps"] = set(ALLOWED)
 ALLOWED["__main__"] = set(ALLOWED)
 
 # The dashboard's rooms: what each may import of the pipeline.
-DASHBOARD = {"contract", "annotations", "study", "metrics", "cells"}
+DASHBOARD = {"contract", "annotations", "study", "metrics", "cells", "errors"}
 DASHBOARD_ALSO = {
     "connection": {"store"},
     "faults": {"config", "examples", "pictures"},

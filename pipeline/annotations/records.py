@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pipeline.errors import LoupeError
+
 MOST_NOTE = 10_000
 """Characters of a note."""
 MOST_NAME = 200
@@ -14,7 +16,7 @@ MOST_ID = 1000
 MOST_FEATURE = 2**31 - 1
 
 
-class AnnotationsError(RuntimeError):
+class AnnotationsError(LoupeError, RuntimeError):
     """What was asked cannot be done; the message, one line, names what is wrong and the remedy."""
 
 

@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.errors import LoupeError
 from pipeline.hooks import Edit
 from pipeline.saes.sae import DENSE_LIMIT
 
 
-class InterventionError(ValueError):
+class InterventionError(LoupeError, ValueError):
     """An edit that cannot be made; one line that names it and the remedy."""
 
 

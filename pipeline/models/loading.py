@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from pipeline import config
+from pipeline.errors import LoupeError
 
 LOADING_ERRORS = (
     OSError,
@@ -25,7 +26,7 @@ LOADING_ERRORS = (
 """What libraries raise where a model cannot be had or its files are damaged."""
 
 
-class ModelError(RuntimeError):
+class ModelError(LoupeError, RuntimeError):
     """A model cannot be had or has no such hook point; the message names it and the remedy."""
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.errors import LoupeError
 
-class SAEError(ValueError):
+
+class SAEError(LoupeError, ValueError):
     """A source is no SAE, or does not fit; one line that names it and the remedy."""
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from pipeline.errors import LoupeError
 from pipeline.study.files import Draw
 
 _TRIES = 200
 """Pairs that are looked at for each that is wanted of a stratum."""
 
 
-class StudyError(ValueError):
+class StudyError(LoupeError, ValueError):
     """A study that cannot be made or read; one line that names it and the remedy."""
 
 
