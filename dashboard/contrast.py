@@ -73,7 +73,8 @@ def seen(
 def labels(
     run: connection.Run, model: str, key: str, names: Sequence[str], template: str
 ) -> Labels:
-    """The labels in the template's sentence, as the model's own text tower embeds them.
+    """The labels in the template's sentence, as the model's own text tower embeds them; those with
+    words that it has no tokens for are left out, for it cannot tell them apart.
 
     Args:
         key: of `Seen`: what is kept holds for these weights.
@@ -84,15 +85,20 @@ def labels(
         live.Unavailable: the model has no text tower, or it cannot be had.
     """
     names = tuple(names)[:MOST_LABELS]
-    sentences = tuple(template.replace("{}", name) for name in names)
 
-    def made() -> tuple[Vectors, float, float | None]:
+    def made() -> Labels:
         with live.studied(run, model) as at, means.faults():
-            tower = _tower(at)
-            return _texts(sentences, at), tower.logits.scale, tower.logits.bias
+            from pipeline.models.words import known
 
-    found = live.shared().directions.get(("labels", key, sentences), made)
-    return Labels(names, *found)
+            tower = _tower(at)
+            there = tuple(name for name in names if not known(tower.reader, name).unknown)
+            unknown = tuple(name for name in names if name not in there)
+            sentences = [template.replace("{}", name) for name in there]
+            vectors = _texts(sentences, at) if there else np.zeros((0, 0), np.float32)
+            return Labels(there, vectors, tower.logits.scale, tower.logits.bias, unknown)
+
+    found: Labels = live.shared().directions.get(("labels", key, names, template), made)
+    return found
 
 
 def images(run: connection.Run, model: str, key: str, *, same: bool) -> Among:

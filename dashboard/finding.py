@@ -19,18 +19,16 @@ class Found:
 
     Attributes:
         text, seed: the search, and what others are drawn by.
+        name: what the examples are.
         examples: images of the run, MOST_FOUND at most.
         own: images of the visitor's.
     """
 
     text: str
     seed: int
+    name: str
     examples: list[Example]
     own: list[sight.Look]
-
-    @property
-    def name(self) -> str:
-        return "found" if self.text else "some images of this run"
 
 
 def bar(run: Run, *, most: int, folded: bool = True) -> Found:
@@ -49,14 +47,16 @@ def bar(run: Run, *, most: int, folded: bool = True) -> Found:
         own = _own(most)
     seed = state.asked_number("seed", most=2**31) or 0
     text = (text or "").strip()
-    found = (
-        queries.find(run.connection, text, limit=MOST_FOUND)
-        if text
-        else queries.drawn(run.connection, seed, limit=MOST_FOUND)
-    )
+    found = queries.find(run.connection, text, limit=MOST_FOUND) if text else []
+    name = "found" if found else "some images of this run"
     if text and not found:
-        st.caption("No val image of this run has that in its id, captions, file name or tags.")
-    return Found(text, seed, found, own)
+        st.caption(
+            "No val image of this run has all of these words in its id, captions, file name or "
+            "tags. Here are others."
+        )
+    # Where nothing is found there still is an image to look at.
+    found = found or queries.drawn(run.connection, seed, limit=MOST_FOUND)
+    return Found(text, seed, name, found, own)
 
 
 def of_run(run: Run, example_id: int) -> sight.Look | None:

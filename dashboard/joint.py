@@ -47,12 +47,14 @@ class Labels:
     Attributes:
         vectors: unit [n, d].
         scale, bias: of the logits (see `pipeline.models.text_tower.Logits`).
+        unknown: labels left out, as the model has no tokens for some of their words.
     """
 
     names: tuple[str, ...]
     vectors: Vectors
     scale: float
     bias: float | None
+    unknown: tuple[str, ...] = ()
 
     def chances(self, embeddings: Vectors) -> NDArray[np.float64]:
         """Probabilities [b, n] of the labels, of unit embeddings [b, d]: over the labels, or with a

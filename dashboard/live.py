@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -27,11 +27,13 @@ from pipeline import config, examples, pictures, plan
 if TYPE_CHECKING:  # torch takes seconds to import: only for those who ask for a model
     from pipeline.models import Adapter
     from pipeline.models.encoder import ImageEncoder
+    from pipeline.models.words import Known
     from pipeline.saes.sae import SAE
 
 
 Vectors = NDArray[np.float32]
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ class Live:
         self.saes: Kept[SAE] = Kept(6)
         self.encoders: Kept[ImageEncoder] = Kept(2)
         self.acts: Kept[tuple[Any, Any]] = Kept(8)
-        self.vectors: Kept[Vectors] = Kept(256)
+        self.encoded: Kept[Any] = Kept(256)
         self.readers: Kept[examples.Reader] = Kept(2)
         self.directions: Kept[Any] = Kept(256)
 
@@ -183,7 +185,16 @@ def embed_words(run: connection.Run, encoder: str, texts: Sequence[str]) -> Vect
         made: Vectors = loaded.embed_texts(texts).numpy()
         return made
 
-    return _embedded(run, encoder, ("words", *texts), embed)
+    return _asked(run, encoder, ("words", *texts), embed)
+
+
+def known(run: connection.Run, encoder: str, texts: Sequence[str]) -> "list[Known]":
+    """Each text as far as one of the run's encoders has tokens for its words.
+
+    Raises:
+        Unavailable: the encoder cannot be had.
+    """
+    return _asked(run, encoder, ("known", *texts), lambda loaded: [*map(loaded.known, texts)])
 
 
 def embed_image(run: connection.Run, encoder: str, image: Image.Image) -> Vectors:
@@ -193,7 +204,7 @@ def embed_image(run: connection.Run, encoder: str, image: Image.Image) -> Vector
         Unavailable: it cannot be had.
     """
     key = ("image", Picture(image).key)
-    return _embedded(run, encoder, key, lambda loaded: loaded.embed([image]).numpy()[0])
+    return _asked(run, encoder, key, lambda loaded: loaded.embed([image]).numpy()[0])
 
 
 def opened(data: bytes) -> Image.Image:
@@ -245,10 +256,10 @@ def _record(
     return {name: kept.cpu() for name, kept in acts.items()}, layouts
 
 
-def _embedded(
-    run: connection.Run, encoder: str, what: tuple[str, ...], embed: "Callable[[ImageEncoder], Any]"
-) -> Vectors:
-    """What `embed` makes of `what` with the encoder, kept for the next who asks the same."""
+def _asked(
+    run: connection.Run, encoder: str, what: tuple[str, ...], ask: "Callable[[ImageEncoder], T]"
+) -> T:
+    """What `ask` makes of `what` with the encoder, kept for the next who asks the same."""
     live = shared()
     with told():
         settings = _settings(run, config.Encoder, "encoders", encoder)
@@ -261,7 +272,7 @@ def _embedded(
         )
     key = (settings.model_dump_json(), identity)
 
-    def made() -> Vectors:
+    def made() -> T:
         with _said() as say, told(), live.turns.turn(lambda before: say(_place(before))):
             if key not in live.encoders:
                 say(f"Loading the encoder {settings.id}, once for all visitors …")
@@ -272,10 +283,10 @@ def _embedded(
             loaded = live.encoders.get(
                 key, lambda: ImageEncoder(settings, device=pick_device("auto"))
             )
-            found: Vectors = embed(loaded)
-            return found
+            return ask(loaded)
 
-    return live.vectors.get((key, what), made)
+    found: T = live.encoded.get((key, what), made)
+    return found
 
 
 _CHANGED = (

@@ -1,6 +1,8 @@
 """Browse's search: by a label's text, by words, and by an image."""
 
+import difflib
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +11,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import connection, live, nearness, queries, state, widgets, words
+from dashboard.components.chips import chips
 from dashboard.records import Dictionary, Encoder, Filter
 from dashboard.sheets import data_uri
 
@@ -17,16 +20,23 @@ LIMIT = 200
 """Characters of a search."""
 MOST_NAMES = 256
 """Names of features whose mean stands for what all words have in common."""
+MOST_LIKE, LEAST_LIKE = 3, 0.6
+"""Words offered in the place of an unknown one, and how like it they are at least (difflib)."""
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What features are to be near to, as an embedding of one of the run's encoders."""
+    """What features are to be near to, as an embedding of one of the run's encoders.
+
+    Attributes:
+        name: tells this query from another one.
+        vector: None where the encoder knows nothing of what was asked: no feature is near to that.
+    """
 
     name: str
-    """Tells this query from another one."""
     encoder: str
-    vector: NDArray[np.float32]
+    vector: NDArray[np.float32] | None
 
 
 def bar(run: connection.Run) -> tuple[str, Query | None, str]:
@@ -78,6 +88,8 @@ def nearest(
     offset: int,
 ) -> list[tuple[str, int, float]]:
     """(dictionary, feature, nearness) of those that pass the filter, from the nearest on."""
+    if query.vector is None:
+        return []
     similarity = connection.embeddings(run, query.encoder).vectors @ query.vector
     scores = []
     for one in dictionaries:
@@ -89,16 +101,41 @@ def nearest(
 
 def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
     try:
+        (known,) = live.known(run, encoder.encoder, (text,))
+        if known.unknown or not known.text:
+            _say_unknown(run, encoder, known.unknown, ranked=bool(known.text))
+        if not known.text:
+            return Query(text, encoder.encoder, None)
         # Words have in common that they are words: without their mean, features that resemble any
         # text at all would come first.
         names = connection.label_names(run.connection, run.key)[:MOST_NAMES]
-        vector = live.embed_words(run, encoder.encoder, (text,))[0]
+        vector = live.embed_words(run, encoder.encoder, (known.text,))[0]
         if names:
             vector = vector - live.embed_words(run, encoder.encoder, tuple(names)).mean(0)
     except live.Unavailable as problem:
         st.warning(widgets.plain(f"Search by words is not at hand: {problem}"))
         return None
     return Query(text, encoder.encoder, vector / max(float(np.linalg.norm(vector)), 1e-12))
+
+
+def _say_unknown(
+    run: connection.Run, encoder: Encoder, unknown: Sequence[str], *, ranked: bool
+) -> None:
+    """Say which words the encoder does not know, and offer words like them that it knows."""
+    listed = ", ".join(f"“{word}”" for word in unknown) or "any of these signs"
+    what = "ranked by the other words" if ranked else "nothing is ranked"
+    st.warning(widgets.plain(f"The encoder {encoder.encoder} does not know {listed}: {what}."))
+    names = connection.label_names(run.connection, run.key)
+    there = tuple(dict.fromkeys(word for name in names for word in _WORD.findall(name)))
+    like = dict.fromkeys(
+        near
+        for word in unknown
+        for near in difflib.get_close_matches(word.lower(), there, MOST_LIKE, LEAST_LIKE)
+    )
+    known = [one.text for one in live.known(run, encoder.encoder, tuple(like)) if not one.unknown]
+    links = [(word, state.here(q=word), "Search by this word") for word in known if word]
+    if links:
+        chips(links, name="Words like it that it knows", key="search-like")
 
 
 def _by_file(run: connection.Run, encoder: Encoder, data: bytes) -> Query | None:

@@ -67,6 +67,12 @@ def without(*names: str) -> str:
     return f"?{urlencode(kept, doseq=True)}"
 
 
+def here(**changes: str) -> str:
+    """The page's own address with other values of these parameters."""
+    kept = {k: st.query_params.get_all(k) for k in st.query_params} | changes
+    return f"?{urlencode(kept, doseq=True)}"
+
+
 def asked_list() -> str | None:
     """The list in the address; None where it names none."""
     return st.query_params.get("list")

@@ -215,9 +215,9 @@ GUIDE_FEATURE = (
     "low for the rest. Here are the images that light one feature of this run up most. Open it."
 )
 GUIDE_MS = (
-    "The monosemanticity score (MS) says how alike the images are that activate a feature, by the "
-    "judgement of an independent image encoder: near 1 if they are all alike. The other feature "
-    "here has the highest score of its dictionary, this one has one of the lowest of the run."
+    "MS, the monosemanticity score, says how alike the images are that light a feature up, by the "
+    "judgement of another image encoder: near 1 if all are alike. Of those that fire on {least} "
+    "images or more the other feature is the highest of {best}, this one the lowest of {worst}."
 )
 GUIDE_ON = "Each page has its address: send the link, and others see what you see."
 GUIDE_WAYS = (
@@ -319,7 +319,6 @@ NO_SIDES = (
     "words, run the pipeline again: python -m pipeline run CONFIG"
 )
 NO_WORDS = (
-    "No caption was read in this run. Give captions: a caption column of your CSV or data set, or "
-    "a text beside each image; then run python -m pipeline run CONFIG, with captions not switched "
-    "off under [captions]."
+    "No caption was read in this run. Give captions: a caption column of your CSV or data set; "
+    "then run python -m pipeline run CONFIG, with captions not switched off under [captions]."
 )

@@ -33,11 +33,16 @@ def said(at: AppTest) -> str:
 
 def data(at: AppTest, name: str) -> dict:
     """What the first component `name` was given; fails where the page does not show it."""
+    every = all_data(at, name)
+    assert every, f"no {name}"
+    return every[0]
+
+
+def all_data(at: AppTest, name: str) -> list[dict]:
+    """What each component `name` was given."""
     assert not at.exception, at.exception
-    for each in at.get("bidi_component"):
-        if each.proto.component_name == f"loupe_{name}":
-            return json.loads(each.proto.json)
-    raise AssertionError(f"no {name}")
+    of = [one.proto for one in at.get("bidi_component")]
+    return [json.loads(one.json) for one in of if one.component_name == f"loupe_{name}"]
 
 
 def shows(at: AppTest, name: str) -> bool:

@@ -229,6 +229,50 @@ def test_a_star_a_label_and_a_note_stay(page: "Page", url: str) -> None:
     page.get_by_text("1 of 120 features").wait_for()
 
 
+def test_what_was_typed_stays_on_escape(page: "Page", url: str) -> None:
+    page.goto(url + feature(9))
+    for field, text in (("Your note", "typed, then Escape"), ("Your label", "nose")):
+        page.get_by_role("button", name="Label and note").click()
+        page.get_by_role("textbox", name=field).fill(text)
+        page.keyboard.press("Escape")
+        page.get_by_role("textbox", name=field).wait_for(state="hidden")
+        page.get_by_text(text).first.wait_for()
+    page.goto(url + feature(9))
+    page.get_by_text("typed, then Escape (me)").wait_for()
+
+
+def test_no_explanation_lies_in_the_way(page: "Page", url: str) -> None:
+    page.goto(f"{url}/compare")
+    export = page.get_by_role("button", name="Export").first
+    export.hover()
+    tip = page.get_by_role("tooltip")
+    tip.wait_for()
+    box = tip.bounding_box()
+    assert box is not None
+    under = page.evaluate(
+        "([x, y]) => !document.elementFromPoint(x, y).closest('[role=tooltip]')",
+        [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2],
+    )
+    assert under, "a press on what it covers goes through it"
+    export.click()
+    tip.wait_for(state="hidden")
+
+
+@pytest.mark.parametrize("path", ["/modalities", "/browse?q=a&by=in+labels", "/compare"])
+def test_what_is_said_of_a_list_does_not_lie_over_it(page: "Page", url: str, path: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(url + path)
+    head = page.locator(".head > .said").first
+    head.wait_for()
+    bottom, top = head.evaluate(
+        """(node) => {
+          const list = node.closest('.head').nextElementSibling;
+          return [node.getBoundingClientRect().bottom, list.getBoundingClientRect().top];
+        }"""
+    )
+    assert bottom <= top
+
+
 def test_cards_open_by_keyboard(page: "Page", url: str) -> None:
     page.goto(f"{url}/browse")
     card = page.get_by_role("link", name=re.compile(r"#\d+, .*MS 0\.\d\d, density")).first

@@ -169,6 +169,25 @@ def test_search_finds_by_caption_tag_and_id_and_takes_text_as_it_is(
         assert any("No val image" in each.value for each in at.caption)
 
 
+def test_a_search_finds_all_of_its_words_wherever_they_stand(opened: Opened, home: Path) -> None:
+    rows = data(opened(home / "run", find="square RED"), "strips")["rows"]
+    assert rows[0]["name"] == "found"
+    said = [image["caption"] for image in rows[0]["images"]]
+    assert said
+    assert all("red" in one and "square" in one for one in said)
+    assert not all("square red" in one for one in said)
+
+
+def test_a_search_that_finds_nothing_leaves_an_image_to_look_at(opened: Opened, home: Path) -> None:
+    wanted = val_ids(home / "run")[3]
+    at = opened(home / "run", find="xyzzy", example=wanted)
+    assert data(at, "patches")["images"]
+    assert str(wanted) in at.query_params["example"]
+    rows = data(opened(home / "run", find="xyzzy"), "strips")["rows"]
+    assert rows[0]["name"] == "some images of this run"
+    assert rows[0]["images"]
+
+
 def test_without_the_model_the_tables_tell(opened: Opened, made_up: Path) -> None:
     wanted = val_ids(made_up)[2]
     at = opened(made_up, example=wanted, layer="vision.1", set="matryoshka")

@@ -11,18 +11,23 @@ from dashboard.records import Example
 MOST_NAMES = 4096
 """Features named at once."""
 MOST_MARKS = 5000
+MOST_WORDS = 20
+"""Words of a search that count."""
 _EXAMPLE = "example_id, uri, captions, label, tags, width / height AS aspect"
 
 
 def find(connection: Connection, text: str, *, limit: int) -> list[Example]:
-    """Val images whose id is `text`, or that have it in uri, captions, label or tags; by id."""
-    wanted = f"%{_escaped(text)}%"
-    sql = f"""SELECT {_EXAMPLE} FROM examples WHERE split = 'val' AND (
-            example_id::VARCHAR = ? OR uri ILIKE ? ESCAPE '~' OR label ILIKE ? ESCAPE '~'
-            OR list_filter(captions, lambda c: c ILIKE ? ESCAPE '~') != []
-            OR list_filter(tags, lambda t: t ILIKE ? ESCAPE '~') != [])
-        ORDER BY example_id LIMIT ?"""
-    return records(connection, Example, sql, [text, wanted, wanted, wanted, wanted, limit])
+    """Val images whose id is `text`, or that have each of its words somewhere in uri, captions,
+    label and tags: first those that have the words as they stand there, then by id."""
+    words = [f"%{_escaped(word)}%" for word in text.split()[:MOST_WORDS]]
+    every = " AND ".join(["said ILIKE ? ESCAPE '~'"] * len(words)) or "false"
+    sql = f"""SELECT {_EXAMPLE} FROM (
+            SELECT *, concat_ws(chr(10), uri, label, array_to_string(captions, chr(10)),
+                array_to_string(tags, chr(10))) AS said
+            FROM examples WHERE split = 'val')
+        WHERE example_id::VARCHAR = ? OR ({every})
+        ORDER BY said ILIKE ? ESCAPE '~' DESC, example_id LIMIT ?"""
+    return records(connection, Example, sql, [text, *words, f"%{_escaped(text)}%", limit])
 
 
 def drawn(connection: Connection, seed: int, *, limit: int) -> list[Example]:

@@ -128,6 +128,8 @@ with panel:
         st.caption("The nearest first.")
 ids = [d.dictionary_id for d in here]
 passed, total = queries.ms_histogram(run.connection, ids, chosen)
+if near is not None and near.vector is None:
+    total = 0
 with panel:
     downloads.list_downloads(run, every_key, people.said(here), count=total, key="export-browse")
 with spark:
@@ -142,6 +144,8 @@ with gallery:
     if cards:
         said = f"{total:,} of {sum(d.d_sae for d in here):,} features"
         (as_cards if view == "cards" else as_table)(cards, notes, said)
+    elif near is not None and near.vector is None:
+        widgets.empty("Nothing to rank by: search for other words.")
     elif not people.notice():
         widgets.empty(
             "No feature passes these filters. Widen the sliders, ask for fewer images, take "

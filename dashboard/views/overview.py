@@ -124,7 +124,8 @@ def steps(dictionaries: list[records.Dictionary]) -> list[dict[str, object]]:
     sheets = run.contact(cards, tiles=TILES, tile=TILE)
     by_id = {d.dictionary_id: d for d in dictionaries}
     shown = [widgets.card(c, by_id[c.dictionary_id], s) for c, s in zip(cards, sheets, strict=True)]
-    texts = [("A feature", words.GUIDE_FEATURE), ("Its score", words.GUIDE_MS)]
+    score = words.GUIDE_MS.format(best=best.short, worst=worst.short, least=common.n_active)
+    texts = [("A feature", words.GUIDE_FEATURE), ("Its score", score)]
     told: list[dict[str, object]] = [
         {"title": title, "text": text, "card": card, "tiles": TILES}
         for (title, text), card in zip(texts, shown, strict=False)

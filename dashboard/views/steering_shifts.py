@@ -39,7 +39,7 @@ AXES = {
     "share": "share of the setting's strengths", "factor": "factor",
     "× max": "strength, times the feature's max",
 }  # fmt: skip
-MOST_BARS, MOST_LINES = 10, 6
+MOST_BARS, MOST_LINES, MOST_LEFT_OUT = 10, 6, 8
 SETS = {"like": "Tags like", "tags": "All tags", "names": "Words of features", "own": "Your own"}
 
 
@@ -116,6 +116,14 @@ def _labels(
         labels = contrast.labels(run, model, one.key, names, template)
     except live.Unavailable as problem:
         st.caption(widgets.plain(f"No labels: {problem}"))
+        return
+    if labels.unknown:
+        listed = ", ".join(f"“{name}”" for name in labels.unknown[:MOST_LEFT_OUT])
+        more = len(labels.unknown) - MOST_LEFT_OUT
+        listed += f" and {more} more" if more > 0 else ""
+        st.caption(widgets.plain(f"Left out, as the model does not know their words: {listed}."))
+    if len(labels.names) < 2:
+        st.caption("Give at least two labels that the model knows the words of.")
         return
     every = shifted(labels, one)
     made["template"], made["labels"] = template, [dataclasses.asdict(s) for s in every]

@@ -14,7 +14,7 @@ from pipeline import config
 from pipeline.models.loading import ModelError, pretrained, pretrained_model
 from pipeline.models.memory import Halving
 from pipeline.models.text_tower import embedded, reader_of
-from pipeline.models.words import Reads, Words
+from pipeline.models.words import Known, Reads, Words, known
 
 _TEXTS = 256
 """Texts at once."""
@@ -86,6 +86,10 @@ class ImageEncoder:
     def knows(self, text: str) -> bool:
         """Whether its tokenizer has tokens for all of the text: unknown words all look alike."""
         return self._reader is not None and self._reader.knows(text)
+
+    def known(self, text: str) -> Known:
+        """The text as far as its tokenizer knows its words; nothing where it reads none."""
+        return Known("", ()) if self._reader is None else known(self._reader, text)
 
     def _over(self, words: Words) -> Callable[[int, int], Tensor]:
         """Work on a piece of the texts, as `Halving` wants it."""

@@ -15,6 +15,8 @@ from torch import Tensor
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import code
 
+_WORD = re.compile(r"\w+(?:['’]\w+)*")
+
 
 @dataclass(frozen=True, eq=False)
 class Words:
@@ -189,6 +191,28 @@ class Reader:
         pieces = sliced(text, [self.tokenizer.decode([token]) for token in words])
         beyond = len(text) - sum(map(len, pieces))
         return Row(kept, pieces, beyond if len(ids) > len(kept) else 0)
+
+
+class Known(NamedTuple):
+    """A text as far as a tokenizer has tokens for it.
+
+    Attributes:
+        text: as it was where all of it is known, else its known words; empty where none is.
+        unknown: its other words, in order, each once. To the model they all look alike.
+    """
+
+    text: str
+    unknown: tuple[str, ...]
+
+
+def known(reader: Reads, text: str) -> Known:
+    """What of a text the reader's tokenizer knows; signs that it does not know are left out."""
+    if reader.knows(text):
+        return Known(text.strip(), ())
+    words = _WORD.findall(text)
+    there = [word for word in words if reader.knows(word)]
+    unknown = dict.fromkeys(word for word in words if word not in there)
+    return Known(" ".join(there), tuple(unknown))
 
 
 def any_of(names: Iterable[str]) -> re.Pattern[str]:

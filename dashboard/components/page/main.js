@@ -24,10 +24,23 @@ function remember() {
   };
 }
 
+// Escape folds a popover, or a dialog, and takes its fields away, of which Streamlit learns what was
+// typed only once they are left: they are left first.
+function keepTyped() {
+  if (window.loupeKeepsTyped) return;
+  window.loupeKeepsTyped = true;
+  window.addEventListener("keydown", (event) => {
+    const at = document.activeElement;
+    if (event.key !== "Escape" || !at?.matches("input, textarea")) return;
+    if (at.closest('[data-testid="stPopoverBody"], [role="dialog"]')) at.blur();
+  }, true);
+}
+
 export default function ({ setStateValue, parentElement }) {
   const root = parentElement.querySelector(".root");
   if (root.dataset.told) return;
   root.dataset.told = "yes";
   remember();
+  keepTyped();
   setStateValue("there", true);
 }
