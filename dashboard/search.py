@@ -133,7 +133,7 @@ def _say_unknown(
         for near in difflib.get_close_matches(word.lower(), there, MOST_LIKE, LEAST_LIKE)
     )
     known = [one.text for one in live.known(run, encoder.encoder, tuple(like)) if not one.unknown]
-    links = [(word, state.here(q=word), "Search by this word") for word in known if word]
+    links = [(word, state.with_values(q=word), "Search by this word") for word in known if word]
     if links:
         chips(links, name="Words like it that it knows", key="search-like")
 

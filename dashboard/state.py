@@ -67,7 +67,7 @@ def without(*names: str) -> str:
     return f"?{urlencode(kept, doseq=True)}"
 
 
-def here(**changes: str) -> str:
+def with_values(**changes: str) -> str:
     """The page's own address with other values of these parameters."""
     kept = {k: st.query_params.get_all(k) for k in st.query_params} | changes
     return f"?{urlencode(kept, doseq=True)}"

@@ -32,7 +32,7 @@ PAGES = {
     "overview": "",
     "browse": "browse",
     "table": "browse?view=table&hook=vision.2&hook=vision.3",
-    "search": "browse?q=striped+blue+heart&hook=vision.2&hook=vision.3&hook=vision.projection",
+    "search": "browse?q=striped+blue+star&hook=vision.2&hook=vision.3&hook=vision.projection",
     "map": "map",
     "modalities": f"modalities?run={LLAVA}",
     "modality-layers": f"modalities?run={LLAVA}&look=Layers",

@@ -181,7 +181,7 @@ def test_a_search_finds_all_of_its_words_wherever_they_stand(opened: Opened, hom
 def test_a_search_that_finds_nothing_leaves_an_image_to_look_at(opened: Opened, home: Path) -> None:
     wanted = val_ids(home / "run")[3]
     at = opened(home / "run", find="xyzzy", example=wanted)
-    assert data(at, "patches")["images"]
+    assert data(at, "patches")["pictures"]
     assert str(wanted) in at.query_params["example"]
     rows = data(opened(home / "run", find="xyzzy"), "strips")["rows"]
     assert rows[0]["name"] == "some images of this run"

@@ -188,7 +188,8 @@ def test_chances_are_the_models_own(
     assert {s.name: s.unsteered for s in made} == pytest.approx(
         dict(zip(WORDS, wanted.tolist(), strict=True)), abs=1e-5
     )
-    assert all(s.change == 0 and s.reconstruction is None for s in made)
+    # The same image in one batch; with how many threads a sum is made tells in its last bits.
+    assert all(abs(s.change) < 1e-6 and s.reconstruction is None for s in made)
 
 
 def test_siglip_and_openclip_tell_their_own_logits(tmp_path: Path) -> None:
@@ -275,7 +276,11 @@ def test_tags_of_a_kind_stand_in_each_others_place() -> None:
 def test_labels_begin_with_those_of_the_features_kind(opened: Opened, run: connection.Run) -> None:
     tags = queries.marks(run.connection)
     kinds = {tag: rivals(tag, *queries.together(run.connection, limit=50)) for tag in tags}
-    tag = next(tag for tag, kind in kinds.items() if 1 < len(kind) < len(tags))
+    with live.studied(run, "clip") as studied:
+        knows = studied.adapter.reader.knows
+    tag = next(
+        tag for tag, kind in kinds.items() if 1 < len(kind) < len(tags) and all(map(knows, kind))
+    )
     at = opened(along=f"9;add;{HOOK}/tag:{tag}")
     sets = at.segmented_control(key="steer-labels")
     assert sets.options[:2] == [f"Tags like “{tag}”", "All tags"]
