@@ -179,7 +179,7 @@ class SAE:
 
     def fingerprint(self, *facts: str) -> str:
         """16 hexadecimal digits of the weights and of `facts` (hook point, model)."""
-        how = (self.activation, str(self.k), str(self.apply_b_dec_to_input))
+        how: tuple[str, ...] = (self.activation, str(self.k), str(self.apply_b_dec_to_input))
         if self.thresholds:
             how += (json.dumps(self.thresholds, sort_keys=True),)
         digest = hashlib.sha256("\0".join((*how, *facts)).encode())

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -145,7 +146,7 @@ def train(
         torch.manual_seed(how.seed)
         model, groups = _untrained(settings, acts.d_in)
         if len(sizes) > 1:
-            model.activation_fn = _top_of_each(model.activation_fn, sizes)
+            model.activation_fn = _TopOfEach(model.activation_fn, sizes)
         model.b_dec.data = (sample * scale).median(0).values
         trainer = SAETrainer(
             cfg=SAETrainerConfig(
@@ -222,14 +223,15 @@ def _untrained(settings: config.TrainedSAE, d_in: int) -> tuple[nn.Module, tuple
     return MatryoshkaBatchTopKTrainingSAE(lens), groups
 
 
-def _top_of_each(top: nn.Module, sizes: Sequence[int]) -> nn.Module:
+class _TopOfEach(nn.Module):
     """An activation function over each part of a batch apart."""
 
-    class TopOfEach(nn.Module):
-        def forward(self, before: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-            return torch.cat([top(part) for part in before.split(sizes)])
+    def __init__(self, top: Any, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.top, self.sizes = top, list(sizes)
 
-    return TopOfEach()
+    def forward(self, before: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
+        return torch.cat([self.top(part) for part in before.split(self.sizes)])
 
 
 def _as_run(
