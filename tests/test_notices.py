@@ -38,7 +38,7 @@ def test_nothing_is_said_where_all_is_well() -> None:
     [
         ({"encoders": [{"encoder": "own", "judges_itself": True}]}, "MS by own is a model's"),
         ({"val": 60, "captioned": 60}, "The val split has 60 images"),
-        ({"dictionaries": [sae(fvu=0.65)]}, "not explained (fvu): clip/vision.projection/joint (0."),
+        ({"dictionaries": [sae(fvu=0.65)]}, "is not explained (fvu): clip/vision.projection/joint"),
         ({"dictionaries": [sae(dead=128)]}, "50% of the features are dead: clip/vision.projection"),
         ({"live": {"clip/vision.projection/joint": 100}}, "(156 of 256); lower expansion"),
         ({"dictionaries": [sae(d_sae=20, dead=8)]}, "Fewer than 16 features are live"),
