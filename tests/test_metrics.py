@@ -525,3 +525,31 @@ def test_nothing_to_compare_is_refused(paired: bool) -> None:
 def test_paired_samples_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError):
         mean_difference(np.ones(3), np.ones(2), seed=0, paired=True)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 3.7, 1e4, 1e-20])
+def test_one_vector_up_to_rounding_has_no_fvu(size: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn(16, generator=generator) * size
+    x = vector * (1 + 1e-7 * torch.randn(300, 1, generator=generator))
+    for parts in (1, 7):
+        merged = ReconstructionSums()
+        for some in x.tensor_split(parts):
+            merged.merge(ReconstructionSums.of(some, some + 1, active=1))
+        assert math.isnan(merged.figures()["fvu"])
+        assert merged.figures()["mse"] == pytest.approx(16, rel=1e-4)
+
+
+def test_small_true_variance_has_an_fvu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = 100 + 0.01 * torch.randn(300, 16, generator=generator)
+    figures = ReconstructionSums.of(x, x.mean(0).expand_as(x), active=0).figures()
+    assert figures["fvu"] == pytest.approx(1, rel=1e-2)
+
+
+def test_errors_that_no_table_holds_are_no_numbers() -> None:
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    for far in (torch.inf, torch.nan, 1e25):
+        figures = ReconstructionSums.of(x, x + far, active=3).figures()
+        assert math.isnan(figures["fvu"]) and math.isnan(figures["mse"])
+        assert figures["l0"] == pytest.approx(3 / 20)

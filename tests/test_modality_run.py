@@ -93,7 +93,7 @@ class Read:
     def threshold(self, x: Tensor) -> float:
         """That of captions alone, or of images, as the SAE's config states them."""
         config = json.loads((self.bundle.sae(self.place) / "cfg.json").read_text())
-        spoken = any(x is one for one in self.texts)
+        spoken = any(torch.equal(x[:1].float(), one[:1]) for one in self.texts)
         return config["metadata"]["thresholds"]["caption_alone" if spoken else "image"]
 
     def codes(self, x: Tensor) -> Tensor:

@@ -52,6 +52,7 @@ def notices(
         captioned: those of them that have captions; None where the bundle does not say.
     """
     saes = [row for row in dictionaries if row["basis"] == "sae"]
+    saes.sort(key=lambda row: str(row["dictionary_id"]))
     alive = {
         row["dictionary_id"]: live.get(row["dictionary_id"], row["d_sae"] - row["dead"])
         for row in saes
@@ -65,8 +66,8 @@ def notices(
     lines += _listed(
         f"More than {MUCH_FVU:.0%} of the variance is not explained (fvu)",
         [(r, f"{r['fvu']:.2f}") for r in saes if r["fvu"] is not None and r["fvu"] > MUCH_FVU],
-        "what their features show is part of what the model uses. Train longer, or raise k or "
-        "expansion.",
+        "what their features show is part of what the model uses. Train longer, raise k or "
+        "expansion, or let them learn from the tokens that they read.",
     )
     lines += _listed(
         f"At least {MUCH_DEAD:.0%} of the features are dead",
