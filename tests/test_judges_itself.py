@@ -1,6 +1,7 @@
 """A run whose model judges itself: refused unless it is meant, and then marked wherever MS goes."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -97,6 +98,5 @@ def test_the_card_says_so(meant: tuple[Path, str]) -> None:
     (of,) = queries.dictionaries(connection)
     (profile,) = queries.profiles(connection, [(of.dictionary_id, 0)])
     marked = card_png(profile, run="x")
-    for score in profile.scores:
-        object.__setattr__(score, "judges_itself", False)
-    assert marked != card_png(profile, run="x")
+    scores = [replace(score, judges_itself=False) for score in profile.scores]
+    assert marked != card_png(replace(profile, scores=scores), run="x")

@@ -62,6 +62,8 @@ def test_features_that_fire_on_captions_are_not_dead() -> None:
 def test_what_is_not_known_is_passed_over() -> None:
     odd = sae(fvu=None, learnt_from=None)
     assert notices(**facts(dictionaries=[odd], config={}, captioned=None)) == []
+    none_read = {"captions": {"per_image": 0}}
+    assert notices(**facts(captioned=0, config=facts()["config"] | none_read)) == []
     published = {"dictionaries": {"joint": {"kind": "published"}}}
     assert notices(**facts(dictionaries=[odd], config=published)) == []
 

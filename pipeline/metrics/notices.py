@@ -92,7 +92,8 @@ def notices(
         list(_far(config, saes, reconstruction)),
         "val differs from train. Give more train images, or train longer.",
     )
-    if captioned is not None and val and captioned < (1 - MANY_UNCAPTIONED) * val:
+    wanted = (config.get("captions") or {}).get("per_image") != 0
+    if captioned is not None and wanted and captioned < (1 - MANY_UNCAPTIONED) * val:
         which = f"{val - captioned:,} of {val:,} val images have no caption" if captioned else (
             "No val image has a caption"
         )  # fmt: skip
@@ -107,7 +108,7 @@ def judged_by_itself(encoder: str) -> str:
     """The mark of everything that shows MS by this encoder."""
     return (
         f"MS by {encoder} is a model's judgement of itself: this encoder is the image tower of a "
-        "model under study, which raises the scores near its projection. Compare nothing by them."
+        "model under study, which raises the scores near its projection. Choose no SAE by them."
     )
 
 
