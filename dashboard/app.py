@@ -64,8 +64,11 @@ def show() -> None:
     except connection.Refused as problem:
         widgets.refused(str(problem))
         return
+    run = connection.current()
+    for line in connection.judged_alone(run.connection, run.key):
+        widgets.notice([line])
     with st.container(key="tray-box"):
-        tray(TAKES_FEATURES, run=connection.current().key)
+        tray(TAKES_FEATURES, run=run.key)
     try:
         chosen.run()
     except connection.Damaged as problem:

@@ -152,6 +152,7 @@ def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
     """Sparsity against what the reconstruction misses, one point an SAE."""
     saes = [d for d in dictionaries if d.basis == "sae"]
     names = _unique(d.name for d in saes)
+    every = [d.l0 for d in saes if d.l0 is not None]
     rows = [
         {
             "name": d.name, "dictionary": d.short, "l0": d.l0, "fvu": d.fvu, "place": d.place,
@@ -160,7 +161,7 @@ def l0_fvu(dictionaries: Sequence[Dictionary]) -> alt.LayerChart:
         for d in saes
     ]  # fmt: skip
     # A fifth on either side: equal sparsity looks equal, and names have room.
-    across = [0.8 * min(d.l0 for d in saes), 1.2 * max(d.l0 for d in saes)] if saes else [0, 1]
+    across = [0.8 * min(every), 1.2 * max(every)] if every else [0, 1]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("l0:Q", title="l0, features a token", scale=alt.Scale(domain=across, nice=False)),
         y=alt.Y("fvu:Q", title="fvu", scale=alt.Scale(zero=False, padding=24)),

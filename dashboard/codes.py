@@ -38,7 +38,7 @@ def of_image(
         token, of = (x > 0).nonzero(as_tuple=True)
         value = x[token, of]
     else:
-        found = sae.encode_sparse(x)
+        found = sae.encode_sparse(x, at=picked.by_kind(sae.thresholds))
         token, of, value = found.row, found.feature, found.value
         kept = wanted[token]
         made = pooling.pool_sparse(

@@ -142,6 +142,18 @@ def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[recor
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
+def judged_alone(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
+    """`queries.judged_alone`, once a bundle."""
+    return queries.judged_alone(_connection)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def notices(_connection: duckdb.DuckDBPyConnection, key: str, _config: Any) -> list[str]:
+    """`queries.notices`, once a bundle."""
+    return queries.notices(_connection, _config)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
 def summaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[records.Summary]:
     """`queries.summaries`, once a bundle."""
     return queries.summaries(_connection)

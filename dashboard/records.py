@@ -28,8 +28,8 @@ class Dictionary:
     pooling: str
     grid_height: int | None
     grid_width: int | None
-    l0: float
-    fvu: float
+    l0: float | None
+    fvu: float | None
     dead: int
     n_examples: int
     default_encoder: str
@@ -44,6 +44,8 @@ class Dictionary:
     tokens_seen: int = 0
     fingerprint: str = ""
     """Hash of its weights and place: what people say of its features is kept under it."""
+    ms_judged_by_itself: bool | None = None
+    """Whether its default encoder is the image tower of a model under study; None before 1.5."""
 
     @property
     def place(self) -> str:
@@ -92,9 +94,9 @@ class Reconstruction:
     tokens: int
     fvu: float | None
     """None where it cannot be measured: of one token, or where all are the same."""
-    cosine: float
+    cosine: float | None
     l0: float
-    mse: float = float("nan")
+    mse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -355,6 +357,8 @@ class Score:
     control_neuron: float | None
     control_direction: float | None
     is_default: bool
+    judges_itself: bool | None = None
+    """Whether the encoder is the image tower of a model under study; None before 1.5."""
 
 
 @dataclass(frozen=True)
@@ -381,6 +385,8 @@ class Encoder:
     """Whether MS is by it too; the others only serve search and labels."""
     text: bool | None = None
     """Whether it embeds texts too."""
+    judges_itself: bool | None = None
+    """Whether it judges and is the image tower of a model under study."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -434,6 +440,11 @@ class Profile:
     def name(self) -> str:
         """`vision.3 / matryoshka #29`."""
         return f"{self.dictionary.short} #{self.feature.card.feature_id}"
+
+    @property
+    def judged_by_itself(self) -> list[str]:
+        """The encoders among its scores' that are the image tower of a model under study."""
+        return [score.encoder for score in self.scores if score.judges_itself]
 
 
 @dataclass(frozen=True, eq=False)

@@ -207,6 +207,7 @@ def score_bars(scores: Sequence[Score]) -> list[dict[str, Any]]:
             if at is not None
         ]
         name = f"{one.encoder} (default)" if one.is_default and len(scores) > 1 else one.encoder
+        name += ", the model itself" if one.judges_itself else ""
         rows.append({"name": name, "value": one.ms, "text": number(one.ms), "marks": marks})
     return rows
 
@@ -320,6 +321,13 @@ def warn_once(line: str, warned: set[str]) -> None:
     if line not in warned:
         warned.add(line)
         st.warning(plain(line))
+
+
+def notice(lines: Sequence[str]) -> None:
+    """What to know before reading on, a line each; nothing without lines."""
+    if lines:
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+        st.html(f'<ul class="notices" role="note">{items}</ul>')
 
 
 def empty(message: str) -> None:

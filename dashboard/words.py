@@ -193,6 +193,7 @@ EVERY_TWO = (
     "neighbours or best matches, how closely they go together."
 )
 L0 = "Mean number of features active at a token."
+L0_KINDS = f"{L0} By kind of token where one points at the number, and in the table below."
 FVU = "Fraction of variance unexplained: what the reconstruction misses; 0 is perfect."
 DEAD = "Features that no val image activates."
 DEAD_ON_IMAGES = f"{DEAD} Captions are not counted: some of these features fire on words alone."

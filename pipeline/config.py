@@ -149,6 +149,14 @@ class Encoder(_Frozen):
     revision: str | None = None
     judges: bool = True
     """Whether MS is computed by it; false: only for search and labels, as the model under study."""
+    judges_itself: bool = False
+    """Lets it judge a model under study whose image tower it is; every page and export says so."""
+
+    @model_validator(mode="after")
+    def _judges_at_all(self) -> "Encoder":
+        if self.judges_itself and not self.judges:
+            raise ValueError("judges_itself = true and judges = false: drop one of them")
+        return self
 
 
 class Training(_Frozen):

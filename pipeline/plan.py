@@ -241,7 +241,9 @@ def _train(run: config.RunConfig, collect: Plan) -> Plan:
         settings = run.dictionaries[place.dictionary]
         if isinstance(settings, config.TrainedSAE):
             how = settings.model_dump(exclude={"hooks", "models", "pooling"})
-            key = content_key("train", VERSIONS["train"], how, str(place), acts)
+            # Nothing for those that learn from one kind: what they are has not changed.
+            several = ("k of each kind",) if len(settings.learnt) > 1 else ()
+            key = content_key("train", VERSIONS["train"], how, str(place), acts, *several)
             spec = {"place": place, "acts": acts}
             units.append(Unit(str(place), key, settings.training.samples, spec))
         elif isinstance(settings, config.PublishedSAE):

@@ -3,8 +3,9 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,7 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import store
+from pipeline import contract, store
+from pipeline.metrics import notices
 from pipeline.plan import Plan
 
 
@@ -102,6 +104,29 @@ class Bars(_Drawn):
             )
         self._console.print(table)
         self._console.print(f"bundle: {workspace.root / 'bundle'}", highlight=False)
+        for line in told(store.open_bundle(workspace.root)):
+            self._console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def told(bundle: store.Bundle) -> list[str]:
+    """What the bundle's figures tell that one should know before using them, a line each."""
+
+    def rows(table: contract.Table, *columns: str) -> list[dict[str, Any]]:
+        read = pq.read_table(bundle.root / table.file, columns=list(columns) or None)
+        found: list[dict[str, Any]] = read.to_pylist()
+        return found
+
+    overlap = rows(contract.OVERLAP, "dictionary_id", "threshold", "live")
+    captions = rows(contract.CAPTIONS, "example_id")
+    return notices.notices(
+        config=bundle.manifest.get("config") or {},
+        dictionaries=rows(contract.DICTIONARIES),
+        reconstruction=rows(contract.RECONSTRUCTION),
+        encoders=rows(contract.ENCODERS),
+        live={row["dictionary_id"]: row["live"] for row in overlap if row["threshold"] == 0},
+        val=sum(row["split"] == "val" for row in rows(contract.EXAMPLES, "split")),
+        captioned=len({row["example_id"] for row in captions}),
+    )
 
 
 class FitBar(_Drawn):

@@ -124,7 +124,7 @@ class SparseReading:
         # they are reconstructed beside the image.
         picked = layout.tokens_of(pooled | (layout.cell >= 0) | layout.read("text"))
         x = picked.of(acts_rtd).float()
-        codes = self.sae.encode_sparse(x)
+        codes = self.sae.encode_sparse(x, at=picked.by_kind(self.sae.thresholds))
         self._reconstruct(x, codes, picked.kind)
         device = codes.row.device
         example, cell = picked.example.to(device), picked.cell.to(device)

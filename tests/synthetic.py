@@ -161,6 +161,7 @@ def _encoders(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         "d": [8, 8],
         "is_default": [True, False],
         "judges": [True, True],
+        "judges_itself": [False, False],
         "text": [False, False],
     }
     store.write_table(contract.ENCODERS, pa.table(rows), folder)

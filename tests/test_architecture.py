@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "readings": {"contract", "config", "examples", "metrics", "models", "plan", "saes"},
     "plan": {"contract", "config", "examples", "store"},
     "encoded": {"contract", "metrics", "store"},
-    "progress": {"store", "plan"},
+    "progress": {"contract", "metrics", "plan", "store"},
     "engine": {"store", "config", "plan"},
 }
 # Every room may raise the expected errors.

@@ -1,6 +1,7 @@
 """Each metric against a literal implementation of its definition."""
 
 import math
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from pipeline.metrics import labels, pooling
+from pipeline.metrics import labels, monosemanticity, pooling
 from pipeline.metrics.convergence import converged
 from pipeline.metrics.intervals import mean_difference
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
@@ -150,6 +151,79 @@ def test_the_density_matched_control(name: str) -> None:
         kept[order[count:]] = acts.min()
         wanted = literal_ms(kept, EMBEDDINGS) if count >= 2 else np.nan
         np.testing.assert_allclose(score, wanted, rtol=0, atol=1e-9, equal_nan=True)
+
+
+def exact_ms(acts: np.ndarray, e: np.ndarray) -> float:
+    """The definition in whole fractions of the floats, with cosines as float64 has them."""
+    low = Fraction(float(acts.min()))
+    a = [Fraction(float(each)) - low for each in acts]
+    if sum(each > 0 for each in a) < 2:
+        return float("nan")
+    top = bottom = Fraction(0)
+    for i, j in combinations(range(len(a)), 2):
+        top += a[i] * a[j] * Fraction(float(e[i] @ e[j]))
+        bottom += a[i] * a[j]
+    return float(top / bottom)
+
+
+def of_all_scales() -> np.ndarray:
+    """[N, s] activations that differ by up to 1e120, of either sign, few and many, near each other
+    and far from 0, or as small as float32 goes."""
+    rng = np.random.default_rng(8)
+    made = []
+    for power in range(0, 121, 5):
+        one = np.zeros(N)
+        one[rng.choice(N, 3, replace=False)] = (1.0, 10.0**power, 2.0)
+        ramp = 10.0 ** (rng.random(N) * power) * (rng.random(N) < 0.6)
+        made += [one, one[::-1] * 1e-40, ramp, -ramp, rng.choice([-1, 1], N) * ramp]
+        far = float(2 ** min(power, 40))
+        made.append(far + rng.integers(0, 4, N) * np.spacing(far))
+    made.append(np.where(rng.random(N) < 0.3, 1.4e-45, 0) * rng.integers(1, 5, N))
+    made.append(rng.random(N).astype(np.float32) * np.float32(3e38))
+    return np.stack(made, 1)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix], ids=["dense", "sparse"])
+@pytest.mark.parametrize("cuts", [(), (13, 27), tuple(range(1, N))], ids=["whole", "3", "single"])
+def test_no_digits_cancel_however_far_activations_differ(form: type, cuts: tuple[int, ...]) -> None:
+    acts = of_all_scales()
+    exact = [exact_ms(column, EMBEDDINGS) for column in acts.T]
+    assert np.isfinite(exact).all()
+    whole = MonosemanticitySums.empty(acts.shape[1], WIDTH)
+    for rows in np.split(np.arange(N), cuts):
+        whole.merge(sums(form(acts[rows]), EMBEDDINGS[rows]))
+    np.testing.assert_allclose(whole.score()[0], exact, rtol=0, atol=1e-12)
+
+
+def test_the_control_loses_no_digits_either() -> None:
+    for column in of_all_scales().T:
+        (got,) = density_matched(column, EMBEDDINGS, counts=np.array([N]))
+        assert got == pytest.approx(exact_ms(column, EMBEDDINGS), abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e-150, 1e170, np.inf, np.nan])
+def test_activations_whose_products_float64_cannot_hold_have_no_score(size: float) -> None:
+    acts = np.zeros((N, 2))
+    acts[[1, 5, 9], 0] = 1, 2, 3
+    acts[[1, 5, 9], 1] = size, size, 3 * size
+    ms, _ = sums(acts, EMBEDDINGS).score()
+    assert np.isfinite(ms[0])
+    assert np.isnan(ms[1])
+
+
+def test_more_examples_than_are_paired_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monosemanticity, "_AT_ONCE", 7)
+    for form in (np.asarray, sparse.csr_matrix):
+        ms, _ = sums(form(ACTS), EMBEDDINGS).score()
+        np.testing.assert_allclose(ms, LITERAL, rtol=0, atol=1e-9, equal_nan=True)
+    test_the_density_matched_control("dense with negatives")
+
+
+def test_merging_leaves_the_other_sums_alone() -> None:
+    first, second = (sums(ACTS[rows], EMBEDDINGS[rows]) for rows in (slice(20), slice(20, N)))
+    before = second.score()[0]
+    first.merge(second)
+    np.testing.assert_array_equal(second.score()[0], before)
 
 
 def test_the_control_of_a_constant_is_undefined() -> None:
@@ -451,3 +525,31 @@ def test_nothing_to_compare_is_refused(paired: bool) -> None:
 def test_paired_samples_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError):
         mean_difference(np.ones(3), np.ones(2), seed=0, paired=True)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 3.7, 1e4, 1e-20])
+def test_one_vector_up_to_rounding_has_no_fvu(size: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn(16, generator=generator) * size
+    x = vector * (1 + 1e-7 * torch.randn(300, 1, generator=generator))
+    for parts in (1, 7):
+        merged = ReconstructionSums()
+        for some in x.tensor_split(parts):
+            merged.merge(ReconstructionSums.of(some, some + 1, active=1))
+        assert math.isnan(merged.figures()["fvu"])
+        assert merged.figures()["mse"] == pytest.approx(16, rel=1e-4)
+
+
+def test_small_true_variance_has_an_fvu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = 100 + 0.01 * torch.randn(300, 16, generator=generator)
+    figures = ReconstructionSums.of(x, x.mean(0).expand_as(x), active=0).figures()
+    assert figures["fvu"] == pytest.approx(1, rel=1e-2)
+
+
+def test_errors_that_no_table_holds_are_no_numbers() -> None:
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    for far in (torch.inf, torch.nan, 1e25):
+        figures = ReconstructionSums.of(x, x + far, active=3).figures()
+        assert math.isnan(figures["fvu"]) and math.isnan(figures["mse"])
+        assert figures["l0"] == pytest.approx(3 / 20)

@@ -1,6 +1,7 @@
 """What a run says of pictures and words, against transformers: the demo's models read a few scenes
 once more, pictures without any caption and captions without a picture."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,12 +90,18 @@ class Read:
     def before(self, x: Tensor) -> Tensor:
         return (x.double() - self.sae["b_dec"]) @ self.sae["W_enc"] + self.sae["b_enc"]
 
+    def threshold(self, x: Tensor) -> float:
+        """That of captions alone, or of images, as the SAE's config states them."""
+        config = json.loads((self.bundle.sae(self.place) / "cfg.json").read_text())
+        spoken = any(torch.equal(x[:1].float(), one[:1]) for one in self.texts)
+        return config["metadata"]["thresholds"]["caption_alone" if spoken else "image"]
+
     def codes(self, x: Tensor) -> Tensor:
         before = self.before(x)
-        return torch.where(before > self.sae["threshold"], before, 0)
+        return torch.where(before > self.threshold(x), before, 0)
 
     def unsure(self, x: Tensor) -> Tensor:
-        return (self.before(x) - self.sae["threshold"]).abs() < NEAR
+        return (self.before(x) - self.threshold(x)).abs() < NEAR
 
     def rows(self, table: contract.Table) -> pa.Table:
         rows = pq.read_table(self.bundle.table(table.name))

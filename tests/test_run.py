@@ -58,6 +58,7 @@ hooks = [{hooks}]
 id = "{encoder}"
 [encoders.own]
 id = "{clip}"
+judges_itself = true
 [dictionaries.batchtopk]
 kind = "batchtopk"
 k = {k}

@@ -15,7 +15,7 @@ from torch import Tensor
 from pipeline import config
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.saes.sae import SAE, SAEError
-from pipeline.saes.train import ActsFiles, between, level_sizes, train
+from pipeline.saes.train import ActsFiles, between, level_sizes, shares, train
 
 D, S, K = 12, 30, 4
 KINDS = pytest.mark.parametrize("activation", ["relu", "topk", "jumprelu"])
@@ -487,3 +487,96 @@ def test_the_threshold_of_few_activations(values: list[float]) -> None:
     threshold = float(between(torch.tensor(values), kept=5))
     assert 0 <= threshold < 2
     assert math.isfinite(threshold)
+
+
+# --- Several kinds of token ---
+
+IMAGES, ALONE = ("image", "cls"), ("caption_alone",)
+
+
+@pytest.fixture(scope="module")
+def mixed_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Images, and three times as many captions of a third of their length; one file has no
+    captions."""
+    folder, files = tmp_path_factory.mktemp("mixed"), []
+    images, captions = synthetic(1500), synthetic(4500, seed=2) / 3
+    for n, (some, said) in enumerate(
+        zip(images.tensor_split(3), captions.tensor_split(3), strict=True)
+    ):
+        files.append(folder / f"{n}.safetensors")
+        held = {"cls": some.contiguous(), "captions": said.contiguous()}
+        save_file(held if n < 2 else {"cls": held["cls"]}, files[-1])
+    return files
+
+
+def of_both(files: list[Path], kind: str, *, turned: bool = False) -> SAE:
+    names, kinds = ["cls", "captions"], [IMAGES, ALONE]
+    if turned:
+        names, kinds = names[::-1], kinds[::-1]
+    acts = ActsFiles(files, names, seed=0)
+    return train(settings(kind, samples=30_000), acts, device="cpu", kinds=kinds)[0]
+
+
+@pytest.mark.parametrize("kind", ["batchtopk", "matryoshka"])
+@pytest.mark.parametrize("turned", [False, True], ids=["images first", "captions first"])
+def test_k_features_of_each_kind_fire(kind: str, turned: bool, mixed_files: list[Path]) -> None:
+    sae = of_both(mixed_files, kind, turned=turned)
+    images, captions = synthetic(1000, seed=5), synthetic(1000, seed=6) / 3
+    assert set(sae.thresholds) == {*IMAGES, *ALONE}
+    for x, of in ((images, "image"), (captions, "caption_alone")):
+        found = figures(sae.of_kind(of), x)
+        assert found["l0"] == pytest.approx(3, rel=0.2)
+        assert found["fvu"] < 0.5
+    assert figures(sae, images) == figures(sae.of_kind("image"), images), "what knows one threshold"
+
+
+def test_each_vector_has_the_threshold_of_its_kind(mixed_files: list[Path]) -> None:
+    sae = of_both(mixed_files, "batchtopk")
+    x = torch.cat([synthetic(30, seed=5), synthetic(30, seed=6) / 3])
+    at = torch.tensor([sae.thresholds["caption_alone"]] * 60)[:, None]
+    at[::2] = torch.nan  # the SAE's own
+    found = sae.encode_sparse(x, at=at)
+    codes = torch.zeros(found.shape)
+    codes[found.row, found.feature] = found.value
+    assert torch.equal(codes[::2], sae.encode(x[::2]))
+    assert torch.equal(codes[1::2], sae.of_kind("caption_alone").encode(x[1::2]))
+    assert not torch.equal(codes[1::2], sae.encode(x[1::2]))
+
+
+def test_thresholds_come_back_and_sae_lens_has_those_of_images(
+    mixed_files: list[Path], tmp_path: Path
+) -> None:
+    from sae_lens import SAE as Lens  # noqa: N811
+
+    sae = of_both(mixed_files, "batchtopk")
+    sae.save(tmp_path, model="m", hook="h", facts={})
+    back = SAE.load(tmp_path)
+    assert back.thresholds == sae.thresholds
+    assert back.fingerprint() == sae.fingerprint() != replace(sae, thresholds={}).fingerprint()
+    x = synthetic(50, seed=5)
+    lens = Lens.load_from_disk(tmp_path, device="cpu").encode(x)
+    torch.testing.assert_close(lens, sae.of_kind("image").encode(x), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("odd", [[1], {"image": "x"}, {"image": 1e400}, {"image": True}, "image"])
+def test_thresholds_that_are_none_are_refused(odd: object, tmp_path: Path) -> None:
+    made("jumprelu").save(tmp_path, model="m", hook="h", facts={"thresholds": odd})
+    with pytest.raises(SAEError, match=r"metadata\.thresholds"):
+        SAE.load(tmp_path)
+
+
+def test_a_kind_without_vectors_leaves_one_threshold(acts_files: list[Path]) -> None:
+    acts = ActsFiles(acts_files, ["acts", "captions"], seed=0)
+    how = settings("batchtopk", samples=2000)
+    sae, _ = train(how, acts, device="cpu", kinds=[IMAGES, ALONE])
+    alone, _ = train(how, ActsFiles(acts_files, ["acts"], seed=0), device="cpu")
+    assert set(sae.thresholds) == set(IMAGES)
+    for name, tensor in alone.tensors().items():
+        assert torch.equal(sae.tensors()[name], tensor)
+
+
+def test_a_batch_is_shared_out() -> None:
+    assert shares(100, [1, 3]) == [25, 75]
+    assert shares(2048, [196, 980]) == [341, 1707]
+    assert shares(10, [1, 10_000]) == [1, 10]
+    assert sum(shares(997, [3, 5, 7, 11])) == 997

@@ -92,6 +92,8 @@ def _foot(pen: ImageDraw.ImageDraw, profile: Profile, run: str, y: int) -> None:
     draw_text(
         pen, (x + 18 * SCALE, line), rest, size=MIDDLE, fill=TEXT, width=WIDTH - EDGE - x
     )  # fmt: skip
+    if profile.judged_by_itself:
+        run = f"MS: the model judges itself. {run}"
     facts = f"active on {card.n_active:,} of {profile.dictionary.n_examples:,} val images"
     room = WIDTH - 2 * EDGE
     draw_text(pen, (EDGE, line + 20 * SCALE), facts, size=SMALL, fill=MUTED, width=room)

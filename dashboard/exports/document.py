@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dashboard.records import Profile, Related, Said
+from pipeline.metrics.notices import judged_by_itself
 
 FORM = "loupe-feature/1"
 
@@ -34,6 +35,7 @@ def document(
     return {
         "format": FORM,
         "run": {name: manifest.get(name) for name in ("key", "name", "title", "contract", "made")},
+        "notes": [judged_by_itself(encoder) for encoder in profile.judged_by_itself],
         "dictionary": dictionary,
         "feature": card,
         "top_examples": [

@@ -115,6 +115,7 @@ def neuron(profile: Profile) -> dict[str, Any]:
         "loupe": {
             "dictionary_id": card.dictionary_id, "n_active": card.n_active, "mean": card.mean,
             "ms": card.ms, "ms_percentile": card.ms_percentile,
+            "ms_judged_by_itself": profile.dictionary.ms_judged_by_itself,
             "modality": profile.modality and asdict(profile.modality),
             "steering_score": card.steering_score, "steers": card.steers,
             "token_density": profile.artefacts and profile.artefacts.token_density,

@@ -15,6 +15,7 @@ from dashboard import palette, words
 from dashboard.exports.section import anchor, feature_section
 from dashboard.numbers import number
 from dashboard.records import Key, Profile, Said
+from pipeline.metrics.notices import judged_by_itself
 
 STYLE = Path(__file__).with_name("report.css")
 MOST_FEATURES = 200
@@ -75,6 +76,7 @@ def report(
         f"<title>Features of {html.escape(title)}</title>",
         f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>",
         _head(title, manifest, made, shown),
+        *map(_note, dict.fromkeys(e for p in shown for e in p.judged_by_itself)),
         _left_out(out),
         _index(shown),
         _bar() if any('class="heat"' in section for section in sections) else "",
@@ -107,6 +109,10 @@ def _head(title: str, manifest: Mapping[str, Any], made: datetime, shown: Sequen
         + (f"<pre>{settings}</pre>" if config else "")
         + "</details></header>"
     )
+
+
+def _note(encoder: str) -> str:
+    return f'<p class="left-out"><b>Note.</b> {html.escape(judged_by_itself(encoder))}</p>'
 
 
 def _left_out(keys: Sequence[Key]) -> str:

@@ -170,8 +170,9 @@ def _score(one: Score) -> str:
         if at is not None
     )
     share = max(0.0, min(1.0, one.ms or 0.0))
+    itself = ", the model itself" if one.judges_itself else ""
     return (
-        f'<div class="score"><span>{html.escape(one.encoder)}</span>'
+        f'<div class="score"><span>{html.escape(one.encoder)}{itself}</span>'
         f'<span class="track"><i style="width:{share:.1%}"></i>{marks}</span>'
         f'<span class="num">{number(one.ms)}</span></div>'
     )

@@ -1,9 +1,13 @@
 """What the bundle holds: dictionaries, their scores in sum, images, what was skipped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
-from dashboard.queries.rows import Connection, among, has, records
+from dashboard.queries.captions import captioned
+from dashboard.queries.rows import Connection, among, has, judged_by_itself, records
 from dashboard.records import Dictionary, Encoder, Example, Holdings, Reconstruction, Summary
+from pipeline.metrics import notices as told
 
 FLAGS = ("dense", "on_cls", "on_high_norm", "duplicate")
 """Columns of `artefacts` that a list may leave out."""
@@ -19,7 +23,8 @@ def dictionaries(connection: Connection) -> list[Dictionary]:
     return records(
         connection,
         Dictionary,
-        """SELECT d.*, f.ms, (SELECT count(DISTINCT model) FROM dictionaries) AS models
+        f"""SELECT d.*, f.ms, (SELECT count(DISTINCT model) FROM dictionaries) AS models,
+            {judged_by_itself(connection, "d.default_encoder")} AS ms_judged_by_itself
         FROM dictionaries d
         LEFT JOIN (SELECT dictionary_id, avg(ms) AS ms FROM features GROUP BY ALL) f
         USING (dictionary_id)
@@ -59,6 +64,30 @@ def holdings(connection: Connection) -> Holdings:
     skipped = cursor.execute("SELECT count(*) FROM skipped").fetchall()[0][0]
     names = tuple(each.encoder for each in encoders(connection) if each.judges is not False)
     return Holdings(splits.get("train", 0), splits.get("val", 0), skipped, names)
+
+
+def notices(connection: Connection, config: Mapping[str, Any]) -> list[str]:
+    """What the figures tell that a reader should know before using them, a line each; `config` is
+    of the manifest."""
+    live: dict[str, int] = {}
+    if has(connection, "overlap"):
+        sql = "SELECT dictionary_id, live FROM overlap WHERE threshold = 0"
+        live = dict(connection.cursor().execute(sql).fetchall())
+    return told.notices(
+        config=config,
+        dictionaries=[asdict(each) for each in dictionaries(connection)],
+        reconstruction=[asdict(each) for each in reconstruction(connection)],
+        encoders=[asdict(each) for each in encoders(connection)],
+        live=live,
+        val=holdings(connection).val,
+        captioned=captioned(connection),
+    )
+
+
+def judged_alone(connection: Connection) -> list[str]:
+    """What is to be said wherever MS by an encoder stands that is the model under study, a line
+    each."""
+    return [told.judged_by_itself(e.encoder) for e in encoders(connection) if e.judges_itself]
 
 
 def skipped(connection: Connection, *, limit: int = MOST_SKIPPED) -> list[tuple[str, str]]:

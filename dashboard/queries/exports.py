@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from dashboard.modality import Modality, TopCaption
-from dashboard.queries.bundle import dictionaries, examples, pictures
+from dashboard.queries.bundle import dictionaries, examples, judged_alone, pictures
 from dashboard.queries.captions import top_captions
 from dashboard.queries.modalities import MODALITY
 from dashboard.queries.rows import (
@@ -16,6 +16,7 @@ from dashboard.queries.rows import (
     among,
     card_fields,
     has,
+    judged_by_itself,
 )
 from dashboard.records import (
     Artefacts,
@@ -48,7 +49,9 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
     every = {d.dictionary_id: d for d in dictionaries(connection)}
     shorts = {name: d.short for name, d in every.items()}
     found = _features(connection, keys)
-    scores = _of_each(connection, keys, "monosemanticity", _SCORES, Score)
+    itself = judged_by_itself(connection, "e.encoder")
+    by_encoder = _SCORES.format(itself=itself)
+    scores = _of_each(connection, keys, "monosemanticity", by_encoder, Score)
     artefacts = _of_each(connection, keys, "artefacts", _ARTEFACTS, Artefacts)
     near = _of_each(connection, keys, "neighbors", _NEIGHBORS, _related)
     matches = _of_each(connection, keys, "matches", _MATCHES, _related)
@@ -91,15 +94,18 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
 
 def table(connection: Connection, keys: Sequence[Key]) -> pa.Table:
     """Every column of `features` for these features, in their order, each with its dictionary's
-    model, hook point and name; at most MOST_TABLED rows."""
-    sql = """SELECT d.model, d.hook, d.name, f.* FROM wanted
+    model, hook point and name; at most MOST_TABLED rows. Where the model judged itself, a column
+    says so."""
+    itself = judged_by_itself(connection, "d.default_encoder")
+    column = f", {itself} AS ms_judged_by_itself" if judged_alone(connection) else ""
+    sql = f"""SELECT d.model, d.hook, d.name, f.*{column} FROM wanted
         JOIN features f USING (dictionary_id, feature_id) JOIN dictionaries d USING (dictionary_id)
         ORDER BY place"""
     values = _values(keys[:MOST_TABLED])
     return connection.cursor().sql(WANTED + sql, params=values).to_arrow_table()
 
 
-_SCORES = """encoder, ms, control_neuron, control_direction, e.is_default
+_SCORES = """encoder, ms, control_neuron, control_direction, e.is_default, {itself}
     FROM wanted JOIN monosemanticity USING (dictionary_id, feature_id)
     JOIN encoders e USING (encoder) ORDER BY e.is_default DESC, encoder"""
 _ARTEFACTS = """dead, dense, on_cls, on_high_norm, duplicate, token_density, cls_share, norm_ratio,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.queries.rows import Connection, card_fields, has, records
+from dashboard.queries.rows import Connection, card_fields, has, judged_by_itself, records
 from dashboard.records import Artefacts, AutoLabel, Card, Feature, Sample, Score, Top
 from pipeline.contract import TOP_K
 
@@ -51,7 +51,8 @@ def scores(connection: Connection, dictionary_id: str, feature_id: int) -> list[
     return records(
         connection,
         Score,
-        """SELECT m.*, e.is_default FROM monosemanticity m JOIN encoders e USING (encoder)
+        f"""SELECT m.*, e.is_default, {judged_by_itself(connection, "m.encoder")} AS judges_itself
+        FROM monosemanticity m JOIN encoders e USING (encoder)
         WHERE m.dictionary_id = ? AND m.feature_id = ?
         ORDER BY e.is_default DESC, encoder LIMIT 100""",
         [dictionary_id, feature_id],

@@ -41,6 +41,13 @@ def has(connection: Connection, table: str, column: str | None = None) -> bool:
     return found is not None and (column is None or column in found)
 
 
+def judged_by_itself(connection: Connection, encoder: str) -> str:
+    """Whether the encoder named by this column is the model under study, as SQL."""
+    if not has(connection, "encoders", "judges_itself"):
+        return "NULL::BOOLEAN"
+    return f"(SELECT any_value(judges_itself) FROM encoders WHERE encoder = {encoder})"
+
+
 def card_fields(connection: Connection) -> str:
     """Columns of a feature card without its images, in the order of `Card`."""
     later = (*SIDES, *STEERED)

@@ -10,7 +10,7 @@ COLUMNS = [
     {"key": "short", "title": "dictionary", "kind": "link", "help": "Opens it in Browse."},
     {"key": "features", "title": "features", "kind": "number", "help": words.FEATURE},
     {"key": "dead", "title": "dead", "kind": "number", "help": words.DEAD},
-    {"key": "l0", "title": "l0", "kind": "number", "help": words.L0},
+     {"key": "l0", "title": "l0", "kind": "number", "help": words.L0_KINDS},
     {"key": "fvu", "title": "fvu", "kind": "number", "help": words.FVU},
     {"key": "ms", "title": "mean MS", "kind": "meter", "help": words.MS},
     {"key": "over", "title": "over neurons", "kind": "number",
@@ -49,6 +49,13 @@ def rows(
     colours = charts.dictionary_colours(dictionaries)
     control = {s.dictionary_id: s.control_neuron for s in summaries}
     neurons = {(d.model, d.hook): d.ms for d in dictionaries if d.basis == "neurons"}
+    by_kind: dict[str, str] = {}
+    for one in queries.reconstruction(run.connection):
+        name = words.TOKEN_NAMES.get(one.token_type, one.token_type)
+        before = by_kind.get(one.dictionary_id)
+        by_kind[one.dictionary_id] = (f"{before}, " if before else "") + (
+            f"{name} {widgets.number(one.l0, 1)}"
+        )
     made, before = [], ""
     for d in dictionaries:
         href = state.to_browse(d)
@@ -59,7 +66,8 @@ def rows(
             {
                 "short": d.short, "href": href, "colour": colours[d.name],
                 "first": d.hook != before, "features": f"{d.d_sae:,}", "dead": f"{d.dead:,}",
-                "l0": widgets.number(d.l0, 1), "fvu": widgets.number(d.fvu, 3),
+                "l0": {"text": widgets.number(d.l0, 1), "help": by_kind.get(d.dictionary_id, "")},
+                "fvu": widgets.number(d.fvu, 3),
                 "ms": {"value": d.ms, "text": widgets.number(d.ms, 3)},
                 "over": "" if over is None else f"{over:+.3f}",
                 "control": widgets.number(control.get(d.dictionary_id), 3) if sae else "",
@@ -143,6 +151,10 @@ summaries = connection.summaries(run.connection, run.key)
 held = queries.holdings(run.connection)
 
 widgets.heading(run.title)
+config = run.bundle.manifest.get("config")
+noted = connection.notices(run.connection, run.key, config if isinstance(config, dict) else {})
+# That a model judges itself stands above every page.
+widgets.notice([n for n in noted if n not in connection.judged_alone(run.connection, run.key)])
 guide(steps(dictionaries))
 widgets.figures(
     [

@@ -1,8 +1,9 @@
 """Every published table, stated once: schema, key, sort order, and each column's meaning and unit.
 
 The store casts what it writes to these schemas, `verify` checks a bundle against them, and the
-data dictionary in docs/ is generated from them (`python -m pipeline docs`). A new table or a
-nullable column raises MINOR (older bundles still open); anything else raises MAJOR.
+data dictionary in docs/ is generated from them (`python -m pipeline docs`). A new table, a new
+nullable column or one that becomes nullable raises MINOR (older bundles still open); anything else
+raises MAJOR.
 """
 
 from pipeline.contract.features import (
@@ -79,7 +80,7 @@ __all__ = [
     "dictionary_id",
 ]
 
-MAJOR, MINOR = 1, 4
+MAJOR, MINOR = 1, 5
 VERSION = f"{MAJOR}.{MINOR}"
 
 MODALITIES = ("image", "text")

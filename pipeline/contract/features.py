@@ -72,9 +72,21 @@ DICTIONARIES = Table(
                 "it; null without a grid, and in bundles before 1.1",
                 null=True,
             ),
-            field("l0", F32, "mean number of active features a token, on val", "features"),
             field(
-                "fvu", F32, "fraction of variance unexplained, on val, over its tokens", "0 is best"
+                "l0",
+                F32,
+                "mean number of active features a token, on val, over the tokens it reads (by kind "
+                "of token in `reconstruction`); null where there are none",
+                "features",
+                null=True,
+            ),
+            field(
+                "fvu",
+                F32,
+                "fraction of variance unexplained, on val, over its tokens; null where they do not "
+                "vary, as `fvu` of `reconstruction`",
+                "0 is best",
+                null=True,
             ),
             field("dead", I32, "features that no val image activates", "features"),
             field("tokens_seen", I64, "training tokens; 0 for neurons", "tokens"),
@@ -215,9 +227,9 @@ RECONSTRUCTION = Table(
             DICTIONARY_ID,
             field("token_type", TEXT, "`patch` (in a language model its image token), `cls`, `text`, `caption` (the words of the caption behind an image), `special`, `image` (one vector an image), or `caption_alone` (the caption's words without an image; of a contrastive model its one vector)"),
             field("tokens", I64, "tokens measured", "tokens"),
-            field("mse", F64, "mean over tokens of the squared error's sum over the width", "activation squared"),
-            field("fvu", F64, "sum of squared errors over the sum of squares about the mean; null where all of them are one vector", "0 is best", null=True),
-            field("cosine", F64, "mean cosine of activation and reconstruction", "-1 to 1"),
+            field("mse", F64, "mean over tokens of the squared error's sum over the width; null where the reconstruction is not finite", "activation squared", null=True),
+            field("fvu", F64, "sum of squared errors over the sum of squares about the mean; null where all of them are one vector up to rounding, or the reconstruction is not finite", "0 is best", null=True),
+            field("cosine", F64, "mean cosine of activation and reconstruction; null likewise", "-1 to 1", null=True),
             field("l0", F64, "mean number of active features a token", "features"),
         ]
     ),

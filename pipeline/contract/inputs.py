@@ -113,6 +113,7 @@ ENCODERS = Table(
             field("d", I32, "width of its embedding"),
             field("is_default", pa.bool_(), "whether `features.ms` is by this encoder"),
             field("judges", pa.bool_(), "whether MS is computed by it; null (all do) before 1.2", null=True),
+            field("judges_itself", pa.bool_(), "whether it judges and is the image tower of a model under study, by its weights: its MS is that model's judgement of itself; null before 1.5", null=True),
             field("text", pa.bool_(), "whether it embeds words into the same space; null before 1.2", null=True),
         ]
     ),

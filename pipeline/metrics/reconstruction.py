@@ -1,5 +1,6 @@
 """How well a dictionary gives back the activations, from sums that merge."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,6 +8,10 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
+
+SPREAD = 1e-12
+"""Vectors are one vector where their variance is less than this part of their mean square: float32
+rounds equal activations, in batches of other sizes, to within 1e-7, whose square is 1e-14."""
 
 
 @dataclass
@@ -57,13 +62,19 @@ class ReconstructionSums:
     def figures(self) -> dict[str, float]:
         """`mse` (mean over tokens of the squared error's sum over the width), `fvu` (sum of squared
         errors over the sum of squares about the mean, as in Gao et al. 2024; 0 is best), mean
-        `cosine`, and `l0`, the mean number of active features a token. NaN for no tokens."""
+        `cosine`, and `l0`, the mean number of active features a token. NaN for no tokens; of fvu
+        where the tokens are one vector up to rounding; of all errors that are not finite."""
         if not self.tokens:
             return dict.fromkeys(("mse", "fvu", "cosine", "l0"), float("nan"))
         variance = self.sum_x2 - float(self.sum_x @ self.sum_x) / self.tokens
         return {
-            "mse": self.sse / self.tokens,
-            "fvu": self.sse / variance if variance > 0 else float("nan"),
-            "cosine": self.cosine / self.tokens,
+            "mse": _finite(self.sse / self.tokens),
+            "fvu": _finite(self.sse / variance if variance > SPREAD * self.sum_x2 else math.nan),
+            "cosine": _finite(self.cosine / self.tokens),
             "l0": self.active / self.tokens,
         }
+
+
+def _finite(value: float) -> float:
+    """The value, or NaN for an infinity and for what tables of float32 would hold as one."""
+    return value if abs(value) <= np.finfo(np.float32).max else math.nan

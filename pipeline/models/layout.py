@@ -1,6 +1,6 @@
 """Which token of a batch's activations is what: where the image is, and where the words are."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,6 +150,11 @@ class Picked:
         """These tokens' activations."""
         flat = acts_rtd.flatten(0, 1)
         return flat if len(self.at) == len(flat) else flat[self.at.to(flat.device)]
+
+    def by_kind(self, values: Mapping[str, float]) -> Float[Tensor, "n 1"] | None:
+        """For each token the value of its kind, NaN of a kind without one; None without any."""
+        of_kind = torch.tensor([values.get(kind, torch.nan) for kind in KINDS])
+        return of_kind[self.kind.long()][:, None] if values else None
 
 
 def boxes(region: tuple[float, float, float, float], grid: tuple[int, int]) -> Float[Tensor, "p 4"]:

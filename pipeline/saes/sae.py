@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,8 @@ DENSE_LIMIT = 2**25
 
 Activation = Literal["relu", "topk", "jumprelu"]
 _LENS_NAME = {activation: name for name, activation in sae_lens.ACTIVATIONS.items()}
+ALONE = "caption_alone"
+"""The kind of token that captions without their image are, as in the table `reconstruction`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,14 @@ class SAE:
     `b_dec` is subtracted first only where `apply_b_dec_to_input` says so. JumpReLU keeps what is
     above the feature's threshold and above 0; TopK keeps each vector's k largest.
 
+    An SAE that learnt from several kinds of token (images and captions) may have a threshold for
+    each: their activations differ in size, and under one threshold one kind fires many times as
+    often as another.
+
     Attributes:
+        threshold: of JumpReLU; of kinds that `thresholds` does not name.
+        thresholds: kind of token, as in the table `reconstruction` -> its threshold, of all
+            features; empty where one holds for all kinds.
         architecture: as it was trained (`batchtopk`, `matryoshka`, ...).
         group_sizes: features of each Matryoshka level, inner first; empty without levels.
     """
@@ -60,12 +70,14 @@ class SAE:
     apply_b_dec_to_input: bool = True
     architecture: str = ""
     group_sizes: tuple[int, ...] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         d, s = self.W_enc.shape
         assert self.W_dec.shape == (s, d) and self.b_enc.shape == (s,) and self.b_dec.shape == (d,)
         assert (self.threshold is None) == (self.activation != "jumprelu")
         assert (self.k is None) == (self.activation != "topk")
+        assert not self.thresholds or self.threshold is not None
 
     @property
     def d_in(self) -> int:
@@ -75,18 +87,36 @@ class SAE:
     def d_sae(self) -> int:
         return self.W_enc.shape[1]
 
+    def of_kind(self, kind: str) -> "SAE":
+        """The same for tokens of one kind, with one threshold."""
+        if not self.thresholds:
+            return self
+        assert self.threshold is not None
+        own = self.thresholds.get(kind)
+        threshold = self.threshold if own is None else torch.full_like(self.threshold, own)
+        return replace(self, threshold=threshold, thresholds={})
+
     def encode(self, acts: Float[Tensor, "*b d"]) -> Float[Tensor, "*b s"]:
-        """Feature activations, >= 0, in float32 (half precision flips which features fire)."""
+        """Feature activations, >= 0, in float32 (half precision flips which features fire), of
+        tokens of a kind that `thresholds` does not name."""
         before = self._before(acts)
         return torch.where(self._fires(before), before, 0)
 
-    def encode_sparse(self, acts: Float[Tensor, "n d"]) -> SparseCodes:
-        """The same codes without holding them densely: at most 128 MiB at once."""
+    def encode_sparse(
+        self, acts: Float[Tensor, "n d"], *, at: Float[Tensor, "n 1"] | None = None
+    ) -> SparseCodes:
+        """The same codes without holding them densely: at most 128 MiB at once.
+
+        Args:
+            acts: the vectors.
+            at: each one's threshold, NaN where `threshold` holds; None where it does for all.
+        """
         step = max(1, DENSE_LIMIT // self.d_sae)
         rows, features, values = [], [], []
         for start in range(0, len(acts), step):
             before = self._before(acts[start : start + step])
-            row, feature = self._fires(before).nonzero(as_tuple=True)
+            own = None if at is None else at[start : start + step].to(before)
+            row, feature = self._fires(before, own).nonzero(as_tuple=True)
             values.append(before[row, feature])
             rows.append(row + start)
             features.append(feature)
@@ -103,10 +133,15 @@ class SAE:
             x = x - self.b_dec
         return torch.nn.functional.linear(x, self.W_enc.T, self.b_enc)
 
-    def _fires(self, before: Float[Tensor, "*b s"]) -> Bool[Tensor, "*b s"]:
-        """Which features are active."""
-        if self.threshold is not None:
-            return before > self.threshold.clamp(min=0)
+    def _fires(
+        self, before: Float[Tensor, "*b s"], at: Float[Tensor, "*b 1"] | None = None
+    ) -> Bool[Tensor, "*b s"]:
+        """Which features are active; `at` as in `encode_sparse`."""
+        threshold = self.threshold
+        if threshold is not None:
+            if at is not None:
+                threshold = torch.where(at.isnan(), threshold, at)
+            return before > threshold.clamp(min=0)
         fires = before > 0
         if self.k is not None:
             top = before.topk(self.k, dim=-1).indices
@@ -144,7 +179,9 @@ class SAE:
 
     def fingerprint(self, *facts: str) -> str:
         """16 hexadecimal digits of the weights and of `facts` (hook point, model)."""
-        how = (self.activation, str(self.k), str(self.apply_b_dec_to_input))
+        how: tuple[str, ...] = (self.activation, str(self.k), str(self.apply_b_dec_to_input))
+        if self.thresholds:
+            how += (json.dumps(self.thresholds, sort_keys=True),)
         digest = hashlib.sha256("\0".join((*how, *facts)).encode())
         for name, tensor in sorted(self.tensors().items()):
             digest.update(name.encode())
@@ -152,7 +189,9 @@ class SAE:
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path, *, model: str, hook: str, facts: dict[str, Any]) -> None:
-        """Write `cfg.json` and `sae_weights.safetensors` as sae-lens 6 does.
+        """Write `cfg.json` and `sae_weights.safetensors` as sae-lens 6 does, which gives equal
+        codes. It knows one threshold: that of the kinds of token that `thresholds`, kept in the
+        metadata, does not name, and of those of the images' passes.
 
         Args:
             folder: made if it is not there.
@@ -176,6 +215,7 @@ class SAE:
                 "hook_name": hook,
                 "trained_as": self.architecture,
                 "group_sizes": list(self.group_sizes),
+                **({"thresholds": dict(self.thresholds)} if self.thresholds else {}),
                 **facts,
             },
         }

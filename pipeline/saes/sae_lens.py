@@ -5,6 +5,7 @@ Formulas and the defaults of configs before version 6 are those of sae-lens 6 (M
 https://github.com/decoderesearch/SAELens, `sae_lens/saes` and `handle_pre_6_0_config`).
 """
 
+import math
 import re
 from collections.abc import Mapping
 from itertools import pairwise
@@ -78,6 +79,7 @@ def arguments(
         "apply_b_dec_to_input": bool(settings.get("apply_b_dec_to_input", True)),
         "architecture": architecture or name,
         "group_sizes": checked_groups(source, groups, weights["W_enc"].shape[1]),
+        "thresholds": _thresholds(source, metadata, name),
     }
 
 
@@ -96,6 +98,20 @@ def checked_groups(source: str | Path, groups: object, d_sae: int) -> tuple[int,
     if not whole or (groups and sum(groups) != d_sae):  # type: ignore[call-overload]
         raise SAEError(f"{source}: levels {groups!r} do not make up {d_sae} features")
     return tuple(groups)  # type: ignore[arg-type]
+
+
+def _thresholds(source: str | Path, metadata: dict[str, Any], name: str) -> dict[str, float]:
+    """The thresholds by kind of token, as we write them. Raises SAEError where they are none."""
+    found = metadata.get("thresholds") or {}
+    sound = isinstance(found, dict) and all(
+        type(value) in (int, float) and math.isfinite(value) for value in found.values()
+    )
+    if not sound or (found and name != "jumprelu"):
+        raise SAEError(
+            f"{source}: thresholds {found!r} are not a finite number for each kind of token of a "
+            "jumprelu SAE; mend or remove metadata.thresholds in its config"
+        )
+    return {str(kind): float(value) for kind, value in found.items()}
 
 
 def _folder(path: Path) -> Path:

@@ -2,14 +2,16 @@
 it happens inside `train`."""
 
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline import config
 from pipeline.saes.sae import SAE, SAEError
@@ -30,9 +32,9 @@ class ActsFiles:
     """
 
     def __init__(self, files: Sequence[Path], tensors: Sequence[str], *, seed: int) -> None:
-        self.tensors = tensors
+        self.tensors, self.seed = tensors, seed
         # A file whose images could not be read holds no tensor.
-        self.files = [file for file in files if self._has(file)]
+        self.files = [file for file in files if _holds(file, tensors)]
         if not self.files:
             raise SAEError(f"no activations for {self}: no train image could be read")
         self._rng = np.random.default_rng(seed)
@@ -40,6 +42,22 @@ class ActsFiles:
 
     def __str__(self) -> str:
         return " and ".join(self.tensors)
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+        count = 0
+        for file in self.files:
+            with safe_open(file, framework="pt") as opened:
+                here = set(self.tensors) & set(opened.keys())
+                count += sum(opened.get_slice(name).get_shape()[0] for name in here)
+        return count
+
+    def of(self, tensor: str) -> "ActsFiles | None":
+        """One tensor's vectors alone; None where there are none."""
+        if not any(_holds(file, [tensor]) for file in self.files):
+            return None
+        alone = ActsFiles(self.files, [tensor], seed=self.seed)
+        return alone if len(alone) else None
 
     def sample(self, count: int) -> Float[Tensor, "n d"]:
         """The first `count` vectors in the files' order, or all where there are fewer."""
@@ -73,10 +91,6 @@ class ActsFiles:
         rest = pool[order[whole:]]
         return [rest] if len(rest) else []
 
-    def _has(self, file: Path) -> bool:
-        with safe_open(file, framework="pt") as opened:
-            return not set(self.tensors).isdisjoint(opened.keys())
-
     def _read(self, file: Path) -> Tensor:
         with safe_open(file, framework="pt") as opened:
             here = [name for name in self.tensors if name in set(opened.keys())]
@@ -88,6 +102,7 @@ def train(
     acts: ActsFiles,
     *,
     device: str,
+    kinds: Sequence[Collection[str]] = (),
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[SAE, list[dict[str, float]]]:
     """Train a BatchTopK or Matryoshka BatchTopK SAE (Bussmann et al. 2024, 2025) with sae-lens.
@@ -95,11 +110,17 @@ def train(
     The vectors are scaled to a mean norm of sqrt(d_in), `b_dec` starts at their median, and
     afterwards the scale and the decoder's norms are folded into the weights and the threshold is
     set so that k features fire on average: the running estimate of a short training is far off.
+    Where it learns from several kinds of token, a batch holds each kind's share, and k features
+    fire on average over each kind's part of it and, by a threshold of its own, afterwards: over
+    the mixture longer activations, such as those of images beside those of captions, would fire
+    many times as often as the others.
 
     Args:
         settings: kind, k, size, levels, samples, seed.
         acts: where the training vectors come from.
         device: torch device.
+        kinds: of each of the tensors in `acts` which kinds of token it holds; where two hold one
+            kind, the one with fewer kinds sets its threshold.
         advance: told the number of vectors after each step.
 
     Returns:
@@ -115,11 +136,17 @@ def train(
         raise SAEError(f"no activations for {acts}: no image has a token of this kind")
     scale = acts.d_in**0.5 / sample.norm(dim=1).mean().clamp_min(1e-12).item()
     how = settings.training
+    found = zip(acts.tensors, kinds, strict=True) if len(kinds) > 1 else ()
+    apart = [(alone, of) for tensor, of in found if (alone := acts.of(tensor)) is not None]
+    parts = [alone for alone, _ in apart] or [acts]
+    sizes = shares(how.batch, [len(part) for part in parts]) if apart else [how.batch]
     steps = max(1, how.samples // how.batch)
     curve: list[dict[str, float]] = []
     with torch.random.fork_rng():
         torch.manual_seed(how.seed)
         model, groups = _untrained(settings, acts.d_in)
+        if len(sizes) > 1:
+            model.activation_fn = _TopOfEach(model.activation_fn, sizes)
         model.b_dec.data = (sample * scale).median(0).values
         trainer = SAETrainer(
             cfg=SAETrainerConfig(
@@ -137,13 +164,22 @@ def train(
             sae=model.to(device),
             data_provider=iter(()),
         )
-        for step, batch in zip(range(steps), acts.batches(how.batch), strict=False):
+        batches = zip(*(p.batches(n) for p, n in zip(parts, sizes, strict=True)), strict=True)
+        for step, batch in zip(range(steps), map(torch.cat, batches), strict=False):
             output = trainer.step(batch * scale)
             trainer.n_training_steps += 1
             advance(len(batch))
             if step % max(1, steps // 100) == 0 or step == steps - 1:
                 curve.append(_point(trainer.n_training_samples, output))
-    return _as_run(model.cpu(), settings, groups=groups, scale=scale, sample=sample), curve
+    sae = _as_run(model.cpu(), settings, groups=groups, scale=scale)
+    return _calibrated(sae, apart, k=settings.k, sample=sample), curve
+
+
+def shares(total: int, counts: Sequence[int]) -> list[int]:
+    """How `total` is shared out by these counts, each at least 1; no share is 0, so that the sum is
+    above `total` where that is less than there are shares."""
+    ends = np.round(np.cumsum(counts) * total / sum(counts))
+    return [max(1, int(n)) for n in np.diff(ends, prepend=0)]
 
 
 def level_sizes(d_sae: int, shares: Sequence[float]) -> tuple[int, ...]:
@@ -158,7 +194,7 @@ def write_curve(path: Path, curve: list[dict[str, float]]) -> None:
     path.write_text("\n".join(json.dumps(point) for point in curve) + "\n", encoding="utf-8")
 
 
-def _untrained(settings: config.TrainedSAE, d_in: int) -> tuple["torch.nn.Module", tuple[int, ...]]:
+def _untrained(settings: config.TrainedSAE, d_in: int) -> tuple[nn.Module, tuple[int, ...]]:
     """sae-lens's training SAE, and the sizes of its levels."""
     from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
     from sae_lens.saes.matryoshka_batchtopk_sae import (
@@ -187,22 +223,32 @@ def _untrained(settings: config.TrainedSAE, d_in: int) -> tuple["torch.nn.Module
     return MatryoshkaBatchTopKTrainingSAE(lens), groups
 
 
+class _TopOfEach(nn.Module):
+    """An activation function over each part of a batch apart."""
+
+    def __init__(self, top: Any, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.top, self.sizes = top, list(sizes)
+
+    def forward(self, before: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
+        return torch.cat([self.top(part) for part in before.split(self.sizes)])
+
+
 def _as_run(
-    model: "torch.nn.Module",
+    model: nn.Module,
     settings: config.TrainedSAE,
     *,
     groups: tuple[int, ...],
     scale: float,
-    sample: Float[Tensor, "n d"],
 ) -> SAE:
-    """The trained weights in the activations' own units, with unit decoder rows."""
+    """The trained weights in the units of the activations, with unit decoder rows; a ReLU yet."""
     w = {name: tensor.detach().float() for name, tensor in model.state_dict().items()}
     if not all(tensor.isfinite().all() for tensor in w.values()):
         raise SAEError("the training diverged; lower dictionaries.*.training.lr")
     norm = w["W_dec"].norm(dim=1).clamp_min(1e-12)
     # Training saw x * scale and weighed codes by the decoder's norm; dividing by the scale gives
     # codes in units of x.
-    sae = SAE(
+    return SAE(
         W_enc=(w["W_enc"] * norm).contiguous(),
         b_enc=w["b_enc"] * norm / scale,
         W_dec=(w["W_dec"] / norm[:, None]).contiguous(),
@@ -211,14 +257,33 @@ def _as_run(
         architecture=settings.kind,
         group_sizes=groups,
     )
-    pooled = torch.cat([sae.encode_sparse(part).value for part in sample.split(4096)])
-    threshold = between(pooled, kept=settings.k * len(sample))
-    return SAE(
-        **{name: getattr(sae, name) for name in ("W_enc", "b_enc", "W_dec", "b_dec")},
+
+
+def _calibrated(
+    sae: SAE,
+    apart: Sequence[tuple[ActsFiles, Collection[str]]],
+    *,
+    k: int,
+    sample: Float[Tensor, "n d"],
+) -> SAE:
+    """The SAE as JumpReLU, with thresholds at which k features fire on average: of the sample, or
+    of each kind of token where they lie `apart`."""
+
+    def at(vectors: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+        pooled = torch.cat([sae.encode_sparse(part).value for part in vectors.split(4096)])
+        return between(pooled, kept=k * len(vectors))
+
+    # The more kinds the earlier: captions alone, which are one, come last.
+    held = sorted(apart, key=lambda pair: -len(pair[1]))
+    each = [(at(part.sample(_CALIBRATION)), of) for part, of in held]
+    # What knows one threshold has that of the images' passes.
+    threshold = each[0][0] if each else at(sample)
+    found = {kind: float(own) for own, of in each for kind in of}
+    return replace(
+        sae,
         activation="jumprelu",
         threshold=threshold.expand(sae.d_sae).clone(),
-        architecture=settings.kind,
-        group_sizes=groups,
+        thresholds=found,
     )
 
 
@@ -237,6 +302,11 @@ def between(values: Float[Tensor, " n"], *, kept: int) -> Float[Tensor, ""]:
         return values.new_zeros(())
     at = int((around[:-1] - around[1:]).argmax())
     return (around[at] + around[at + 1]) / 2
+
+
+def _holds(file: Path, tensors: Sequence[str]) -> bool:
+    with safe_open(file, framework="pt") as opened:
+        return not set(tensors).isdisjoint(opened.keys())
 
 
 def _point(samples: int, output: object) -> dict[str, float]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pipeline import config, contract, examples, models, readings, store
 from pipeline.examples import Caption, Example
+from pipeline.models import likeness
 from pipeline.models.adapter import Inputs
 from pipeline.models.encoder import ImageEncoder
 from pipeline.models.layout import Layout, Tokens
@@ -38,6 +39,7 @@ class Worker:
         self.run = run
         self.device = pick_device(run.machine.device)
         self.reader = examples.reader(run.examples.source)
+        likeness.refuse_selves(run)
         # All at once, before hours of work show that the last of them cannot be had.
         self.models = {
             name: models.load(settings, device=self.device, machine=run.machine)
@@ -47,6 +49,7 @@ class Worker:
             readings.points(run, model, name=name)
             readings.refuse_unlearnable(run, model, name=name)
         self.encoders = {n: ImageEncoder(e, device=self.device) for n, e in run.encoders.items()}
+        likeness.refuse_selves(run)  # of those that the hub has given just now
 
     def make(self, unit: Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
         skipped: dict[str, str] = {}

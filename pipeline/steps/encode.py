@@ -42,7 +42,7 @@ from pipeline.readings import (
     read_captions,
     worded,
 )
-from pipeline.saes.sae import SAE, SAEError
+from pipeline.saes.sae import ALONE, SAE, SAEError
 
 
 class Worker:
@@ -103,7 +103,7 @@ class Worker:
         for place, point in found.items():
             how = self.run.dictionaries[place.dictionary].model_copy(update={"tokens": "text"})
             name = plan.captions_name(self.run, place)
-            readings[name] = SparseReading(point, how, self._sae(saes[place]))
+            readings[name] = SparseReading(point, how, self._sae(saes[place]).of_kind(ALONE))
         rows: list[dict[str, Any]] = []
         hooks = sorted({point.name for point in found.values()})
         for said in read_captions(model, captions if hooks else [], hooks, run=self.run):

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from safetensors.numpy import load_file
 from pipeline import config, contract, database, engine, plan, store
 from pipeline.contract import Table
 from pipeline.metrics.labels import or_words
+from pipeline.models import likeness
 from pipeline.saes.sae import SAE
 
 _SCORED = (contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES)
@@ -38,6 +40,7 @@ class Worker:
     """Does publish's one unit."""
 
     def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+        likeness.refuse_selves(run)
         self.run, self.workspace = run, workspace
 
     def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -106,6 +109,7 @@ class Worker:
 
     def _encoders(self, unit: plan.Unit, folder: Path) -> None:
         names = sorted(self.run.encoders)
+        themselves = likeness.selves(self.run)
         width: dict[str, int] = {}
         labelled = next(iter(unit.spec["labelled"].values()))
         speaks = self.workspace.facts("label", labelled)["speaks"]
@@ -125,11 +129,13 @@ class Worker:
                 "d": width[name],
                 "is_default": name == self.run.default_encoder,
                 "judges": name in self.run.judges,
+                "judges_itself": name in themselves,
                 "text": speaks[name],
             }
             for name in names
         ]
-        store.write_table(contract.ENCODERS, pa.Table.from_pylist(rows), folder)
+        schema = contract.ENCODERS.schema
+        store.write_table(contract.ENCODERS, pa.Table.from_pylist(rows, schema=schema), folder)
 
     def _embeddings(self, keys: Sequence[str], encoder: str) -> Iterator[pa.Table]:
         for key in keys:
@@ -145,6 +151,7 @@ class Worker:
         rows = {}
         for place, key in unit.spec["scored"]:
             row = self.workspace.facts("score", key)["dictionary"]
+            row |= {name: _finite(row[name]) for name in ("l0", "fvu")}
             trained = unit.spec["trained"].get(str(place))
             facts = (row["hook"], self._weights[place.model])
             if trained is None:
@@ -262,6 +269,11 @@ def _steered(features: pa.Table, steered: pa.Table) -> pa.Table:
         features = features.drop_columns([name]) if name in found else features
         features = features.append_column(name, steered[of].combine_chunks().take(at))
     return features
+
+
+def _finite(value: float | None) -> float | None:
+    """The value, None where it is not a number or no float32 holds it."""
+    return value if value is not None and abs(value) <= np.finfo(np.float32).max else None
 
 
 def _source(settings: config.Encoder) -> str:

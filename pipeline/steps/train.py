@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import config, store
+from pipeline.models.layout import kinds_read
 from pipeline.models.loading import pick_device
 from pipeline.plan import Unit
 from pipeline.saes import published
+from pipeline.saes.sae import ALONE
 from pipeline.saes.train import ActsFiles, train, write_curve
 
 
@@ -37,7 +39,8 @@ class Worker:
         ]
         tensors = [f"{place.model}/{place.hook}/{kind}" for kind in settings.learnt]
         acts = ActsFiles(files, tensors, seed=settings.training.seed)
-        sae, curve = train(settings, acts, device=self.device, advance=advance)
+        kinds = [(ALONE,) if k == "captions" else kinds_read(k) for k in settings.learnt]
+        sae, curve = train(settings, acts, device=self.device, kinds=kinds, advance=advance)
         sae.save(
             folder,
             model=self.run.models[place.model].id,
