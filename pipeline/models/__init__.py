@@ -10,7 +10,7 @@ from pipeline import config
 from pipeline.models.adapter import Adapter, HookPoint
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
-from pipeline.models.loading import ModelError
+from pipeline.models.loading import ModelError, describe
 from pipeline.models.words import Words
 
 __all__ = ["Adapter", "HookPoint", "Inputs", "Layout", "ModelError", "Words", "load"]
@@ -63,16 +63,12 @@ def load(settings: config.Model, *, device: str, machine: config.Machine | None 
 
 def _family(settings: config.Model) -> str:
     """The family by the model's own config."""
-    from transformers import AutoConfig
-
-    from pipeline.models.loading import pretrained
-
-    described = pretrained(AutoConfig, settings.id, revision=settings.revision)
-    if described.model_type in _MODEL_TYPES:
-        return _MODEL_TYPES[described.model_type]
-    if hasattr(described, "vision_config") and hasattr(described, "text_config"):
+    found = describe(settings.id, revision=settings.revision)
+    if found.model_type in _MODEL_TYPES:
+        return _MODEL_TYPES[found.model_type]
+    if hasattr(found, "vision_config") and hasattr(found, "text_config"):
         return "generic"
     raise ModelError(
-        f"model {settings.id}: {described.model_type} is of no known family; set its family to one "
+        f"model {settings.id}: {found.model_type} is of no known family; set its family to one "
         f"of {', '.join(_FAMILIES)}"
     )

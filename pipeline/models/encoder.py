@@ -143,11 +143,11 @@ def _openclip(settings: config.Encoder, device: torch.device) -> _Parts:
     from pipeline.models.openclip import OpenClipReader, load_contrastive, load_tokenizer
 
     model, transform = load_contrastive(settings.id, device=str(device))
-    tokenizer = load_tokenizer(settings.id)
+    reader = OpenClipReader(load_tokenizer(settings.id))
 
     def vectors(images: Sequence[Image.Image]) -> Tensor:
         pixels = torch.stack([transform(image) for image in images]).to(device)
         made: Tensor = model.visual(pixels)
         return made
 
-    return _Parts(vectors, model, None if tokenizer is None else OpenClipReader(tokenizer))
+    return _Parts(vectors, model, reader)

@@ -8,14 +8,20 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from pipeline import config
 from pipeline.models import parts
 from pipeline.models.adapter import CAPTION, Adapter, HookPoint, Region, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
-from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
+from pipeline.models.loading import (
+    ModelError,
+    describe,
+    pretrained,
+    pretrained_model,
+    weights_options,
+)
 from pipeline.models.words import Reader, word_kinds
 
 CLS, ROW_END = -2, -3
@@ -36,10 +42,10 @@ class GenericAdapter(Adapter):
 
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         self.settings = settings
-        described = pretrained(AutoConfig, settings.id, revision=settings.revision)
-        if self.model_types and described.model_type not in self.model_types:
+        found = describe(settings.id, revision=settings.revision)
+        if self.model_types and found.model_type not in self.model_types:
             raise ModelError(
-                f"model {settings.id}: is {described.model_type}, not {self.model_types[0]}; "
+                f"model {settings.id}: is {found.model_type}, not {self.model_types[0]}; "
                 "mend models.*.family"
             )
         self.model = pretrained_model(
@@ -47,6 +53,7 @@ class GenericAdapter(Adapter):
             settings.id,
             machine=machine,
             device=device,
+            config=found,
             **weights_options(settings),
         )
         self.device = torch.device(device)

@@ -8,14 +8,20 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoImageProcessor
+from transformers import AutoImageProcessor
 
 from pipeline import config
 from pipeline.models import parts
 from pipeline.models.adapter import Adapter, HookPoint, Region, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
-from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
+from pipeline.models.loading import (
+    ModelError,
+    describe,
+    pretrained,
+    pretrained_model,
+    weights_options,
+)
 from pipeline.models.text_tower import Logits, embedded, logits_of, reader_of
 from pipeline.models.words import Reads, Words
 
@@ -40,17 +46,17 @@ class ImageTower(Adapter):
         self.machine = machine
         self.device = torch.device(device)
         name, revision = settings.id, settings.revision
-        self.described = described = pretrained(AutoConfig, name, revision=revision)
-        if described.model_type not in self.model_types:
+        self.described = found = describe(name, revision=revision)
+        if found.model_type not in self.model_types:
             raise ModelError(
-                f"model {name}: is {described.model_type}, not {self.family}; mend models.*.family"
+                f"model {name}: is {found.model_type}, not {self.family}; mend models.*.family"
             )
         self.model = pretrained_model(
             self.loader,
             name,
             machine=machine,
             device=device,
-            config=self.vision_config(described),
+            config=self.vision_config(found),
             **weights_options(settings),
         )
         self.processor = pretrained(AutoImageProcessor, name, revision=revision)
