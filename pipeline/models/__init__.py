@@ -11,6 +11,7 @@ from pipeline.models.adapter import Adapter, HookPoint
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import ModelError, describe
+from pipeline.models.trial import refuse_unfit
 from pipeline.models.words import Words
 
 __all__ = ["Adapter", "HookPoint", "Inputs", "Layout", "ModelError", "Words", "load"]
@@ -48,12 +49,14 @@ def load(settings: config.Model, *, device: str, machine: config.Machine | None 
         machine: how it is spread over devices, where it is.
 
     Raises:
-        ModelError: it cannot be had, is of another family, or lacks a hook point that the settings
-            name; one line that names the remedy.
+        ModelError: it cannot be had, is of another family, does not take what its processor makes
+            of a picture, or lacks a hook point that the settings name; one line that names the
+            remedy.
     """
     module, name = _FAMILIES[settings.family or _family(settings)]
     kind = getattr(importlib.import_module(f"pipeline.models.{module}"), name)
     adapter: Adapter = kind(settings, machine=machine or config.Machine(), device=device)
+    refuse_unfit(adapter)
     points = [adapter.resolve(hook).name for hook in settings.hooks]
     for hook, point in zip(settings.hooks, points, strict=True):
         if points.count(point) > 1:

@@ -22,7 +22,7 @@ from pipeline.models.loading import (
     pretrained_model,
     weights_options,
 )
-from pipeline.models.words import Reader, word_kinds
+from pipeline.models.words import Reader, give_padding, word_kinds
 
 CLS, ROW_END = -2, -3
 """Image tokens that are no patch, where `image_cells` has the others' cells."""
@@ -39,6 +39,8 @@ class GenericAdapter(Adapter):
     options: ClassVar = {"use_cache": False}
     model_types: tuple[str, ...] = ()
     """Of the configs that it loads; any when empty."""
+    tokens_told: ClassVar = True
+    """Whether its config says how many image tokens a picture has."""
 
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         self.settings = settings
@@ -57,7 +59,11 @@ class GenericAdapter(Adapter):
             **weights_options(settings),
         )
         self.device = torch.device(device)
-        self._equip(pretrained(AutoProcessor, settings.id, revision=settings.revision))
+        self._equip(self._processor(found))
+
+    def _processor(self, found: Any) -> Any:
+        """The model's own processor, of its files; `found` is its config."""
+        return pretrained(AutoProcessor, self.settings.id, revision=self.settings.revision)
 
     def _equip(self, processor: Any) -> None:
         if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
@@ -68,6 +74,26 @@ class GenericAdapter(Adapter):
         processor.tokenizer.padding_side = "left"  # as generation needs it
         processor.tokenizer.truncation_side = "right"
         self.processor = processor
+        give_padding(processor.tokenizer, self.model.config, name=self.settings.id)
+
+    def unfit(self, inputs: Inputs) -> str | None:
+        found = int((inputs.tensors["input_ids"] == self.image_token).sum())
+        described, token = self.model.config, self.processor.image_token
+        if not found:
+            known = self.processor.tokenizer.convert_tokens_to_ids(token)
+            return (
+                f"no image token in its prompt: {token!r} is token {known} of its tokenizer, "
+                f"{self.image_token} of its config; mend image_token_id (or image_token_index) in "
+                "config.json, or the chat template, or the prompt"
+            )
+        for key in ("mm_tokens_per_image", "image_seq_length"):
+            each = getattr(described, key, None)
+            if self.tokens_told and isinstance(each, int) and each and found % each:
+                return (
+                    f"its processor makes {found} image tokens of a picture, but config.json says "
+                    f"{key} = {each}; mend image_seq_length in processor_config.json"
+                )
+        return parts.other_size(inputs.tensors["pixel_values"], self.vision.stack.config)
 
     @cached_property
     def image_token(self) -> int:

@@ -13,6 +13,7 @@ from transformers import AutoImageProcessor
 from pipeline import config
 from pipeline.models import parts
 from pipeline.models.adapter import Adapter, HookPoint, Region, Tower
+from pipeline.models.finite import refuse_infinite_vectors
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import (
@@ -101,6 +102,7 @@ class ImageTower(Adapter):
     @torch.inference_mode()
     def record_words(self, words: Words, names: Sequence[str]) -> tuple[dict[str, Tensor], Layout]:
         vectors = embedded(self.text_tower, words, device=self.device)
+        refuse_infinite_vectors(vectors, self.text_tower, who=f"model {self.settings.id}")
         return dict.fromkeys(names, vectors[:, None]), Layout.of_texts(words.pieces)
 
     @property
@@ -135,6 +137,9 @@ class ImageTower(Adapter):
         pixels = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
         dtype = getattr(torch, self.settings.dtype)
         return Inputs({"pixel_values": pixels.to(dtype)}, tuple(image.size for image in images))
+
+    def unfit(self, inputs: Inputs) -> str | None:
+        return parts.other_size(inputs.tensors["pixel_values"], self.towers[0].stack.config)
 
     def layout(self, inputs: Inputs, hook: str) -> Layout:
         point = self.resolve(hook)

@@ -28,9 +28,7 @@ def pretrained(loader: Any, name: str, *, revision: str | None = None, **options
         ModelError: no such folder or model, no network, gated, or files that do not fit the class.
     """
     with telling(name), quiet(), hub.asked_for(name):
-        return loader.from_pretrained(
-            name, revision=revision, trust_remote_code=False, **options
-        )
+        return loader.from_pretrained(name, revision=revision, trust_remote_code=False, **options)
 
 
 def describe(name: str, *, revision: str | None = None) -> Any:
@@ -173,7 +171,7 @@ def pick_device(name: str) -> str:
             torch.zeros(1, device=name).cpu()
         except Exception as error:  # each kind of device raises its own
             raise ModelError(
-                f"machine.device = {name!r} is not to be had ({_line(error)}); "
+                f"machine.device = {name!r} is not to be had ({line_of(error)}); "
                 "use auto, cpu, or a device of this machine"
             ) from None
         return name
@@ -211,16 +209,16 @@ def why(name: str, error: BaseException) -> str:
         return f"model {name}: {broken}"
     if Path(name).is_dir():
         return (
-            f"model {name}: the folder cannot be loaded ({_line(error)}); it needs config.json "
+            f"model {name}: the folder cannot be loaded ({line_of(error)}); it needs config.json "
             "and weights"
         )
     return (
-        f"model {name}: cannot be had ({_line(error)}); check the name and the network, "
+        f"model {name}: cannot be had ({line_of(error)}); check the name and the network, "
         "or download it and name its folder"
     )
 
 
-def _line(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
     """What an error says, in one line of a reasonable length."""
     said = " ".join((str(error).strip() or type(error).__name__).split("\n")[:2])
     said = " ".join(said.split())

@@ -97,6 +97,9 @@ class OpenClipAdapter(ImageTower):
         dtype = getattr(torch, self.settings.dtype)
         return Inputs({"x": pixels.to(dtype)}, tuple(image.size for image in images))
 
+    def unfit(self, inputs: Inputs) -> str | None:
+        return None  # open_clip itself sets the size of pictures by the tower
+
     def region(self, size: tuple[int, int]) -> Region:
         shown = self.model.preprocess_cfg
         side = shown["size"] if isinstance(shown["size"], int) else shown["size"][0]

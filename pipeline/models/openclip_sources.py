@@ -74,7 +74,9 @@ def _refuse_other_activation(name: str, folder: Path) -> None:
         raise ModelError(f"model {name}: {wrong}")
     described = _json(folder / _CONFIG).get("model_cfg")
     if not isinstance(described, dict):
-        raise ModelError(f"model {name}: its {_CONFIG} is missing or lacks model_cfg; fetch it again")
+        raise ModelError(
+            f"model {name}: its {_CONFIG} is missing or lacks model_cfg; fetch it again"
+        )
     quick = bool(described.get("quick_gelu", False))
     for said, where in _told(name, folder):
         if said != quick:
@@ -97,7 +99,9 @@ def _told(name: str, folder: Path) -> list[tuple[bool, str]]:
         found.append((True, "config.json"))
     found += [(True, file.name) for file in files.weights(str(folder)) if "quickgelu" in file.name]
     known = [open_clip.get_pretrained_cfg(*pair) for pair in open_clip.list_pretrained()]
-    at = [tag for tag in known if tag.get("hf_hub", "").rpartition("/")[0] == name.removeprefix(HUB)]
+    at = [
+        tag for tag in known if tag.get("hf_hub", "").rpartition("/")[0] == name.removeprefix(HUB)
+    ]
     if any(tag.get("quick_gelu") for tag in at):
         found.append((True, "open_clip.list_pretrained()"))
     return found

@@ -1,0 +1,58 @@
+"""One blank picture, prepared as a run will prepare its own: what would end the run at its first
+batch is told before it begins, also of a model's form without weights."""
+
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from pipeline.models.adapter import Adapter
+from pipeline.models.inputs import Inputs
+from pipeline.models.loading import ModelError, line_of
+
+_FILES = "preprocessor_config.json, processor_config.json, tokenizer_config.json or chat template"
+_PICTURE = (64, 48)
+
+
+def refuse_unfit(adapter: Adapter) -> None:
+    """Raises ModelError where the model's processor makes no inputs of a picture and a prompt, or
+    such as the model does not take; one line that names what to mend."""
+    asked = adapter.prompt if adapter.settings.prompt is None else adapter.settings.prompt
+    try:
+        inputs = adapter.prompted([Image.new("RGB", _PICTURE, "grey")], asked, captions=["a"])
+        wrong = _unknown_words(adapter, inputs) or adapter.unfit(inputs)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a library makes of what the files say
+        raise ModelError(
+            f"model {adapter.settings.id}: its processor makes no inputs of a picture "
+            f"({type(error).__name__}: {line_of(error)}); mend its {_FILES}"
+        ) from error
+    if wrong:
+        raise ModelError(f"model {adapter.settings.id}: {wrong}")
+
+
+def _unknown_words(adapter: Adapter, inputs: Inputs) -> str | None:
+    """What is wrong where the tokenizer knows words that the model has no embedding of."""
+    ids = inputs.tensors.get("input_ids")
+    rows = embedded_words(adapter.model)
+    if ids is None or rows is None:
+        return None
+    said = ids[ids != getattr(adapter, "image_token", None)]
+    tokenizer: Any = getattr(adapter.reader, "tokenizer", None)
+    known = max(int(said.max()) + 1 if len(said) else 0, getattr(tokenizer, "vocab_size", 0))
+    if known <= rows:
+        return None
+    return (
+        f"its tokenizer knows {known} words, but its weights embed {rows}; they are of different "
+        "models, fetch both again from one place"
+    )
+
+
+def embedded_words(model: Any) -> int | None:
+    """How many words a transformers model embeds; None where it reads none."""
+    try:
+        weight = model.get_input_embeddings().weight
+    except (AttributeError, NotImplementedError):
+        return None
+    return len(weight) if isinstance(weight, Tensor) and weight.ndim == 2 else None
