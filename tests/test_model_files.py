@@ -116,17 +116,13 @@ def test_a_processor_that_makes_pictures_of_another_size(
 
 
 @pytest.mark.parametrize("size", [32, {"shortest_edge": 32}])
-@pytest.mark.parametrize("crop", [32, [32, 32], {"height": 32, "width": 32}])
+@pytest.mark.parametrize("crop", [32, {"height": 32, "width": 32}])
 def test_every_form_of_size_is_the_same(
     size: Any, crop: Any, changed: Callable[[str], Path]
 ) -> None:
     folder = changed("clip")
     edit(folder / "preprocessor_config.json", lambda d: d.update(size=size, crop_size=crop))
-    try:
-        adapter = models.load(families.settings("clip", at=folder), device="cpu")
-    except ModelError as error:  # transformers knows no lists
-        assert isinstance(crop, list) and "\n" not in str(error)
-        return
+    adapter = models.load(families.settings("clip", at=folder), device="cpu")
     wanted = families.adapter("clip")
     pixels = adapter.prepare(PICTURES).tensors["pixel_values"]
     assert torch.equal(pixels, wanted.prepare(PICTURES).tensors["pixel_values"])
@@ -154,9 +150,8 @@ def test_a_processor_that_counts_otherwise_than_the_model(
     for name in ("paligemma", "gemma3"):
         folder = changed(name)
         for file in folder.glob("*processor_config.json"):
-            key = "image_seq_length"
-            edit(file, lambda d: d.update({key: length}) if key in d else None)
-            edit(file, lambda d: d.get("image_processor", {}).update({key: length}))
+            edit(file, lambda d: d.update(image_seq_length=length))
+            edit(file, lambda d: d.get("image_processor", {}).update(image_seq_length=length))
         line = refusal(
             lambda: models.load(families.settings(name, at=folder), device=device)  # noqa: B023
         )

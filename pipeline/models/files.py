@@ -63,6 +63,33 @@ def _no_tensors(file: Path) -> str | None:
         return str(error).splitlines()[0][:100]
 
 
+def two_scales(name: str) -> str | None:
+    """What is wrong where open_clip's and transformers' configs of one folder scale the numbers of
+    a picture differently: one of them is not what the weights were trained with."""
+    ours, theirs = (
+        described(Path(name, file))
+        for file in ("open_clip_config.json", "preprocessor_config.json")
+    )
+    one = ours.get("preprocess_cfg")
+    for key in ("mean", "std"):
+        first = one.get(key) if isinstance(one, dict) else None
+        second = theirs.get(f"image_{key}")
+        if not (isinstance(first, list) and isinstance(second, list)) or len(first) != len(second):
+            continue
+        if any(abs(a - b) > 0.01 for a, b in zip(first, second, strict=True)):
+            return (
+                f"open_clip_config.json has {key} = {first}, preprocessor_config.json "
+                f"image_{key} = {second}; mend the one that the weights were not trained with"
+            )
+    return None
+
+
+def described(file: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where it is not there or holds something else."""
+    found = json.loads(file.read_bytes()) if file.is_file() else {}
+    return found if isinstance(found, dict) else {}
+
+
 def absurd(config: Any) -> str | None:
     """A number of a model's config that no model has, so that building it would never end or come
     to nothing: `num_hidden_layers = 1000000000`."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor
 
 from pipeline import config
-from pipeline.models import parts
+from pipeline.models import files, parts
 from pipeline.models.adapter import Adapter, HookPoint, Region, Tower
 from pipeline.models.finite import refuse_infinite_vectors
 from pipeline.models.inputs import Inputs
@@ -61,6 +61,8 @@ class ImageTower(Adapter):
             **weights_options(settings),
         )
         self.processor = pretrained(AutoImageProcessor, name, revision=revision)
+        if wrong := files.two_scales(name):
+            raise ModelError(f"model {name}: {wrong}")
 
     def vision_config(self, described: Any) -> Any:
         """The image tower's config, out of that of the whole model."""

@@ -97,8 +97,8 @@ def skeleton(loader: Any, name: str, *, like: Any) -> Any:
 def telling(name: str) -> Iterator[None]:
     """Whatever a library raises while it loads `name`, as a ModelError in one line.
 
-    What comes of damaged files is anything: no list of classes holds it all, and what the tokenizers
-    library panics with is no `Exception`.
+    What comes of damaged files is anything: no list of classes holds it all, and what the
+    tokenizers library panics with is no `Exception`.
     """
     try:
         yield

@@ -181,6 +181,8 @@ def load_contrastive(name: str, *, device: str) -> tuple[Any, Callable[[Image.Im
     form = device == "meta"
     with _library(name), _placed(device):
         found = sources.find(name)
+        if not form and not found.at_hand:
+            raise OSError(f"no answer from {found.address}")
         model = open_clip.create_model(
             found.form if form else found.architecture,
             None if form else found.weights,
@@ -188,7 +190,7 @@ def load_contrastive(name: str, *, device: str) -> tuple[Any, Callable[[Image.Im
             load_weights=not form,
             require_pretrained=not form,
             pretrained_text=False,  # all weights are the checkpoint's
-            force_preprocess_cfg=found.preprocess,
+            force_preprocess_cfg=found.preprocess if form else None,
         )
         settings = PreprocessCfg(**model.visual.preprocess_cfg)
         return model.eval(), image_transform_v2(settings, is_train=False)

@@ -3,7 +3,6 @@
 open_clip itself only warns where an architecture runs weights with another activation than theirs.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import huggingface_hub
 import open_clip
 from open_clip.transform import merge_preprocess_dict
 
-from pipeline.models import files
+from pipeline.models import files, hub
 from pipeline.models.loading import ModelError
 
 HUB = "hf-hub:"
@@ -27,12 +26,22 @@ class Source:
         architecture, weights: as it names them; weights None where the first names both.
         form: what it makes the model's form from without fetching weights.
         preprocess: what is done to pictures, where it comes with the weights' name.
+        address: where the weights are fetched from, where that is not the hub.
     """
 
     architecture: str
     weights: str | None
     form: str
     preprocess: dict[str, Any] = field(default_factory=dict)
+    address: str | None = None
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether its weights are here, or there is an answer from where they are fetched."""
+        if self.address is None:
+            return True
+        kept = Path("~/.cache/clip").expanduser() / self.address.rpartition("/")[2]
+        return kept.is_file() or hub.answers(self.address)
 
 
 def find(name: str) -> Source:
@@ -63,16 +72,18 @@ def find(name: str) -> Source:
             f"model {name}: its weights were trained with QuickGELU, which the architecture "
             f"{architecture} does not use; name {architecture}-quickgelu/{weights}"
         )
-    return Source(architecture, weights, architecture, merge_preprocess_dict({}, known))
+    preprocess = merge_preprocess_dict({}, known)
+    address = None if known.get("hf_hub") else known.get("url")
+    return Source(architecture, weights, architecture, preprocess, address)
 
 
 def _refuse_other_activation(name: str, folder: Path) -> None:
     """Raises ModelError where anything beside open_clip's own config tells of another activation:
     transformers' or timm's config of the same weights, the name of their file, or open_clip's list
     of what it knows on the hub."""
-    if wrong := files.broken(str(folder)):
+    if wrong := files.broken(str(folder)) or files.two_scales(str(folder)):
         raise ModelError(f"model {name}: {wrong}")
-    described = _json(folder / _CONFIG).get("model_cfg")
+    described = files.described(folder / _CONFIG).get("model_cfg")
     if not isinstance(described, dict):
         raise ModelError(
             f"model {name}: its {_CONFIG} is missing or lacks model_cfg; fetch it again"
@@ -90,7 +101,7 @@ def _refuse_other_activation(name: str, folder: Path) -> None:
 def _told(name: str, folder: Path) -> list[tuple[bool, str]]:
     """Whether the weights want QuickGELU, with where that is said."""
     found: list[tuple[bool, str]] = []
-    beside = _json(folder / "config.json")
+    beside = files.described(folder / "config.json")
     vision = beside.get("vision_config")
     act = vision.get("hidden_act") if isinstance(vision, dict) else None
     if act in ("gelu", "quick_gelu"):
@@ -105,9 +116,3 @@ def _told(name: str, folder: Path) -> list[tuple[bool, str]]:
     if any(tag.get("quick_gelu") for tag in at):
         found.append((True, "open_clip.list_pretrained()"))
     return found
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing where it is not there or holds something else."""
-    found = json.loads(file.read_bytes()) if file.is_file() else {}
-    return found if isinstance(found, dict) else {}

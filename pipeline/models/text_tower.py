@@ -13,7 +13,6 @@ from pipeline import config
 from pipeline.models.loading import ModelError, pretrained, pretrained_model
 from pipeline.models.words import Reader, Words
 
-
 _TOKENIZERS = (
     "tokenizer.json",
     "tokenizer.model",

@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.models.adapter import Adapter
+from pipeline.models.finite import is_finite
 from pipeline.models.inputs import Inputs
 from pipeline.models.loading import ModelError, line_of
 
@@ -20,7 +21,7 @@ def refuse_unfit(adapter: Adapter) -> None:
     asked = adapter.prompt if adapter.settings.prompt is None else adapter.settings.prompt
     try:
         inputs = adapter.prompted([Image.new("RGB", _PICTURE, "grey")], asked, captions=["a"])
-        wrong = _unknown_words(adapter, inputs) or adapter.unfit(inputs)
+        wrong = _no_numbers(inputs) or _unknown_words(adapter, inputs) or adapter.unfit(inputs)
     except ModelError:
         raise
     except Exception as error:  # whatever a library makes of what the files say
@@ -30,6 +31,15 @@ def refuse_unfit(adapter: Adapter) -> None:
         ) from error
     if wrong:
         raise ModelError(f"model {adapter.settings.id}: {wrong}")
+
+
+def _no_numbers(inputs: Inputs) -> str | None:
+    if is_finite(inputs.tensors.values()):
+        return None
+    return (
+        "its processor makes numbers of a picture that are not finite; mend image_mean, image_std "
+        "and rescale_factor in preprocessor_config.json"
+    )
 
 
 def _unknown_words(adapter: Adapter, inputs: Inputs) -> str | None:
