@@ -436,3 +436,52 @@ def test_what_is_in_the_cache_needs_no_hub(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize("name", ["cuda:99", "nonesuch", "meta", "", "cpu:x", "mps:7", "xla"])
 def test_a_device_that_is_not_to_be_had(name: str) -> None:
     assert f"machine.device = {name!r} is not to be had" in refusal(lambda: pick_device(name))
+
+
+def test_configs_of_one_folder_that_scale_pictures_differently(
+    changed: Callable[[str], Path],
+) -> None:
+    folder = changed("openclip")
+    scaled = {"image_mean": [0.48, 0.45, 0.4], "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(scaled))
+    settings = families.settings("openclip", at=folder)
+    for device in ("cpu", "meta"):
+        line = refusal(lambda d=device: models.load(settings, device=d))
+        assert "preprocessor_config.json image_mean = [0.48, 0.45, 0.4]" in line
+    clip = changed("clip")
+    ours = {"model_cfg": {}, "preprocess_cfg": {"mean": [0.5] * 3}}
+    (clip / "open_clip_config.json").write_text(json.dumps(ours))
+    assert "mean = [0.5, 0.5, 0.5]" in refusal(
+        lambda: models.load(families.settings("clip", at=clip), device="meta")
+    )
+
+
+@DEVICES
+def test_a_processor_that_makes_numbers_that_are_not_finite(
+    device: str, changed: Callable[[str], Path]
+) -> None:
+    folder = changed("clip")
+    edit(folder / "preprocessor_config.json", lambda d: d.update(image_std=[0.0] * 3))
+    line = refusal(lambda: models.load(families.settings("clip", at=folder), device=device))
+    assert "mend image_mean, image_std" in line
+
+
+def test_codes_and_weights_of_saes_that_are_not_finite() -> None:
+    from pipeline.models.layout import Layout
+    from pipeline.readings import SparseReading
+    from pipeline.saes.sae import SAE, SAEError
+
+    point = families.adapter("clip").resolve("vision.0.resid_post")
+    reads = config.TrainedSAE(kind="batchtopk", hooks=(point.name,), tokens="all")
+    layout = Layout.of_patches(1, grid=(4, 4), cls_tokens=1)
+
+    def sae(scale: float) -> SAE:
+        weight = torch.full((point.d_in, 4), scale)
+        return SAE(weight, torch.zeros(4), weight.T.clone(), torch.zeros(point.d_in), "relu")
+
+    large = torch.full((1, 17, point.d_in), 1e10)
+    SparseReading(point, reads, sae(1.0)).add(large, layout, first=0)
+    with pytest.raises(SAEError, match=r"at vision.0.resid_post: makes activations that are not"):
+        SparseReading(point, reads, sae(1e30)).add(large, layout, first=0)
+    with pytest.raises(SAEError, match=r"W_enc holds numbers that are not finite"):
+        SparseReading(point, reads, sae(float("nan")))

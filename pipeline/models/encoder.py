@@ -84,7 +84,7 @@ class ImageEncoder:
             ModelError: not even one image fits in memory, or what it makes is not finite.
         """
         parts = self._fits.run(
-            len(images), lambda start, end: self._vectors(images[start:end]).flatten(1).float()
+            len(images), lambda start, end: self._vectors(images[start:end]).flatten(1)
         )
         return torch.cat([self._unit(part) for part in parts])
 
@@ -118,7 +118,7 @@ class ImageEncoder:
     def _unit(self, vectors: Tensor) -> Tensor:
         """Of unit length, on the CPU."""
         refuse_infinite_vectors(vectors, self._model, who=f"encoder {self.settings.id}")
-        return torch.nn.functional.normalize(vectors, dim=1).cpu()
+        return torch.nn.functional.normalize(vectors.float(), dim=1).cpu()
 
     def knows(self, text: str) -> bool:
         """Whether its tokenizer has tokens for all of the text: unknown words all look alike."""
@@ -126,9 +126,7 @@ class ImageEncoder:
 
     def _over(self, words: Words) -> Callable[[int, int], Tensor]:
         """Work on a piece of the texts, as `Halving` wants it."""
-        return lambda start, end: embedded(
-            self._model, words[start:end], device=self.device
-        ).float()
+        return lambda start, end: embedded(self._model, words[start:end], device=self.device)
 
 
 def which_speak(encoders: Mapping[str, config.Encoder]) -> dict[str, bool]:

@@ -66,15 +66,12 @@ def _no_tensors(file: Path) -> str | None:
 def two_scales(name: str) -> str | None:
     """What is wrong where open_clip's and transformers' configs of one folder scale the numbers of
     a picture differently: one of them is not what the weights were trained with."""
-    ours, theirs = (
-        described(Path(name, file))
-        for file in ("open_clip_config.json", "preprocessor_config.json")
-    )
-    one = ours.get("preprocess_cfg")
+    ours = described(Path(name, "open_clip_config.json")).get("preprocess_cfg")
+    theirs = described(Path(name, "preprocessor_config.json"))
     for key in ("mean", "std"):
-        first = one.get(key) if isinstance(one, dict) else None
+        first = ours.get(key) if isinstance(ours, dict) else None
         second = theirs.get(f"image_{key}")
-        if not (isinstance(first, list) and isinstance(second, list)) or len(first) != len(second):
+        if not (_numeric(first) and _numeric(second) and len(first) == len(second)):
             continue
         if any(abs(a - b) > 0.01 for a, b in zip(first, second, strict=True)):
             return (
@@ -82,6 +79,10 @@ def two_scales(name: str) -> str | None:
                 f"image_{key} = {second}; mend the one that the weights were not trained with"
             )
     return None
+
+
+def _numeric(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(each, int | float) for each in given)
 
 
 def described(file: Path) -> dict[str, Any]:

@@ -39,8 +39,6 @@ class GenericAdapter(Adapter):
     options: ClassVar = {"use_cache": False}
     model_types: tuple[str, ...] = ()
     """Of the configs that it loads; any when empty."""
-    tokens_told: ClassVar = True
-    """Whether its config says how many image tokens a picture has."""
 
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         self.settings = settings
@@ -86,14 +84,14 @@ class GenericAdapter(Adapter):
                 f"{self.image_token} of its config; mend image_token_id (or image_token_index) in "
                 "config.json, or the chat template, or the prompt"
             )
-        for key in ("mm_tokens_per_image", "image_seq_length"):
-            each = getattr(described, key, None)
-            if self.tokens_told and isinstance(each, int) and each and found % each:
-                return (
-                    f"its processor makes {found} image tokens of a picture, but config.json says "
-                    f"{key} = {each}; mend image_seq_length in processor_config.json"
-                )
-        return parts.other_size(inputs.tensors["pixel_values"], self.vision.stack.config)
+        each = getattr(described, "mm_tokens_per_image", None)
+        if each and found % each:
+            return (
+                f"its processor makes {found} image tokens of a picture, but config.json says "
+                f"mm_tokens_per_image = {each}; mend image_seq_length in processor_config.json"
+            )
+        pixels = inputs.tensors.get("pixel_values")
+        return None if pixels is None else parts.other_size(pixels, self.vision.stack.config)
 
     @cached_property
     def image_token(self) -> int:

@@ -21,6 +21,7 @@ from pipeline.models.loading import (
     describe,
     pretrained,
     pretrained_model,
+    telling,
     weights_options,
 )
 from pipeline.models.text_tower import Logits, embedded, logits_of, reader_of
@@ -61,8 +62,9 @@ class ImageTower(Adapter):
             **weights_options(settings),
         )
         self.processor = pretrained(AutoImageProcessor, name, revision=revision)
-        if wrong := files.two_scales(name):
-            raise ModelError(f"model {name}: {wrong}")
+        with telling(name):
+            if wrong := files.two_scales(name):
+                raise ModelError(f"model {name}: {wrong}")
 
     def vision_config(self, described: Any) -> Any:
         """The image tower's config, out of that of the whole model."""

@@ -1,6 +1,6 @@
 """LLaVA-1.5: CLIP's patches through a two-layer projector into the language model."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +43,6 @@ class LlavaAdapter(GenericAdapter):
     """A `LlavaForConditionalGeneration`: an image token a patch, behind CLS where it keeps that."""
 
     model_types = ("llava",)
-    tokens_told: ClassVar = False
 
     def _equip(self, processor: Any) -> None:
         complete(processor, self.model.config, cls_tokens=parts.cls_tokens(self.vision.stack))

@@ -2,7 +2,7 @@
 
 import math
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -27,7 +27,6 @@ class LlavaNextAdapter(GenericAdapter):
     """
 
     model_types = ("llava_next",)
-    tokens_told: ClassVar = False
 
     def _equip(self, processor: Any) -> None:
         complete(processor, self.model.config, cls_tokens=parts.cls_tokens(self.vision.stack))

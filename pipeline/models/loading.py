@@ -1,6 +1,7 @@
 """Loading from the Hugging Face hub or a folder, with failures told in one line."""
 
 import contextlib
+import copy
 import re
 import warnings
 from collections.abc import Iterator
@@ -60,29 +61,42 @@ def pretrained_model(
     settings = options.pop("config", None) or describe(name, revision=options.get("revision"))
     if machine.attention is not None:
         options["attn_implementation"] = machine.attention
-    if device == "meta":
-        options = {k: v for k, v in options.items() if k != "quantization_config"}
-        if not files.weights(name):
-            return skeleton(loader, name, like=settings)
-    if device == "meta" or machine.device_map is not None:
-        options["device_map"] = "meta" if device == "meta" else machine.device_map
     if broken := files.broken(name):
         raise ModelError(f"model {name}: {broken}")
-    model, info = pretrained(
-        loader,
-        name,
-        config=settings,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # told below, by their names
-        **options,
-    )
-    if wrong := files.misfits(model, info):
-        raise ModelError(f"model {name}: {wrong}")
+    # Quantized weights are of another form than the config's until they are unpacked.
+    if files.weights(name) and getattr(settings, "quantization_config", None) is None:
+        form = _fitting(loader, name, settings, **{**_unpacked(options), "device_map": "meta"})
+        if device == "meta":
+            return form.eval()
+    if device == "meta":
+        return skeleton(loader, name, like=settings)
+    if machine.device_map is not None:
+        options["device_map"] = machine.device_map
+    model = _fitting(loader, name, settings, **options)
     model.eval()
     if "device_map" not in options and getattr(model, "hf_device_map", None) is None:
         with telling(name):
             model.to(device)
     return model
+
+
+def _fitting(loader: Any, name: str, settings: Any, **options: Any) -> Any:
+    """The model, whose weights are all there, and all that its files hold of it are in it."""
+    model, info = pretrained(
+        loader,
+        name,
+        config=copy.deepcopy(settings),
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # told here, by their names
+        **options,
+    )
+    if wrong := files.misfits(model, info):
+        raise ModelError(f"model {name}: {wrong}")
+    return model
+
+
+def _unpacked(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "quantization_config"}
 
 
 def skeleton(loader: Any, name: str, *, like: Any) -> Any:
