@@ -10,6 +10,22 @@ from safetensors import safe_open
 from torch import nn
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
+_READ = (
+    "*config.json",
+    "*.index.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "chat_template.json",
+    "model*.safetensors",
+    "open_clip*.safetensors",
+    "pytorch_model*.bin",
+    "open_clip*.bin",
+    "tokenizer.model",
+    "spiece.model",
+)
+"""What of a folder libraries read; whatever else lies there is nobody's concern."""
 _POINTER = b"version https://git-lfs"
 _BOM = b"\xef\xbb\xbf"
 
@@ -32,7 +48,8 @@ def weights(name: str) -> list[Path]:
 def broken(name: str) -> str | None:
     """What is wrong with a file of the folder `name`, as far as can be told without reading
     weights; None where nothing is, or where it is no folder."""
-    for file in sorted(file for file in Path(name).glob("*") if file.is_file()):
+    read = {file for kind in _READ for file in Path(name).glob(kind) if file.is_file()}
+    for file in sorted(read):
         with file.open("rb") as opened:
             begin = opened.read(len(_POINTER))
         if begin == _POINTER:
