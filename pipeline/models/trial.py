@@ -1,6 +1,8 @@
-"""One blank picture, prepared as a run will prepare its own: what would end the run at its first
-batch is told before it begins, also of a model's form without weights."""
+"""One blank picture, prepared and read as a run will do with its own: what would end the run at
+its first batch is told before it begins; of a form without weights, as much as it tells."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from PIL import Image
@@ -18,19 +20,29 @@ _PICTURE = (64, 48)
 def refuse_unfit(adapter: Adapter) -> None:
     """Raises ModelError where the model's processor makes no inputs of a picture and a prompt, or
     such as the model does not take; one line that names what to mend."""
-    asked = adapter.prompt if adapter.settings.prompt is None else adapter.settings.prompt
-    try:
-        inputs = adapter.prompted([Image.new("RGB", _PICTURE, "grey")], asked, captions=["a"])
+    name, asked = adapter.settings.id, adapter.settings.prompt
+    picture = Image.new("RGB", _PICTURE, "grey")
+    with _telling(f"model {name}: its processor makes no inputs of a picture", f"its {_FILES}"):
+        asked = adapter.prompt if asked is None else asked
+        inputs = adapter.prompted([picture], asked, captions=["a"])
         wrong = _no_numbers(inputs) or _unknown_words(adapter, inputs) or adapter.unfit(inputs)
+    if wrong:
+        raise ModelError(f"model {name}: {wrong}")
+    if adapter.device.type != "meta":
+        with _telling(f"model {name}: does not read what its processor makes", "its config.json"):
+            list(adapter.recorded(inputs, [list(adapter.hook_points)[-1]]))
+
+
+@contextmanager
+def _telling(what: str, where: str) -> Iterator[None]:
+    """Whatever a library makes of what the files say, in one line."""
+    try:
+        yield
     except ModelError:
         raise
-    except Exception as error:  # whatever a library makes of what the files say
-        raise ModelError(
-            f"model {adapter.settings.id}: its processor makes no inputs of a picture "
-            f"({type(error).__name__}: {line_of(error)}); mend its {_FILES}"
-        ) from error
-    if wrong:
-        raise ModelError(f"model {adapter.settings.id}: {wrong}")
+    except Exception as error:
+        said = f"{type(error).__name__}: {line_of(error)}"
+        raise ModelError(f"{what} ({said}); mend {where}") from error
 
 
 def _no_numbers(inputs: Inputs) -> str | None:
@@ -48,7 +60,7 @@ def _unknown_words(adapter: Adapter, inputs: Inputs) -> str | None:
     rows = embedded_words(adapter.model)
     if ids is None or rows is None:
         return None
-    said = ids[ids != getattr(adapter, "image_token", None)]
+    said = ids[ids != getattr(adapter, "image_token", -1)]
     tokenizer: Any = getattr(adapter.reader, "tokenizer", None)
     known = max(int(said.max()) + 1 if len(said) else 0, getattr(tokenizer, "vocab_size", 0))
     if known <= rows:
