@@ -138,7 +138,8 @@ def test_damaged_files_of_a_model(
     folder = shutil.copytree(whole[name], tmp_path / name)
     # A damaged number of a config may be another that is as good: its outputs differ, and are no
     # fault. Damaged weights of the right form cannot be told from others either.
-    settings = config.Model(id=str(folder), hooks=("vision.0.resid_post",))
+    hook = "vision.-1.resid_post" if name == "clip" else "language.-1.resid_post"
+    settings = config.Model(id=str(folder), hooks=(hook,))
     spoken = name == "clip" and file.startswith("tokenizer")
 
     def load() -> dict[str, torch.Tensor]:
@@ -181,7 +182,7 @@ def test_damaged_files_of_open_clip(file: str, tmp_path: Path) -> None:
     folder = shutil.copytree(families.folder("openclip"), tmp_path / "openclip")
     data = (folder / file).read_bytes()
     damages = (mixed if file.endswith(".json") else bytes_of)(data, count=30, seed=4)
-    settings = families.settings("openclip", at=folder)
+    settings = families.settings("openclip", at=folder, hooks=("vision.-1.resid_post",))
 
     def load() -> dict[str, torch.Tensor]:
         return outputs(models.load(settings, device="cpu"))

@@ -56,11 +56,11 @@ def load(settings: config.Model, *, device: str, machine: config.Machine | None 
     module, name = _FAMILIES[settings.family or _family(settings)]
     kind = getattr(importlib.import_module(f"pipeline.models.{module}"), name)
     adapter: Adapter = kind(settings, machine=machine or config.Machine(), device=device)
-    refuse_unfit(adapter)
     points = [adapter.resolve(hook).name for hook in settings.hooks]
     for hook, point in zip(settings.hooks, points, strict=True):
         if points.count(point) > 1:
             raise ModelError(f"hook {hook!r} is {point!r}, which is named twice; remove one")
+    refuse_unfit(adapter, points)
     return adapter
 
 

@@ -57,11 +57,7 @@ class GenericAdapter(Adapter):
             **weights_options(settings),
         )
         self.device = torch.device(device)
-        self._equip(self._processor(found))
-
-    def _processor(self, found: Any) -> Any:
-        """The model's own processor, of its files; `found` is its config."""
-        return pretrained(AutoProcessor, self.settings.id, revision=self.settings.revision)
+        self._equip(pretrained(AutoProcessor, settings.id, revision=settings.revision))
 
     def _equip(self, processor: Any) -> None:
         if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):

@@ -5,12 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, PaliGemmaProcessor
 
-from pipeline.models import parts
 from pipeline.models.inputs import Inputs
 from pipeline.models.llava import LlavaAdapter
-from pipeline.models.loading import ModelError, pretrained, telling
 from pipeline.models.words import Words
 
 
@@ -20,19 +17,11 @@ class PaliGemmaAdapter(LlavaAdapter):
     prompt = "caption en"
     model_types = ("paligemma",)
 
-    def _processor(self, found: Any) -> Any:
-        name, revision = self.settings.id, self.settings.revision
-        try:
-            return super()._processor(found)
-        except ModelError as error:
-            if "image_seq_length" not in str(error):
-                raise
-        pictures = pretrained(AutoImageProcessor, name, revision=revision)
-        rows, columns = parts.patch_grid(2 * (found.vision_config.image_size,), found.vision_config)
-        pictures.image_seq_length = rows * columns
-        tokenizer = pretrained(AutoTokenizer, name, revision=revision)
-        with telling(name):
-            return PaliGemmaProcessor(image_processor=pictures, tokenizer=tokenizer)
+    def _equip(self, processor: Any) -> None:
+        if getattr(processor, "image_seq_length", 0) is None:
+            rows, columns = self.vision.grid or (0, 0)
+            processor.image_seq_length = rows * columns
+        super()._equip(processor)
 
     @property
     def begins(self) -> Sequence[int]:

@@ -1,7 +1,7 @@
 """One blank picture, prepared and read as a run will do with its own: what would end the run at
 its first batch is told before it begins; of a form without weights, as much as it tells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,9 @@ _FILES = "preprocessor_config.json, processor_config.json, tokenizer_config.json
 _PICTURE = (64, 48)
 
 
-def refuse_unfit(adapter: Adapter) -> None:
+def refuse_unfit(adapter: Adapter, hooks: Sequence[str]) -> None:
     """Raises ModelError where the model's processor makes no inputs of a picture and a prompt, or
-    such as the model does not take; one line that names what to mend."""
+    such as do not reach the hook points; one line that names what to mend."""
     name, asked = adapter.settings.id, adapter.settings.prompt
     picture = Image.new("RGB", _PICTURE, "grey")
     with _telling(f"model {name}: its processor makes no inputs of a picture", f"its {_FILES}"):
@@ -30,7 +30,7 @@ def refuse_unfit(adapter: Adapter) -> None:
         raise ModelError(f"model {name}: {wrong}")
     if adapter.device.type != "meta":
         with _telling(f"model {name}: does not read what its processor makes", "its config.json"):
-            list(adapter.recorded(inputs, [list(adapter.hook_points)[-1]]))
+            list(adapter.recorded(inputs, hooks))
 
 
 @contextmanager
