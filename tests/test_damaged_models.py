@@ -243,7 +243,7 @@ def test_weights_that_were_cut_short_or_never_fetched(
     file = folder / "model.safetensors"
     data = file.read_bytes()
     settings = config.Model(id=str(folder), hooks=("vision.0.resid_post",))
-    for damage, said in ((data[:-100], "damaged or cut short"), (LFS, "is a git-LFS pointer")):
+    for damage, said in ((data[:-100], "is damaged or cut short"), (LFS, "is a git-LFS pointer")):
         file.write_bytes(damage)
         for load in (
             lambda: models.load(settings, device=device),

@@ -52,11 +52,13 @@ class ImageEncoder:
         self._try()
 
     def _try(self) -> None:
-        """Raises ModelError where it cannot be given a picture; a form without weights is not
-        run."""
+        """Raises ModelError where it cannot be given a picture or words; a form without weights is
+        not run."""
         blank = Image.new("RGB", (64, 48), "grey")
         try:
             self._pixels([blank])
+            if self._reader is not None:
+                self._reader.read(["a"], longest=sys.maxsize)
             if self.device.type != "meta":
                 self.embed([blank])
         except ModelError:
@@ -64,8 +66,8 @@ class ImageEncoder:
         except Exception as error:  # whatever a library makes of what the files say
             raise ModelError(
                 f"encoder {self.settings.id}: makes no vector of a picture "
-                f"({type(error).__name__}: {line_of(error)}); mend its preprocessor_config.json, "
-                "or name an image encoder, as facebook/dinov2-base"
+                f"({type(error).__name__}: {line_of(error)}); mend its preprocessor_config.json and "
+                "tokenizer files, or name an image encoder, as facebook/dinov2-base"
             ) from error
 
     @property
@@ -180,14 +182,13 @@ def _hugging_face(settings: config.Encoder, device: torch.device) -> _Parts:
 
 
 def _openclip(settings: config.Encoder, device: torch.device) -> _Parts:
-    from pipeline.models.openclip import OpenClipReader, load_contrastive, load_tokenizer
+    from pipeline.models import openclip
 
-    model, transform = load_contrastive(settings.id, device=str(device))
-    reader = OpenClipReader(load_tokenizer(settings.id))
+    model, transform = openclip.load_contrastive(settings.id, device=str(device))
 
     return _Parts(
         lambda images: torch.stack([transform(image) for image in images]),
         model.visual,
         model,
-        reader,
+        openclip.reader_of(settings.id),
     )

@@ -108,10 +108,10 @@ def described(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def absurd(config: Any) -> str | None:
-    """A number of a model's config that no model has, so that building it would never end or come
+def absurd(config: Mapping[str, Any]) -> str | None:
+    """A number of a model's config.json that no model has, so that building it would never end or come
     to nothing: `num_hidden_layers = 1000000000`."""
-    for key, value in _numbers(config.to_dict()):
+    for key, value in _numbers(config):
         name = key.rpartition(".")[2]
         most = _LARGEST
         if _LAYERS.search(name):

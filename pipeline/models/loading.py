@@ -40,8 +40,12 @@ def describe(name: str, *, revision: str | None = None) -> Any:
     """
     from transformers import AutoConfig
 
-    found = pretrained(AutoConfig, name, revision=revision)
-    if wrong := files.absurd(found):
+    with telling(name):
+        # As it is written, and with what its class puts in the place of what is not.
+        wrong = files.absurd(files.described(Path(name, "config.json")))
+        found = None if wrong else pretrained(AutoConfig, name, revision=revision)
+        wrong = wrong or files.absurd(found.to_dict())
+    if wrong:
         raise ModelError(f"model {name}: its config.json says {wrong}; fetch it again")
     return found
 

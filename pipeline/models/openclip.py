@@ -43,7 +43,7 @@ class OpenClipAdapter(ImageTower):
 
     @cached_property
     def reader(self) -> Reads | None:
-        return OpenClipReader(load_tokenizer(self.settings.id))
+        return reader_of(self.settings.id)
 
     @cached_property
     def text_tower(self) -> Any:
@@ -196,14 +196,19 @@ def load_contrastive(name: str, *, device: str) -> tuple[Any, Callable[[Image.Im
         return model.eval(), image_transform_v2(settings, is_train=False)
 
 
-def load_tokenizer(name: str) -> Any:
-    """The tokenizer of an open_clip model.
+def reader_of(name: str) -> Reads | None:
+    """What reads words for an open_clip model; None where its tokenizer's files are not to be had.
 
     Raises:
-        ModelError: it cannot be had.
+        ModelError: they are damaged.
     """
-    with _library(name):
-        return open_clip.get_tokenizer(sources.find(name).architecture)
+    try:
+        with _library(name):
+            return OpenClipReader(open_clip.get_tokenizer(sources.find(name).architecture))
+    except ModelError as error:
+        if isinstance(error.__cause__, OSError):
+            return None
+        raise
 
 
 @contextmanager

@@ -28,6 +28,9 @@ def refuse_unfit(adapter: Adapter, hooks: Sequence[str]) -> None:
         wrong = _no_numbers(inputs) or _unknown_words(adapter, inputs) or adapter.unfit(inputs)
     if wrong:
         raise ModelError(f"model {name}: {wrong}")
+    if adapter.reader is not None:
+        with _telling(f"model {name}: its tokenizer reads no words", "its tokenizer files"):
+            adapter.read_words(["a"], longest=8)
     if adapter.device.type != "meta":
         with _telling(f"model {name}: does not read what its processor makes", "its config.json"):
             list(adapter.recorded(inputs, hooks))
