@@ -66,8 +66,8 @@ class ImageEncoder:
         except Exception as error:  # whatever a library makes of what the files say
             raise ModelError(
                 f"encoder {self.settings.id}: makes no vector of a picture "
-                f"({type(error).__name__}: {line_of(error)}); mend its preprocessor_config.json and "
-                "tokenizer files, or name an image encoder, as facebook/dinov2-base"
+                f"({type(error).__name__}: {line_of(error)}); mend its preprocessor_config.json "
+                "and tokenizer files, or name an image encoder, as facebook/dinov2-base"
             ) from error
 
     @property

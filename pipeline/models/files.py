@@ -109,8 +109,8 @@ def described(file: Path) -> dict[str, Any]:
 
 
 def absurd(config: Mapping[str, Any]) -> str | None:
-    """A number of a model's config.json that no model has, so that building it would never end or come
-    to nothing: `num_hidden_layers = 1000000000`."""
+    """A number of a model's config.json that no model has, so that building it would never end or
+    come to nothing: `num_hidden_layers = 1000000000`."""
     for key, value in _numbers(config):
         name = key.rpartition(".")[2]
         most = _LARGEST
