@@ -32,7 +32,8 @@ def refuse_unfit(adapter: Adapter, hooks: Sequence[str]) -> None:
         with _telling(f"model {name}: its tokenizer reads no words", "its tokenizer files"):
             adapter.read_words(["a"], longest=8)
     if adapter.device.type != "meta":
-        with _telling(f"model {name}: does not read what its processor makes", "its config.json"):
+        where = "its config.json, or choose another dtype or device"
+        with _telling(f"model {name}: does not read what its processor makes", where):
             list(adapter.recorded(inputs, hooks))
 
 
