@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,7 +234,7 @@ def test_an_encoder_with_a_head_of_classes(tmp_path: Path) -> None:
     settings = ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"
     )
-    tiny.seeded(ResNetForImageClassification, settings, 3).save_pretrained(tmp_path)
+    ResNetForImageClassification(settings).save_pretrained(tmp_path)
     tiny.processor(tmp_path)
     assert ImageEncoder(config.Encoder(id=str(tmp_path)), device="cpu").embed(PICTURES).shape == (
         3, 16
@@ -272,7 +273,7 @@ def test_every_tag_of_open_clip_runs_its_activation_or_is_refused() -> None:
         built = open_clip.get_model_config(architecture).get("quick_gelu", False)
         if known and not built:
             refused += 1
-            line = refusal(lambda a=architecture, t=tag: sources.find(f"{a}/{t}"))
+            line = refusal(partial(sources.find, f"{architecture}/{tag}"))
             sources.find(line.rpartition(" ")[2])
         else:
             assert sources.find(f"{architecture}/{tag}").weights == tag
@@ -315,7 +316,7 @@ def test_files_of_one_folder_that_tell_of_two_activations(
     else:
         (folder / file).write_text(json.dumps(holds))
     for device in ("cpu", "meta"):
-        line = refusal(lambda d=device: models.load(settings, device=d))
+        line = refusal(partial(models.load, settings, device=device))
         assert f"{file} tells of weights trained with QuickGELU" in line
     edit(folder / "open_clip_config.json", lambda d: d["model_cfg"].update(quick_gelu=True))
     models.load(settings, device="cpu")
@@ -326,7 +327,7 @@ def test_files_of_one_folder_that_tell_of_two_activations(
 
 def loud(folder: Path, name: str, value: float) -> None:
     """A weight of the folder's model with this number in it."""
-    reweigh(folder, lambda t: t[name].flatten()[:1].fill_(value))
+    reweigh(folder, lambda t: torch.flatten(t[name])[:1].fill_(value))
 
 
 NAN_AT = {
@@ -446,7 +447,7 @@ def test_configs_of_one_folder_that_scale_pictures_differently(
     (folder / "preprocessor_config.json").write_text(json.dumps(scaled))
     settings = families.settings("openclip", at=folder)
     for device in ("cpu", "meta"):
-        line = refusal(lambda d=device: models.load(settings, device=d))
+        line = refusal(partial(models.load, settings, device=device))
         assert "preprocessor_config.json image_mean = [0.48, 0.45, 0.4]" in line
     clip = changed("clip")
     ours = {"model_cfg": {}, "preprocess_cfg": {"mean": [0.5] * 3}}

@@ -86,11 +86,11 @@ def two_scales(name: str) -> str | None:
     ours = described(Path(name, "open_clip_config.json")).get("preprocess_cfg")
     theirs = described(Path(name, "preprocessor_config.json"))
     for key in ("mean", "std"):
-        first = ours.get(key) if isinstance(ours, dict) else None
-        second = theirs.get(f"image_{key}")
-        if not (_numeric(first) and _numeric(second) and len(first) == len(second)):
-            continue
-        if any(abs(a - b) > 0.01 for a, b in zip(first, second, strict=True)):
+        first = _numeric(ours.get(key) if isinstance(ours, dict) else None)
+        second = _numeric(theirs.get(f"image_{key}"))
+        if len(first) == len(second) and any(
+            abs(a - b) > 0.01 for a, b in zip(first, second, strict=True)
+        ):
             return (
                 f"open_clip_config.json has {key} = {first}, preprocessor_config.json "
                 f"image_{key} = {second}; mend the one that the weights were not trained with"
@@ -98,8 +98,10 @@ def two_scales(name: str) -> str | None:
     return None
 
 
-def _numeric(given: Any) -> bool:
-    return isinstance(given, list) and all(isinstance(each, int | float) for each in given)
+def _numeric(given: Any) -> list[float]:
+    """A list of numbers; an empty one in the place of anything else."""
+    plain = isinstance(given, list) and all(isinstance(each, int | float) for each in given)
+    return given if plain else []
 
 
 def described(file: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,15 @@ def describe(name: str, *, revision: str | None = None) -> Any:
 
     with telling(name):
         # As it is written, and with what its class puts in the place of what is not.
-        wrong = files.absurd(files.described(Path(name, "config.json")))
-        found = None if wrong else pretrained(AutoConfig, name, revision=revision)
-        wrong = wrong or files.absurd(found.to_dict())
-    if wrong:
-        raise ModelError(f"model {name}: its config.json says {wrong}; fetch it again")
+        _refuse_absurd(name, files.described(Path(name, "config.json")))
+        found = pretrained(AutoConfig, name, revision=revision)
+        _refuse_absurd(name, found.to_dict())
     return found
+
+
+def _refuse_absurd(name: str, settings: Mapping[str, Any]) -> None:
+    if wrong := files.absurd(settings):
+        raise ModelError(f"model {name}: its config.json says {wrong}; fetch it again")
 
 
 def pretrained_model(
