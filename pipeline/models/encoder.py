@@ -16,6 +16,7 @@ from pipeline.models.finite import refuse_infinite_vectors
 from pipeline.models.loading import ModelError, line_of, pretrained, pretrained_model
 from pipeline.models.memory import Halving
 from pipeline.models.text_tower import embedded, reader_of
+from pipeline.models.trial import UNKNOWN
 from pipeline.models.words import Reads, Words
 
 _TEXTS = 256
@@ -58,7 +59,7 @@ class ImageEncoder:
         try:
             self._pixels([blank])
             if self._reader is not None:
-                self._reader.read(["a"], longest=sys.maxsize)
+                self._reader.read([UNKNOWN], longest=sys.maxsize)
             if self.device.type != "meta":
                 self.embed([blank])
         except ModelError:

@@ -15,6 +15,8 @@ from pipeline.models.loading import ModelError, line_of
 
 _FILES = "preprocessor_config.json, processor_config.json, tokenizer_config.json or chat template"
 _PICTURE = (64, 48)
+UNKNOWN = "a \u2603"
+"""Words of which a tokenizer may not know one: its token for such must be there."""
 
 
 def refuse_unfit(adapter: Adapter, hooks: Sequence[str]) -> None:
@@ -30,7 +32,7 @@ def refuse_unfit(adapter: Adapter, hooks: Sequence[str]) -> None:
         raise ModelError(f"model {name}: {wrong}")
     if adapter.reader is not None:
         with _telling(f"model {name}: its tokenizer reads no words", "its tokenizer files"):
-            adapter.read_words(["a"], longest=8)
+            adapter.read_words([UNKNOWN], longest=8)
     if adapter.device.type != "meta":
         where = "its config.json, or choose another dtype or device"
         with _telling(f"model {name}: does not read what its processor makes", where):
