@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from pipeline import config
-from pipeline.models.loading import ModelError, pretrained, pretrained_model
+from pipeline.models.loading import ModelError, pretrained, pretrained_model, telling
 from pipeline.models.words import Reader, Words
 
 _TOKENIZERS = (
@@ -110,7 +110,8 @@ def reader_of(described: Any, name: str, *, revision: str | None) -> Reader | No
     tokenizer.truncation_side = "right"
     # SigLIP read padding as it learnt, always to the full length; CLIP masks it.
     full = described.model_type.startswith("siglip")
-    return Reader(tokenizer, most=described.text_config.max_position_embeddings, full=full)
+    with telling(name):
+        return Reader(tokenizer, most=described.text_config.max_position_embeddings, full=full)
 
 
 def embedded(model: Any, words: Words, *, device: torch.device) -> Tensor:

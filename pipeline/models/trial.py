@@ -30,8 +30,8 @@ def refuse_unfit(adapter: Adapter, hooks: Sequence[str]) -> None:
         wrong = _no_numbers(inputs) or _unknown_words(adapter, inputs) or adapter.unfit(inputs)
     if wrong:
         raise ModelError(f"model {name}: {wrong}")
-    if adapter.reader is not None:
-        with _telling(f"model {name}: its tokenizer reads no words", "its tokenizer files"):
+    with _telling(f"model {name}: its tokenizer reads no words", "its tokenizer files"):
+        if adapter.reader is not None:
             adapter.read_words([UNKNOWN], longest=8)
     if adapter.device.type != "meta":
         where = "its config.json, or choose another dtype or device"
