@@ -14,10 +14,11 @@ from pipeline.examples import Caption
 from pipeline.metrics import pooling
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.models.adapter import Adapter, HookPoint
+from pipeline.models.finite import is_finite
 from pipeline.models.layout import KINDS, Layout, code, kinds_read
 from pipeline.models.loading import ModelError
 from pipeline.plan import Place, places
-from pipeline.saes.sae import SAE, SparseCodes
+from pipeline.saes.sae import SAE, SAEError, SparseCodes
 
 Settings = config.Neurons | config.TrainedSAE | config.PublishedSAE
 
@@ -112,6 +113,13 @@ class SparseReading:
 
     def __init__(self, point: HookPoint, settings: Settings, sae: SAE) -> None:
         self.point, self.settings, self.sae = point, settings, sae
+        for name, weight in vars(sae).items():
+            # A threshold of infinity is a feature switched off.
+            if isinstance(weight, Tensor) and name != "threshold" and not is_finite([weight]):
+                raise SAEError(
+                    f"the SAE at {point.name}: its {name} holds numbers that are not finite; train "
+                    "it again, or fetch its files again"
+                )
         self._pooled: list[pooling.Pooled] = []
         self._patches: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         self._recon: dict[str, ReconstructionSums] = {}
@@ -125,6 +133,11 @@ class SparseReading:
         picked = layout.tokens_of(pooled | (layout.cell >= 0) | layout.read("text"))
         x = picked.of(acts_rtd).float()
         codes = self.sae.encode_sparse(x, at=picked.by_kind(self.sae.thresholds))
+        if not is_finite([codes.value]):
+            raise SAEError(
+                f"the SAE at {self.point.name}: makes activations that are not finite of the "
+                "model's, which are; its weights are too large for this hook point's numbers"
+            )
         self._reconstruct(x, codes, picked.kind)
         device = codes.row.device
         example, cell = picked.example.to(device), picked.cell.to(device)

@@ -290,9 +290,9 @@ def test_an_attention_that_is_not_to_be_had() -> None:
 
 
 def test_the_model_type_in_the_config_chooses_the_family(changed: Callable[[str], Path]) -> None:
-    folder = changed("llava")
+    folder = changed("llava-next")
     described = json.loads((folder / "config.json").read_text())
-    described["model_type"] = "llava_next"
+    described["architectures"] = ["LlavaForConditionalGeneration"]
     (folder / "config.json").write_text(json.dumps(described))
     form = models.load(families.settings("llava-next", at=folder), device="meta")
     assert type(form).__name__ == "LlavaNextAdapter"

@@ -114,11 +114,15 @@ def test_that_words_can_be_read_is_known_without_their_weights(name: str) -> Non
 
 
 def test_a_model_without_a_tokenizer_reads_no_words(tmp_path: Path) -> None:
-    from transformers import CLIPVisionModel
+    from transformers import CLIPConfig, CLIPVisionModelWithProjection
 
     silent = tiny.clip(tmp_path / "silent")
     blind = families.speaking_clip(tmp_path / "blind")
-    CLIPVisionModel.from_pretrained(blind).save_pretrained(blind)  # no text tower
+    seeing = CLIPConfig.from_pretrained(blind)
+    seeing.vision_config.projection_dim = seeing.projection_dim
+    CLIPVisionModelWithProjection.from_pretrained(
+        blind, config=seeing.vision_config
+    ).save_pretrained(blind)  # no text tower
     for folder in (silent, tmp_path / "blind"):
         settings = config.Model(id=str(folder), hooks=("vision.0.resid_post",))
         of = (

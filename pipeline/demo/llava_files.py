@@ -83,7 +83,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 def build_processor(clip: Path = CLIP_FOLDER) -> LlavaProcessor:
     """Pictures as the demo CLIP takes them, and prompts with one image token a patch."""
     return LlavaProcessor(
-        AutoImageProcessor.from_pretrained(clip),
+        AutoImageProcessor.from_pretrained(clip, trust_remote_code=False),
         build_tokenizer(),
         patch_size=clip_files.PATCH,
         vision_feature_select_strategy="default",
@@ -130,7 +130,7 @@ def build_llava(
         clip: folder of the CLIP.
     """
     torch.manual_seed(seed)
-    vision = CLIPModel.from_pretrained(clip).config.vision_config
+    vision = CLIPModel.from_pretrained(clip, trust_remote_code=False).config.vision_config
     model = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=vision,
@@ -142,7 +142,7 @@ def build_llava(
             tie_word_embeddings=False,
         )
     )
-    tower = CLIPVisionModel.from_pretrained(clip)
+    tower = CLIPVisionModel.from_pretrained(clip, trust_remote_code=False)
     model.model.vision_tower.load_state_dict(tower.state_dict())
     model.model.vision_tower.requires_grad_(False)
     # The tower's vectors are large (standard deviation 5): bring them to the words' scale.

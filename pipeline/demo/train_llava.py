@@ -61,7 +61,9 @@ class Settings:
 
 def vision_reader(clip: Path = CLIP_FOLDER) -> CLIPVisionModel:
     """The tower up to the layer that the projector reads: its last hidden state is that layer's."""
-    tower = CLIPVisionModel.from_pretrained(clip, attn_implementation="eager").eval()
+    tower = CLIPVisionModel.from_pretrained(
+        clip, attn_implementation="eager", trust_remote_code=False
+    ).eval()
     layers = tower.encoder.layers
     tower.encoder.layers = layers[: len(layers) + 1 + llava_files.VISION_LAYER]
     return tower.requires_grad_(False)

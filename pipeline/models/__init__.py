@@ -10,7 +10,8 @@ from pipeline import config
 from pipeline.models.adapter import Adapter, HookPoint
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
-from pipeline.models.loading import ModelError
+from pipeline.models.loading import ModelError, describe
+from pipeline.models.trial import refuse_unfit
 from pipeline.models.words import Words
 
 __all__ = ["Adapter", "HookPoint", "Inputs", "Layout", "ModelError", "Words", "load"]
@@ -48,8 +49,9 @@ def load(settings: config.Model, *, device: str, machine: config.Machine | None 
         machine: how it is spread over devices, where it is.
 
     Raises:
-        ModelError: it cannot be had, is of another family, or lacks a hook point that the settings
-            name; one line that names the remedy.
+        ModelError: it cannot be had, is of another family, does not take what its processor makes
+            of a picture, or lacks a hook point that the settings name; one line that names the
+            remedy.
     """
     module, name = _FAMILIES[settings.family or _family(settings)]
     kind = getattr(importlib.import_module(f"pipeline.models.{module}"), name)
@@ -58,21 +60,18 @@ def load(settings: config.Model, *, device: str, machine: config.Machine | None 
     for hook, point in zip(settings.hooks, points, strict=True):
         if points.count(point) > 1:
             raise ModelError(f"hook {hook!r} is {point!r}, which is named twice; remove one")
+    refuse_unfit(adapter, points)
     return adapter
 
 
 def _family(settings: config.Model) -> str:
     """The family by the model's own config."""
-    from transformers import AutoConfig
-
-    from pipeline.models.loading import pretrained
-
-    described = pretrained(AutoConfig, settings.id, revision=settings.revision)
-    if described.model_type in _MODEL_TYPES:
-        return _MODEL_TYPES[described.model_type]
-    if hasattr(described, "vision_config") and hasattr(described, "text_config"):
+    found = describe(settings.id, revision=settings.revision)
+    if found.model_type in _MODEL_TYPES:
+        return _MODEL_TYPES[found.model_type]
+    if hasattr(found, "vision_config") and hasattr(found, "text_config"):
         return "generic"
     raise ModelError(
-        f"model {settings.id}: {described.model_type} is of no known family; set its family to one "
+        f"model {settings.id}: {found.model_type} is of no known family; set its family to one "
         f"of {', '.join(_FAMILIES)}"
     )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pipeline import config, hooks
 from pipeline.models import layout as layouts
+from pipeline.models.finite import refuse_infinite
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError
@@ -140,6 +141,11 @@ class Adapter(ABC):
     @abstractmethod
     def layout(self, inputs: Inputs, hook: str) -> Layout:
         """What the tokens of these inputs are at a hook point."""
+
+    def unfit(self, inputs: Inputs) -> str | None:
+        """Why the model does not take the inputs that its processor makes, with the key to mend;
+        None where it does, as far as can be told without running it."""
+        return None
 
     def inputs(
         self, pictures: Sequence[tuple[Any, Image.Image]], *, longest: int | None = None
@@ -311,10 +317,20 @@ class Adapter(ABC):
 
         Returns:
             name -> [r, t, d_in] as its layout says, in the model's dtype on its device.
+
+        Raises:
+            ModelError: one that is not padding is not finite.
         """
         with hooks.record(self, names) as acts:
             self.forward(inputs)
-        return {name: a if a.ndim == 3 else a[:, None] for name, a in acts.items()}
+        found = {name: a if a.ndim == 3 else a[:, None] for name, a in acts.items()}
+        refuse_infinite(
+            found,
+            lambda name: self.layout(inputs, name).kind != code("pad"),
+            self.model,
+            who=f"model {self.settings.id}",
+        )
+        return found
 
     def recorded(
         self, inputs: Inputs, names: Sequence[str]

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoImageProcessor,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -23,6 +22,7 @@ from pipeline import config
 from pipeline.models.llava import LlavaAdapter
 from pipeline.models.loading import (
     ModelError,
+    describe,
     pretrained,
     pretrained_model,
     quiet,
@@ -150,12 +150,12 @@ def read_projector(path: Path, *, into: nn.Linear) -> None:
 
 def _vision_config(settings: config.Model) -> Any:
     assert settings.vision is not None
-    described = pretrained(AutoConfig, settings.vision, revision=settings.vision_revision)
-    if described.model_type not in ("clip", "clip_vision_model"):
+    found = describe(settings.vision, revision=settings.vision_revision)
+    if found.model_type not in ("clip", "clip_vision_model"):
         raise ModelError(
-            f"model {settings.vision}: is {described.model_type}, not CLIP; mend models.*.vision"
+            f"model {settings.vision}: is {found.model_type}, not CLIP; mend models.*.vision"
         )
-    return getattr(described, "vision_config", described)
+    return getattr(found, "vision_config", found)
 
 
 def _processor(settings: config.Model, vision: Any) -> LlavaProcessor:

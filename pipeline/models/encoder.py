@@ -11,9 +11,12 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel
 
 from pipeline import config
-from pipeline.models.loading import ModelError, pretrained, pretrained_model
+from pipeline.models import parts
+from pipeline.models.finite import refuse_infinite_vectors
+from pipeline.models.loading import ModelError, line_of, pretrained, pretrained_model
 from pipeline.models.memory import Halving
 from pipeline.models.text_tower import embedded, reader_of
+from pipeline.models.trial import UNKNOWN
 from pipeline.models.words import Known, Reads, Words, known
 
 _TEXTS = 256
@@ -22,10 +25,16 @@ _TEXTS = 256
 
 @dataclass(frozen=True)
 class _Parts:
-    """What an encoder is made of; `reader` is None where it has no text tower, or no tokenizer to
-    read words with."""
+    """What an encoder is made of.
 
-    images: Callable[[Sequence[Image.Image]], Tensor]
+    Attributes:
+        pixels: what its processor makes of pictures, on the CPU; has `to(device)`.
+        vectors: what the model makes of that.
+        reader: None where it has no text tower, or no tokenizer to read words with.
+    """
+
+    pixels: Callable[[Sequence[Image.Image]], Any]
+    vectors: Callable[[Any], Tensor]
     model: Any
     reader: Reads | None
 
@@ -39,7 +48,28 @@ class ImageEncoder:
         self._fits = Halving(f"encoder {settings.id}")
         build = _openclip if settings.family == "openclip" else _hugging_face
         made = build(settings, self.device)
-        self._vectors, self._model, self._reader = made.images, made.model, made.reader
+        self._pixels, self._of_pixels = made.pixels, made.vectors
+        self._model, self._reader = made.model, made.reader
+        self._try()
+
+    def _try(self) -> None:
+        """Raises ModelError where it cannot be given a picture or words; a form without weights is
+        not run."""
+        blank = Image.new("RGB", (64, 48), "grey")
+        try:
+            self._pixels([blank])
+            if self._reader is not None:
+                self._reader.read([UNKNOWN], longest=sys.maxsize)
+            if self.device.type != "meta":
+                self.embed([blank])
+        except ModelError:
+            raise
+        except Exception as error:  # whatever a library makes of what the files say
+            raise ModelError(
+                f"encoder {self.settings.id}: makes no vector of a picture "
+                f"({type(error).__name__}: {line_of(error)}); mend its preprocessor_config.json "
+                "and tokenizer files, or name an image encoder, as facebook/dinov2-base"
+            ) from error
 
     @property
     def speaks(self) -> bool:
@@ -54,12 +84,12 @@ class ImageEncoder:
         A contrastive model gives its joint-space embedding, any other its `pooler_output`.
 
         Raises:
-            ModelError: not even one image fits in memory.
+            ModelError: not even one image fits in memory, or what it makes is not finite.
         """
         parts = self._fits.run(
-            len(images), lambda start, end: self._vectors(images[start:end]).flatten(1).float()
+            len(images), lambda start, end: self._vectors(images[start:end]).flatten(1)
         )
-        return torch.cat([torch.nn.functional.normalize(part, dim=1).cpu() for part in parts])
+        return torch.cat([self._unit(part) for part in parts])
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
@@ -68,7 +98,8 @@ class ImageEncoder:
         Of a text longer than the model reads the beginning counts; a text may be empty.
 
         Raises:
-            ModelError: it does not speak, there are no texts, or not even one fits in memory.
+            ModelError: it does not speak, there are no texts, not even one fits in memory, or what
+                it makes is not finite.
         """
         if self._reader is None:
             raise ModelError(
@@ -81,7 +112,16 @@ class ImageEncoder:
         for first in range(0, len(texts), _TEXTS):
             words = self._reader.read(texts[first : first + _TEXTS], longest=sys.maxsize)
             made += self._fits.run(len(words), self._over(words))
-        return torch.cat([torch.nn.functional.normalize(part, dim=1).cpu() for part in made])
+        return torch.cat([self._unit(part) for part in made])
+
+    def _vectors(self, images: Sequence[Image.Image]) -> Tensor:
+        """Of pictures, as the model makes them."""
+        return self._of_pixels(self._pixels(images).to(self.device))
+
+    def _unit(self, vectors: Tensor) -> Tensor:
+        """Of unit length, on the CPU."""
+        refuse_infinite_vectors(vectors, self._model, who=f"encoder {self.settings.id}")
+        return torch.nn.functional.normalize(vectors.float(), dim=1).cpu()
 
     def knows(self, text: str) -> bool:
         """Whether its tokenizer has tokens for all of the text: unknown words all look alike."""
@@ -93,9 +133,7 @@ class ImageEncoder:
 
     def _over(self, words: Words) -> Callable[[int, int], Tensor]:
         """Work on a piece of the texts, as `Halving` wants it."""
-        return lambda start, end: embedded(
-            self._model, words[start:end], device=self.device
-        ).float()
+        return lambda start, end: embedded(self._model, words[start:end], device=self.device)
 
 
 def which_speak(encoders: Mapping[str, config.Encoder]) -> dict[str, bool]:
@@ -125,10 +163,15 @@ def _hugging_face(settings: config.Encoder, device: torch.device) -> _Parts:
     processor = pretrained(AutoImageProcessor, name, revision=revision)
     embed = getattr(model, "get_image_features", model)
 
-    def vectors(images: Sequence[Image.Image]) -> Tensor:
-        return pooled(embed(**processor(images=list(images), return_tensors="pt").to(device)))
+    def pixels(images: Sequence[Image.Image]) -> Any:
+        made = processor(images=list(images), return_tensors="pt")
+        seen = getattr(model.config, "vision_config", model.config)
+        if wrong := parts.other_size(made["pixel_values"], seen):
+            raise ModelError(f"encoder {name}: {wrong}")
+        return made
 
-    def pooled(output: Any) -> Tensor:
+    def vectors(pixels: Any) -> Tensor:
+        output = embed(**pixels)
         made = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
         if not isinstance(made, Tensor):
             raise ModelError(
@@ -140,18 +183,17 @@ def _hugging_face(settings: config.Encoder, device: torch.device) -> _Parts:
     reader = None
     if hasattr(model, "get_text_features"):
         reader = reader_of(model.config, name, revision=revision)
-    return _Parts(vectors, model, reader)
+    return _Parts(pixels, vectors, model, reader)
 
 
 def _openclip(settings: config.Encoder, device: torch.device) -> _Parts:
-    from pipeline.models.openclip import OpenClipReader, load_contrastive, load_tokenizer
+    from pipeline.models import openclip
 
-    model, transform = load_contrastive(settings.id, device=str(device))
-    tokenizer = load_tokenizer(settings.id)
+    model, transform = openclip.load_contrastive(settings.id, device=str(device))
 
-    def vectors(images: Sequence[Image.Image]) -> Tensor:
-        pixels = torch.stack([transform(image) for image in images]).to(device)
-        made: Tensor = model.visual(pixels)
-        return made
-
-    return _Parts(vectors, model, None if tokenizer is None else OpenClipReader(tokenizer))
+    return _Parts(
+        lambda images: torch.stack([transform(image) for image in images]),
+        model.visual,
+        model,
+        openclip.reader_of(settings.id),
+    )

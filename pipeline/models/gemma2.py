@@ -14,7 +14,7 @@ from pipeline.models.adapter import CAPTION, Adapter, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import pretrained, pretrained_model, weights_options
-from pipeline.models.words import Reader, word_kinds
+from pipeline.models.words import Reader, give_padding, word_kinds
 
 
 class Gemma2Adapter(Adapter):
@@ -36,8 +36,7 @@ class Gemma2Adapter(Adapter):
         self.device = torch.device(device)
         self.tokenizer = pretrained(AutoTokenizer, settings.id, revision=settings.revision)
         self.tokenizer.padding_side = "left"
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
+        give_padding(self.tokenizer, self.model.config, name=settings.id)
 
     @cached_property
     def reader(self) -> Reader:

@@ -8,15 +8,21 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from pipeline import config
 from pipeline.models import parts
 from pipeline.models.adapter import CAPTION, Adapter, HookPoint, Region, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
-from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
-from pipeline.models.words import Reader, word_kinds
+from pipeline.models.loading import (
+    ModelError,
+    describe,
+    pretrained,
+    pretrained_model,
+    weights_options,
+)
+from pipeline.models.words import Reader, give_padding, word_kinds
 
 CLS, ROW_END = -2, -3
 """Image tokens that are no patch, where `image_cells` has the others' cells."""
@@ -36,10 +42,10 @@ class GenericAdapter(Adapter):
 
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         self.settings = settings
-        described = pretrained(AutoConfig, settings.id, revision=settings.revision)
-        if self.model_types and described.model_type not in self.model_types:
+        found = describe(settings.id, revision=settings.revision)
+        if self.model_types and found.model_type not in self.model_types:
             raise ModelError(
-                f"model {settings.id}: is {described.model_type}, not {self.model_types[0]}; "
+                f"model {settings.id}: is {found.model_type}, not {self.model_types[0]}; "
                 "mend models.*.family"
             )
         self.model = pretrained_model(
@@ -47,6 +53,7 @@ class GenericAdapter(Adapter):
             settings.id,
             machine=machine,
             device=device,
+            config=found,
             **weights_options(settings),
         )
         self.device = torch.device(device)
@@ -61,6 +68,26 @@ class GenericAdapter(Adapter):
         processor.tokenizer.padding_side = "left"  # as generation needs it
         processor.tokenizer.truncation_side = "right"
         self.processor = processor
+        give_padding(processor.tokenizer, self.model.config, name=self.settings.id)
+
+    def unfit(self, inputs: Inputs) -> str | None:
+        found = int((inputs.tensors["input_ids"] == self.image_token).sum())
+        described, token = self.model.config, self.processor.image_token
+        if not found:
+            known = self.processor.tokenizer.convert_tokens_to_ids(token)
+            return (
+                f"no image token in its prompt: {token!r} is token {known} of its tokenizer, "
+                f"{self.image_token} of its config; mend image_token_id (or image_token_index) in "
+                "config.json, or the chat template, or the prompt"
+            )
+        each = getattr(described, "mm_tokens_per_image", None)
+        if each and found % each:
+            return (
+                f"its processor makes {found} image tokens of a picture, but config.json says "
+                f"mm_tokens_per_image = {each}; mend image_seq_length in processor_config.json"
+            )
+        pixels = inputs.tensors.get("pixel_values")
+        return None if pixels is None else parts.other_size(pixels, self.vision.stack.config)
 
     @cached_property
     def image_token(self) -> int:

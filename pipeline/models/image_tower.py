@@ -8,14 +8,22 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoImageProcessor
+from transformers import AutoImageProcessor
 
 from pipeline import config
-from pipeline.models import parts
+from pipeline.models import files, parts
 from pipeline.models.adapter import Adapter, HookPoint, Region, Tower
+from pipeline.models.finite import refuse_infinite_vectors
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
-from pipeline.models.loading import ModelError, pretrained, pretrained_model, weights_options
+from pipeline.models.loading import (
+    ModelError,
+    describe,
+    pretrained,
+    pretrained_model,
+    telling,
+    weights_options,
+)
 from pipeline.models.text_tower import Logits, embedded, logits_of, reader_of
 from pipeline.models.words import Reads, Words
 
@@ -40,20 +48,23 @@ class ImageTower(Adapter):
         self.machine = machine
         self.device = torch.device(device)
         name, revision = settings.id, settings.revision
-        self.described = described = pretrained(AutoConfig, name, revision=revision)
-        if described.model_type not in self.model_types:
+        self.described = found = describe(name, revision=revision)
+        if found.model_type not in self.model_types:
             raise ModelError(
-                f"model {name}: is {described.model_type}, not {self.family}; mend models.*.family"
+                f"model {name}: is {found.model_type}, not {self.family}; mend models.*.family"
             )
         self.model = pretrained_model(
             self.loader,
             name,
             machine=machine,
             device=device,
-            config=self.vision_config(described),
+            config=self.vision_config(found),
             **weights_options(settings),
         )
         self.processor = pretrained(AutoImageProcessor, name, revision=revision)
+        with telling(name):
+            if wrong := files.two_scales(name):
+                raise ModelError(f"model {name}: {wrong}")
 
     def vision_config(self, described: Any) -> Any:
         """The image tower's config, out of that of the whole model."""
@@ -95,6 +106,7 @@ class ImageTower(Adapter):
     @torch.inference_mode()
     def record_words(self, words: Words, names: Sequence[str]) -> tuple[dict[str, Tensor], Layout]:
         vectors = embedded(self.text_tower, words, device=self.device)
+        refuse_infinite_vectors(vectors, self.text_tower, who=f"model {self.settings.id}")
         return dict.fromkeys(names, vectors[:, None]), Layout.of_texts(words.pieces)
 
     @property
@@ -129,6 +141,9 @@ class ImageTower(Adapter):
         pixels = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
         dtype = getattr(torch, self.settings.dtype)
         return Inputs({"pixel_values": pixels.to(dtype)}, tuple(image.size for image in images))
+
+    def unfit(self, inputs: Inputs) -> str | None:
+        return parts.other_size(inputs.tensors["pixel_values"], self.towers[0].stack.config)
 
     def layout(self, inputs: Inputs, hook: str) -> Layout:
         point = self.resolve(hook)

@@ -2,6 +2,7 @@
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from pipeline.models.adapter import Region
 from pipeline.models.generic import ROW_END, GenericAdapter
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
+from pipeline.models.llava import complete, miscounted
 
 
 class LlavaNextAdapter(GenericAdapter):
@@ -25,6 +27,17 @@ class LlavaNextAdapter(GenericAdapter):
     """
 
     model_types = ("llava_next",)
+
+    def _equip(self, processor: Any) -> None:
+        complete(processor, self.model.config, cls_tokens=parts.cls_tokens(self.vision.stack))
+        if getattr(processor, "image_processor", None) is not None:
+            processor.image_processor.image_grid_pinpoints = self.model.config.image_grid_pinpoints
+        super()._equip(processor)
+
+    def unfit(self, inputs: Inputs) -> str | None:
+        found = int((inputs.tensors["input_ids"] == self.image_token).sum())
+        wanted = len(self.image_cells(inputs)[0])
+        return super().unfit(inputs) or miscounted(found, wanted)
 
     @cached_property
     def token_grid(self) -> tuple[int, int] | None:

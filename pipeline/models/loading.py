@@ -1,29 +1,20 @@
 """Loading from the Hugging Face hub or a folder, with failures told in one line."""
 
 import contextlib
+import copy
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
-from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from pipeline import config
 from pipeline.errors import LoupeError
-
-LOADING_ERRORS = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-)
-"""What libraries raise where a model cannot be had or its files are damaged."""
+from pipeline.models import files, hub
 
 
 class ModelError(LoupeError, RuntimeError):
@@ -31,63 +22,113 @@ class ModelError(LoupeError, RuntimeError):
 
 
 def pretrained(loader: Any, name: str, *, revision: str | None = None, **options: Any) -> Any:
-    """`loader.from_pretrained(name)`, its failures told in one line.
+    """`loader.from_pretrained(name)`, its failures told in one line; no code of the checkpoint is
+    run.
 
     Raises:
         ModelError: no such folder or model, no network, gated, or files that do not fit the class.
     """
-    with quiet():
-        try:
-            return loader.from_pretrained(name, revision=revision, **options)
-        except Exception as error:
-            # What a damaged pickle raises is no class that could be named without naming pickle.
-            known = isinstance(error, LOADING_ERRORS) or type(error).__name__ == "UnpicklingError"
-            if not known:
-                raise
-            raise ModelError(why(name, error)) from error
+    with telling(name), quiet(), hub.asked_for(name):
+        return loader.from_pretrained(name, revision=revision, trust_remote_code=False, **options)
+
+
+def describe(name: str, *, revision: str | None = None) -> Any:
+    """The config of a model, by which its form is made.
+
+    Raises:
+        ModelError: as `pretrained`, or its numbers make no model.
+    """
+    from transformers import AutoConfig
+
+    with telling(name):
+        # As it is written, and with what its class puts in the place of what is not.
+        _refuse_absurd(name, files.described(Path(name, "config.json")))
+        found = pretrained(AutoConfig, name, revision=revision)
+        _refuse_absurd(name, found.to_dict())
+    return found
+
+
+def _refuse_absurd(name: str, settings: Mapping[str, Any]) -> None:
+    if wrong := files.absurd(settings):
+        raise ModelError(f"model {name}: its config.json says {wrong}; fetch it again")
 
 
 def pretrained_model(
     loader: Any, name: str, *, machine: config.Machine, device: str, **options: Any
 ) -> Any:
-    """A model as `pretrained` gives it, with every weight from its files, in eval mode, on
-    `device` or spread as `machine` says.
+    """A model as `pretrained` gives it, with every weight from its files and all of these in it,
+    in eval mode, on `device` or spread as `machine` says.
 
-    On the device `meta` only its form is made, from its config, without its weights.
+    On the device `meta` only its form is made: of a folder with all that its files tell, of a model
+    of the hub from its config, without its weights.
 
     Raises:
-        ModelError: as `pretrained`, or weights are lacking, which transformers draws at random.
+        ModelError: as `pretrained`, or the weights are not those of the model.
     """
-    if device == "meta":
-        return skeleton(loader, name, revision=options.get("revision"), like=options.get("config"))
-    if machine.device_map is not None:
-        options["device_map"] = machine.device_map
+    settings = options.pop("config", None) or describe(name, revision=options.get("revision"))
     if machine.attention is not None:
         options["attn_implementation"] = machine.attention
-    model, info = pretrained(loader, name, output_loading_info=True, **options)
-    if lacking := sorted(info["missing_keys"]):
-        raise ModelError(
-            f"model {name}: its files lack {len(lacking)} weights of {type(model).__name__} "
-            f"({lacking[0]}, ...); use a checkpoint that holds the whole model"
-        )
+    if broken := files.broken(name):
+        raise ModelError(f"model {name}: {broken}")
+    # Quantized weights are of another form than the config's until they are unpacked.
+    if files.weights(name) and getattr(settings, "quantization_config", None) is None:
+        form = _fitting(loader, name, settings, **{**_unpacked(options), "device_map": "meta"})
+        if device == "meta":
+            return form.eval()
+    if device == "meta":
+        return skeleton(loader, name, like=settings)
+    if machine.device_map is not None:
+        options["device_map"] = machine.device_map
+    model = _fitting(loader, name, settings, **options)
     model.eval()
-    if machine.device_map is None and getattr(model, "hf_device_map", None) is None:
-        model.to(device)
+    if "device_map" not in options and getattr(model, "hf_device_map", None) is None:
+        with telling(name):
+            model.to(device)
     return model
 
 
-def skeleton(loader: Any, name: str, *, revision: str | None, like: Any = None) -> Any:
-    """The model's form without weights, from its config alone."""
-    from transformers import AutoConfig
+def _fitting(loader: Any, name: str, settings: Any, **options: Any) -> Any:
+    """The model, whose weights are all there, and all that its files hold of it are in it."""
+    model, info = pretrained(
+        loader,
+        name,
+        config=copy.deepcopy(settings),
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # told here, by their names
+        **options,
+    )
+    if wrong := files.misfits(model, info):
+        raise ModelError(f"model {name}: {wrong}")
+    return model
 
-    like = like or pretrained(AutoConfig, name, revision=revision)
-    with torch.device("meta"), quiet():
-        try:
-            build = getattr(loader, "from_config", None) or loader
-            made = build(like)
-        except LOADING_ERRORS as error:
-            raise ModelError(why(name, error)) from error
+
+def _unpacked(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "quantization_config"}
+
+
+def skeleton(loader: Any, name: str, *, like: Any) -> Any:
+    """The model's form without weights, from its config alone."""
+    with telling(name), torch.device("meta"), quiet():
+        build = getattr(loader, "from_config", None)
+        made = loader(like) if build is None else build(like, trust_remote_code=False)
     return made.eval()
+
+
+@contextlib.contextmanager
+def telling(name: str) -> Iterator[None]:
+    """Whatever a library raises while it loads `name`, as a ModelError in one line.
+
+    What comes of damaged files is anything: no list of classes holds it all, and what the
+    tokenizers library panics with is no `Exception`.
+    """
+    try:
+        yield
+    except ModelError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(why(name, error)) from error
 
 
 def weights_options(settings: config.Model) -> dict[str, Any]:
@@ -118,6 +159,13 @@ def weights_options(settings: config.Model) -> dict[str, Any]:
 def quiet() -> Iterator[None]:
     """Without transformers' and the hub's own reports: they list every weight of towers that are
     not wanted and every retry, and what matters is told by the error."""
+    with hub.turn, _reports_off(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _reports_off() -> Iterator[None]:
     loud, retries = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
@@ -140,10 +188,11 @@ def pick_device(name: str) -> str:
     """
     if name != "auto":
         try:
-            torch.zeros(1, device=name)
-        except (RuntimeError, AssertionError) as error:
+            # A copy back, which a device without memory of its own does not make.
+            torch.zeros(1, device=name).cpu()
+        except Exception as error:  # each kind of device raises its own
             raise ModelError(
-                f"machine.device = {name!r} is not to be had ({str(error).splitlines()[0]}); "
+                f"machine.device = {name!r} is not to be had ({line_of(error)}); "
                 "use auto, cpu, or a device of this machine"
             ) from None
         return name
@@ -152,10 +201,9 @@ def pick_device(name: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def why(name: str, error: Exception) -> str:
+def why(name: str, error: BaseException) -> str:
     """The line that tells why model `name` cannot be loaded, and what to do."""
     text = f"{error} {error.__cause__ or ''}".replace(name, "").lower()
-    first = (str(error) or type(error).__name__).strip().splitlines()[0]
     if "gated" in text or re.search(r"\b40[13] client error", text):
         return (
             f"model {name}: gated, private or misspelt; check the name, accept its licence on "
@@ -166,11 +214,33 @@ def why(name: str, error: Exception) -> str:
             f"model {name}: does not support the attention that machine.attention names, or its "
             "package is not installed; name another or remove the key"
         )
+    if "custom code" in text or "trust_remote_code" in text:
+        return (
+            f"model {name}: comes with code of its own, which is never run here; name a model of a "
+            "family that transformers itself knows"
+        )
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return (
+            f"model {name}: does not fit in memory; choose a smaller dtype, quantization, "
+            "machine.device_map or another device"
+        )
+    if "git identifier" in text or "revision not found" in text:
+        return f"model {name}: has no such revision; mend the key revision, or remove it"
+    if broken := files.broken(name):
+        return f"model {name}: {broken}"
     if Path(name).is_dir():
         return (
-            f"model {name}: the folder cannot be loaded ({first}); it needs config.json and weights"
+            f"model {name}: the folder cannot be loaded ({line_of(error)}); it needs config.json "
+            "and weights"
         )
     return (
-        f"model {name}: cannot be had ({first}); check the name and the network, "
+        f"model {name}: cannot be had ({line_of(error)}); check the name and the network, "
         "or download it and name its folder"
     )
+
+
+def line_of(error: BaseException) -> str:
+    """What an error says, in one line of a reasonable length."""
+    said = " ".join((str(error).strip() or type(error).__name__).split("\n")[:2])
+    said = " ".join(said.split())
+    return said if len(said) <= 300 else f"{said[:300]}..."

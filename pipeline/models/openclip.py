@@ -1,11 +1,11 @@
 """OpenCLIP (open_clip_torch): its own vision transformers, and timm's as SigLIP uses them."""
 
 import codecs
+import logging
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -15,11 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline import config
-from pipeline.models import parts
+from pipeline.models import hub, parts
+from pipeline.models import openclip_sources as sources
 from pipeline.models.adapter import Region, Tower
 from pipeline.models.image_tower import ImageTower
 from pipeline.models.inputs import Inputs
-from pipeline.models.loading import LOADING_ERRORS, ModelError, quiet, why
+from pipeline.models.loading import ModelError, quiet, telling
 from pipeline.models.text_tower import Logits
 from pipeline.models.words import Reads, Words, any_of, sliced, without
 
@@ -42,8 +43,7 @@ class OpenClipAdapter(ImageTower):
 
     @cached_property
     def reader(self) -> Reads | None:
-        tokenizer = load_tokenizer(self.settings.id)
-        return None if tokenizer is None else OpenClipReader(tokenizer)
+        return reader_of(self.settings.id)
 
     @cached_property
     def text_tower(self) -> Any:
@@ -96,6 +96,9 @@ class OpenClipAdapter(ImageTower):
         pixels = torch.stack([self._transform(image) for image in images])
         dtype = getattr(torch, self.settings.dtype)
         return Inputs({"x": pixels.to(dtype)}, tuple(image.size for image in images))
+
+    def unfit(self, inputs: Inputs) -> str | None:
+        return None  # open_clip itself sets the size of pictures by the tower
 
     def region(self, size: tuple[int, int]) -> Region:
         shown = self.model.preprocess_cfg
@@ -161,7 +164,7 @@ def load_openclip(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image
     """An open_clip model's image tower in eval mode, and the transform of its pictures.
 
     Raises:
-        ModelError: it cannot be had.
+        ModelError: as `load_contrastive`.
     """
     model, transform = load_contrastive(name, device=device)
     return model.visual, transform
@@ -170,51 +173,61 @@ def load_openclip(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image
 def load_contrastive(name: str, *, device: str) -> tuple[Any, Callable[[Image.Image], Tensor]]:
     """An open_clip model with both towers in eval mode, and the transform of its pictures.
 
-    Raises:
-        ModelError: it cannot be had.
-    """
-    architecture, weights = _named(name)
-    with quiet(), _placed(device):
-        try:
-            model = open_clip.create_model(
-                architecture,
-                weights,
-                device=device,
-                load_weights=device != "meta",
-                require_pretrained=device != "meta",
-            )
-        except LOADING_ERRORS as error:
-            raise ModelError(why(name, error)) from error
-    settings = PreprocessCfg(**model.visual.preprocess_cfg)
-    return model.eval(), image_transform_v2(settings, is_train=False)
-
-
-def load_tokenizer(name: str) -> Any | None:
-    """The tokenizer of an open_clip model; None where it cannot be had."""
-    with quiet():
-        try:
-            return open_clip.get_tokenizer(_named(name)[0])
-        except LOADING_ERRORS:
-            return None
-
-
-def _named(name: str) -> tuple[str, str | None]:
-    """(architecture, weights) as open_clip names them.
+    On the device `meta` only its form, for which no weights are fetched.
 
     Raises:
-        ModelError: it has no such weights.
+        ModelError: it cannot be had, or would run its weights with another activation than theirs.
     """
-    if Path(name).is_dir():
-        return f"local-dir:{name}", None
-    if name.startswith("hf-hub:"):
-        return name, None
-    architecture, _, weights = name.partition("/")
-    if weights not in open_clip.list_pretrained_tags_by_model(architecture):
-        raise ModelError(
-            f"model {name}: open_clip has no such weights; name ARCHITECTURE/PRETRAINED as "
-            "open_clip.list_pretrained() gives them, hf-hub:OWNER/NAME, or a folder"
+    form = device == "meta"
+    with _library(name), _placed(device):
+        found = sources.find(name)
+        if not form and not found.at_hand:
+            raise OSError(f"no answer from {found.address}")
+        model = open_clip.create_model(
+            found.form if form else found.architecture,
+            None if form else found.weights,
+            device=device,
+            load_weights=not form,
+            require_pretrained=not form,
+            pretrained_text=False,  # all weights are the checkpoint's
+            force_preprocess_cfg=found.preprocess if form else None,
         )
-    return architecture, weights
+        settings = PreprocessCfg(**model.visual.preprocess_cfg)
+        return model.eval(), image_transform_v2(settings, is_train=False)
+
+
+def reader_of(name: str) -> Reads | None:
+    """What reads words for an open_clip model; None where its tokenizer's files are not to be had.
+
+    Raises:
+        ModelError: they are damaged.
+    """
+    try:
+        with _library(name):
+            return OpenClipReader(open_clip.get_tokenizer(sources.find(name).architecture))
+    except ModelError as error:
+        if isinstance(error.__cause__, OSError):
+            return None
+        raise
+
+
+@contextmanager
+def _library(name: str) -> Iterator[None]:
+    """While open_clip loads `name`: its faults in one line, without what it logs on the way."""
+    unheard, silent = logging.NullHandler(), logging.getLogger()
+    with telling(name), quiet(), hub.asked_for(name.removeprefix(sources.HUB)):
+        silent.addHandler(unheard)  # without any it would set up one of its own
+        silent.addFilter(_nothing)
+        try:
+            yield
+        finally:
+            silent.removeFilter(_nothing)
+            silent.removeHandler(unheard)
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    """Lets no record through: open_clip logs as nobody, which no other library does."""
+    return False
 
 
 def _placed(device: str) -> AbstractContextManager[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -15,6 +16,12 @@ class PaliGemmaAdapter(LlavaAdapter):
 
     prompt = "caption en"
     model_types = ("paligemma",)
+
+    def _equip(self, processor: Any) -> None:
+        if getattr(processor, "image_seq_length", 0) is None:
+            rows, columns = self.vision.grid or (0, 0)
+            processor.image_seq_length = rows * columns
+        super()._equip(processor)
 
     @property
     def begins(self) -> Sequence[int]:

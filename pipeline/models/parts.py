@@ -117,6 +117,27 @@ def cls_tokens(module: nn.Module) -> int:
     return count
 
 
+_FIXED = ("clip_vision_model", "siglip_vision_model")
+"""Vision towers that know no position beyond their own grid."""
+
+
+def other_size(pixels: Any, config: Any) -> str | None:
+    """What is wrong where pictures of a size come that a vision tower does not take; None where it
+    takes them, as far as is known.
+
+    Args:
+        pixels: [..., height, width].
+        config: the vision tower's.
+    """
+    height, width = pixels.shape[-2:]
+    if config.model_type not in _FIXED or (height, width) == _pair(config.image_size):
+        return None
+    return (
+        f"its processor makes pictures of {height} x {width} pixels, but its vision tower takes "
+        f"image_size = {config.image_size}; mend size and crop_size in preprocessor_config.json"
+    )
+
+
 def seen_region(processor: Any, size: tuple[int, int]) -> Region:
     """What a Hugging Face image processor leaves of a picture of this width and height: left, top,
     right, bottom in its pixels. A picture smaller than the crop is padded: the region is larger."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,8 +10,18 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel
 
 from pipeline import config
-from pipeline.models.loading import ModelError, pretrained, pretrained_model
+from pipeline.models.loading import ModelError, pretrained, pretrained_model, telling
 from pipeline.models.words import Reader, Words
+
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+)
+"""Files of words, one of which each tokenizer has."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +82,36 @@ def logits_of(described: Any, name: str, *, revision: str | None) -> Logits:
 
 def reader_of(described: Any, name: str, *, revision: str | None) -> Reader | None:
     """What reads words for a contrastive model of Hugging Face, by its config and its tokenizer;
-    None where it has no text tower, or its files hold no tokenizer. Loads no weights."""
+    None where it has no text tower, or its files hold no tokenizer. Loads no weights.
+
+    Raises:
+        ModelError: the tokenizer's files are damaged, or of another model.
+    """
     if not hasattr(described, "text_config"):
+        return None
+    if Path(name).is_dir() and not any(Path(name, file).is_file() for file in _TOKENIZERS):
         return None
     try:
         tokenizer = pretrained(AutoTokenizer, name, revision=revision)
-    except ModelError:
-        return None
+    except ModelError as error:
+        # Of the hub it cannot be told otherwise that there is none.
+        if isinstance(error.__cause__, OSError) and not Path(name).is_dir():
+            return None
+        raise
     # Without files transformers makes one that knows no word.
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
         return None
+    rows = described.text_config.vocab_size
+    if tokenizer.vocab_size > rows:
+        raise ModelError(
+            f"model {name}: its tokenizer knows {tokenizer.vocab_size} words, but its text tower "
+            f"embeds {rows}; they are of different models, fetch both again from one place"
+        )
     tokenizer.truncation_side = "right"
     # SigLIP read padding as it learnt, always to the full length; CLIP masks it.
     full = described.model_type.startswith("siglip")
-    return Reader(tokenizer, most=described.text_config.max_position_embeddings, full=full)
+    with telling(name):
+        return Reader(tokenizer, most=described.text_config.max_position_embeddings, full=full)
 
 
 def embedded(model: Any, words: Words, *, device: torch.device) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import code
+from pipeline.models.loading import ModelError
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
@@ -268,6 +269,28 @@ def _same(one: Tensor, two: Tensor) -> int:
     """How many tokens the two have in common from the beginning."""
     n = min(len(one), len(two))
     return int((one[:n] == two[:n]).int().cumprod(0).sum())
+
+
+def give_padding(tokenizer: Any, described: Any, *, name: str) -> None:
+    """Give a tokenizer that has no token for padding the one that the model's config names, or the
+    one that ends a text: padding is masked.
+
+    Raises:
+        ModelError: neither is there.
+    """
+    if tokenizer.pad_token is not None:
+        return
+    text = described.get_text_config()
+    ids = (getattr(described, "pad_token_id", None), getattr(text, "pad_token_id", None))
+    words = [tokenizer.convert_ids_to_tokens(i) for i in ids if isinstance(i, int) and i >= 0]
+    for word in (*words, tokenizer.eos_token):
+        if word is not None:
+            tokenizer.pad_token = word
+            return
+    raise ModelError(
+        f"model {name}: its tokenizer has no pad_token; name one in its tokenizer_config.json, or "
+        "pad_token_id in its config.json"
+    )
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:
