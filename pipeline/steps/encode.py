@@ -25,7 +25,6 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from safetensors.torch import save_file
 
 from pipeline import config, contract, examples, models, plan, store
 from pipeline.examples import Caption
@@ -43,6 +42,7 @@ from pipeline.readings import (
     worded,
 )
 from pipeline.saes.sae import SAE, SAEError
+from pipeline.tensors import save_tensors
 
 
 class Worker:
@@ -81,7 +81,7 @@ class Worker:
         for made, order in ((readings, ids), (said, spoken)):
             for name, reading in made.items():
                 tensors = {"ids": torch.tensor(order, dtype=torch.int64), **reading.tensors()}
-                save_file(tensors, folder / f"{name}.safetensors")
+                save_tensors(tensors, folder / f"{name}.safetensors")
         facts = {
             name: {**r.facts(), "grid_fit": model.fit} for name, r in (readings | said).items()
         }
