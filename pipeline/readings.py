@@ -17,7 +17,7 @@ from pipeline.models.adapter import Adapter, HookPoint
 from pipeline.models.layout import KINDS, Layout, code, kinds_read
 from pipeline.models.loading import ModelError
 from pipeline.plan import Place, places
-from pipeline.saes.sae import SAE, SparseCodes
+from pipeline.saes.sae import SAE, SAEError, SparseCodes
 
 Settings = config.Neurons | config.TrainedSAE | config.PublishedSAE
 
@@ -45,6 +45,15 @@ def points(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, H
                 )
         found[place] = point
     return found
+
+
+def refuse_width(place: Place, point: HookPoint, d_in: int) -> None:
+    """Raises SAEError where an SAE that reads `d_in` dimensions stands at a point of others."""
+    if d_in != point.d_in:
+        raise SAEError(
+            f"dictionaries.{place.dictionary}: its SAE reads {d_in} dimensions, but "
+            f"{point.name} of {place.model} has {point.d_in}; mend its hook point or model"
+        )
 
 
 def worded(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, HookPoint]:

@@ -215,19 +215,23 @@ def _text(head: bytes, *, whole: bool) -> str | None:
     if "\0" in text or sum(not c.isprintable() and not c.isspace() for c in text) > len(text) / 50:
         return None
     if re.match(r"\s*<(!doctype html|html|head|body)", text, re.IGNORECASE):
-        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        said = f" ({short(title[1])})" if title and title[1].strip() else ""
+        said = _between(r"<title[^>]*>(.*?)</title>", text)
         return f"is a web page{said}, as a server answers in a file's place; {AGAIN}"
     if re.match(r"\s*<\?xml|\s*<Error>", text):
-        said = re.search(r"<(?:Message|Code)>(.*?)</", text, re.DOTALL)
-        told = f" ({short(said[1])})" if said else ""
-        return f"is an XML text{told}, as a server answers in a file's place; {AGAIN}"
+        said = _between(r"<(?:Message|Code)>(.*?)</", text)
+        return f"is an XML text{said}, as a server answers in a file's place; {AGAIN}"
     if text.lstrip().startswith(("{", "[")):
-        said = _error_in(text) if whole else None
-        if said:
-            return f"is a server's answer ({said}), not the weights; {AGAIN}"
+        error = _error_in(text) if whole else None
+        if error:
+            return f"is a server's answer ({error}), not the weights; {AGAIN}"
         return f"is a JSON text, not the weights; {AGAIN}, or name the file that holds them"
     return f"is a text ({short(text[:200])}), not the weights; {AGAIN}"
+
+
+def _between(pattern: str, text: str) -> str:
+    """What the pattern finds, in brackets."""
+    found = re.search(pattern, text, re.IGNORECASE | re.DOTALL)
+    return f" ({short(found[1])})" if found and found[1].strip() else ""
 
 
 def _error_in(text: str) -> str | None:

@@ -78,6 +78,11 @@ def arguments(
     Raises:
         SAEError: they do not fit, or state what does not run exactly here.
     """
+    if "d_in" not in settings:
+        raise SAEError(
+            f"{source}: {CONFIG} states no d_in, as sae-lens's do, but "
+            f"{foreign.short(sorted(settings))}; {foreign.AGAIN}"
+        )
     metadata = settings.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     version = settings.get("sae_lens_version") or metadata.get("sae_lens_version")

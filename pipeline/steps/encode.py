@@ -39,9 +39,10 @@ from pipeline.readings import (
     SparseReading,
     points,
     read_captions,
+    refuse_width,
     worded,
 )
-from pipeline.saes.sae import SAE, SAEError
+from pipeline.saes.sae import SAE
 from pipeline.tensors import save_tensors
 
 
@@ -142,11 +143,7 @@ class Worker:
                 readings[name] = DenseReading(point, settings)
                 continue
             sae = self._sae(key)
-            if sae.d_in != point.d_in:
-                raise SAEError(
-                    f"dictionaries.{place.dictionary}: its SAE reads {sae.d_in} dimensions, but "
-                    f"{point.name} of {place.model} has {point.d_in}; mend its hook point or model"
-                )
+            refuse_width(place, point, sae.d_in)
             readings[name] = SparseReading(point, settings, sae)
             control = plan.control_name(self.run, place)
             if control not in readings:
