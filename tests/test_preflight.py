@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import tiny
@@ -58,7 +59,7 @@ def test_all_faults_are_told_at_once_before_any_work(
 ) -> None:
     cut = sae(tmp_path / "cut") / "sae_weights.safetensors"
     cut.write_bytes(cut.read_bytes()[:900])
-    wide = sae(tmp_path / "wide", d_in=tiny.WIDTH + 1)
+    sae(tmp_path / "wide", d_in=tiny.WIDTH + 1)
     spoilt = sae(tmp_path / "spoilt")
     weights = SAE.load(spoilt)
     weights.W_dec[3, 4] = float("nan")
@@ -129,7 +130,7 @@ def test_an_sae_of_another_width_after_its_train_unit_was_made(
     unit = next(u for u in plans["train"].units if u.spec["place"].dictionary == "x")
     with workspace.making("train", unit.key) as (folder, _):
         SAE.load(theirs).save(folder, model="m", hook="h", facts={})
-    with pytest.raises(preflight.PreflightError, match="dictionaries.x: its SAE reads 33"):
+    with pytest.raises(preflight.PreflightError, match=r"dictionaries\.x: its SAE reads 33"):
         preflight.check(run, plans, workspace)
 
 
@@ -210,7 +211,7 @@ def test_a_disk_that_is_too_small(
 class Hub(BaseHTTPRequestHandler):
     """Knows `owner/there` and answers nothing for `owner/silent`."""
 
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
     over = threading.Event()
 
     def do_HEAD(self) -> None:
@@ -228,7 +229,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    do_GET = do_HEAD
+    do_GET = do_HEAD  # noqa: N815, so the server calls it
 
     def log_message(self, *_: object) -> None:
         pass

@@ -64,7 +64,7 @@ class _Check:
         self.run, self.missing, self.workspace = run, missing, workspace
         self.faults: list[str] = []
         self.notes: list[str] = []
-        self._points: dict[Place, "HookPoint"] = {}
+        self._points: dict[Place, HookPoint] = {}
         self._numbers: dict[Place, int] = {}
         self._widths: dict[tuple[str, str | None], tuple[int, int] | None] = {}
         self._unreachable: set[str] = set()

@@ -63,7 +63,7 @@ def wanted(
         controls = {control_name(run, place): here[place].d_in for place in saes}
         dense = [point.d_in for place, point in here.items() if place not in saes]
         found.add(examples * 4 * (sum(dense) + 2 * sum(controls.values())))
-        found.add(0, examples * len(saes) * 64 * 16)  # some dozens of features fire on an image
+        found.add(0, examples * len(saes) * 64 * 16)  # some dozens of codes
     return found
 
 
