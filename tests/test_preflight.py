@@ -134,6 +134,37 @@ def test_an_sae_of_another_width_after_its_train_unit_was_made(
         preflight.check(run, plans, workspace)
 
 
+def checked(file: Path, home: Path) -> list[str]:
+    """What the look at a run says that is no fault."""
+    run = config.load(file)
+    found = examples.listing(run.examples, source=examples.reader(run.examples.source))
+    return preflight.check(run, plan.plans(run, found), Workspace(home))
+
+
+@pytest.mark.parametrize(
+    ("stated", "other"),
+    [
+        ("blocks.1.hook_resid_post", False),
+        ("blocks.2.hook_resid_pre", False),
+        ("vision.-2.resid_post", False),
+        ("h", False),
+        ("blocks.2.hook_resid_post", True),
+        ("vision_model.encoder.layers.0", True),
+    ],
+)
+def test_an_sae_of_another_layer_is_said(
+    stated: str, other: bool, tiny_clip: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    theirs = sae(tmp_path / "theirs")
+    SAE.load(theirs).save(theirs, model="m", hook=stated, facts={})
+    file = tmp_path / "run.toml"
+    text = toml(clip=tiny_clip, encoder=tiny_encoder, source=FEW)
+    file.write_text(text + THEIRS.format(name="x", hook="vision.1.resid_post", source=theirs))
+    notes = checked(file, tmp_path / "run")
+    assert bool(notes) == other, notes
+    assert all(stated in note and "vision.1.resid_post" in note for note in notes)
+
+
 @pytest.fixture(scope="module")
 def finished(tiny_clip: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run, and of its config."""

@@ -2,6 +2,7 @@
 seconds, and all that is wrong at once."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,6 +136,25 @@ class _Check:
                 self._numbers[place] = 2 * opened[0] * opened[1]
                 if point is not None:
                     readings.refuse_width(place, point, opened[0])
+                    self._layer(place, point)
+
+    def _layer(self, place: Place, point: "HookPoint") -> None:
+        """Say where an SAE's own files name another layer; who reads it elsewhere may mean to."""
+        from pipeline.saes import published
+
+        settings = self.run.dictionaries[place.dictionary]
+        assert isinstance(settings, config.PublishedSAE)
+        source = settings.sources[place.hook]
+        stated = published.trained_at(source, revision=settings.revision)
+        number = re.search(r"(?<![-\d])\d+", stated)
+        if number is None or point.layer is None:
+            return
+        layer = int(number[0]) - ("resid_pre" in stated)  # what enters one leaves the one before
+        if layer != point.layer:
+            self.notes.append(
+                f"dictionaries.{place.dictionary}: {source} was trained at {stated!r}, and is read "
+                f"at {point.name}"
+            )
 
     def _opened(self, source: str, revision: str | None) -> tuple[int, int] | None:
         """The widths of an SAE that others trained, opened once; None where it was told already

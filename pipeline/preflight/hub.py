@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline.errors import LoupeError
 
 SECONDS = 4.0
 """How long the hub may take to answer."""
+_SILENT = "silent"
 
 
 class HubError(LoupeError, RuntimeError):
@@ -87,12 +89,10 @@ def _ask(names: Sequence[Name]) -> dict[Name, str | None]:
     threads = [threading.Thread(target=one, args=(name,), daemon=True) for name in names]
     for thread in threads:
         thread.start()
-    for thread in threads:  # name look-ups have no time limit of their own
-        thread.join(SECONDS)
+    until = time.monotonic() + SECONDS + 0.5
+    for thread in threads:  # look-ups of the hub's address have no time limit of their own
+        thread.join(max(0, until - time.monotonic()))
     return dict(answers)
-
-
-_SILENT = "silent"
 
 
 def _answer(name: Name) -> str | None:

@@ -79,8 +79,8 @@ def refuse(root: Path, need: Bytes) -> str | None:
     free = shutil.disk_usage(there).free
     if need.least > free:
         raise SpaceError(
-            f"{root}: the run writes at least {_size(need.least)}, and {_size(free)} are free; make "
-            "room, name another folder by --out, or lower examples.limit or "
+            f"{root}: the run writes at least {_size(need.least)}, and {_size(free)} are free; "
+            "make room, name another folder by --out, or lower examples.limit or "
             "examples.training_tokens"
         )
     if need.likely > free * 0.9:

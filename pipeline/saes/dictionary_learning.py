@@ -93,6 +93,14 @@ def load(path: Path) -> SAE:
     return SAE(**weights, **how, architecture=kind, group_sizes=groups)
 
 
+def trained_at(path: Path) -> str:
+    """The layer that the config names, and the module; empty where it names none."""
+    trainer = _trainer((path if path.is_dir() else path.parent) / CONFIG)
+    layer, module = trainer.get("layer"), trainer.get("submodule_name")
+    said = [f"layer {layer}"] if type(layer) is int else []
+    return ", ".join([*said, module] if isinstance(module, str) and module else said)
+
+
 def _trainer(config: Path) -> dict[str, Any]:
     """The trainer's settings in config.json; empty without one."""
     found = read_json(config).get("trainer") if config.is_file() else None

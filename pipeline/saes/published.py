@@ -40,20 +40,39 @@ def load(source: str, *, revision: str | None = None) -> SAE:
     Raises:
         SAEError: nothing there, not reachable, no known format, damaged, or not run exactly.
     """
+    if source.startswith(_RELEASE) and revision is None:
+        return _released(source)
+    return _open(_place(source, revision), source)
+
+
+def trained_at(source: str, *, revision: str | None = None) -> str:
+    """Where the SAE's own files say that it was trained, in their words; empty where they do not.
+
+    Raises:
+        SAEError: as `load`, where its files are not there or cannot be read.
+    """
+    if source.startswith(_RELEASE):
+        return ""  # their names say so themselves
+    path = _place(source, revision)
+    for module in (sae_lens, dictionary_learning):
+        if module.matches(path):
+            return module.trained_at(path)
+    return ""
+
+
+def _place(source: str, revision: str | None) -> Path:
+    """Where the SAE's files lie, fetched from the hub if need be."""
     if source.startswith(_HUB):
-        repo, path = _hub_place(source)
-        return _open(_download(source, repo, path, revision), source)
+        return _download(source, *_hub_place(source), revision)
     if revision is not None:
         raise SAEError(f"{source}: only {_HUB} sources have revisions; leave {revision!r} out")
-    if source.startswith(_RELEASE):
-        return _released(source)
-    path_here = Path(source).expanduser()
-    if not path_here.exists():
-        told = foreign.missing(path_here) or (
+    path = Path(source).expanduser()
+    if not path.exists():
+        told = foreign.missing(path) or (
             f"no such file or folder; give one, {_HUB}OWNER/REPO/PATH, or {_RELEASE}RELEASE/SAE_ID"
         )
         raise SAEError(f"{source}: {told}")
-    return _open(path_here, source)
+    return path
 
 
 def _open(path: Path, source: str) -> SAE:

@@ -60,6 +60,15 @@ def read(path: Path) -> dict[str, Any]:
     return arguments(folder, settings, declared, weights=file, read=read_all)
 
 
+def trained_at(path: Path) -> str:
+    """The hook that the settings name, in their words; empty where they name none."""
+    settings = read_json(_folder(path) / CONFIG)
+    metadata = settings.get("metadata")
+    both = (metadata if isinstance(metadata, dict) else {}, settings)
+    named = (held.get(key) for held in both for key in ("hook_name", "hook_point"))
+    return next((name for name in named if isinstance(name, str)), "")
+
+
 def arguments(
     source: str | Path,
     settings: dict[str, Any],
