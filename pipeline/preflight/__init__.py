@@ -92,11 +92,15 @@ class _Check:
         self.faults += found.values()
         self._unreachable = {name.repo for name in found}
 
+    def _lacks(self, name: str) -> bool:
+        """Whether it was told already that a name on the hub cannot be had."""
+        return name.removeprefix("hf-hub:") in self._unreachable
+
     def _models(self) -> None:
         from pipeline import models, readings
 
         for name, settings in self.run.models.items():
-            if {settings.id, settings.vision} & self._unreachable:
+            if self._lacks(settings.id) or self._lacks(settings.vision or ""):
                 continue
             with self._told():
                 model = models.load(settings, device="meta")
@@ -164,7 +168,7 @@ class _Check:
         at = (source, revision)
         if at not in self._widths:
             self._widths[at] = None
-            if _repo(source) not in self._unreachable:
+            if not self._lacks(_repo(source)):
                 sae = published.load(source, revision=revision)
                 self._widths[at] = (sae.d_in, sae.d_sae)
         return self._widths[at]
@@ -176,7 +180,7 @@ class _Check:
 
         speaks: dict[str, bool] = {}
         for name, settings in self.run.encoders.items():
-            if settings.id not in self._unreachable:
+            if not self._lacks(settings.id):
                 with self._told():
                     speaks[name] = ImageEncoder(settings, device="meta").speaks
         whole = len(speaks) == len(self.run.encoders)
@@ -188,7 +192,7 @@ class _Check:
                 if whole:
                     first_speaker(speaks, how.encoder, key="labels.encoder")
             with self._told():
-                if how.local is not None and how.local.id not in self._unreachable:
+                if how.local is not None and not self._lacks(how.local.id):
                     Captioner(how.local, machine=self.run.machine, device="meta")
         if self.missing["steer"] and self.run.steering is not None and whole:
             with self._told():

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import LoupeError
@@ -24,12 +24,12 @@ class Name:
     """A repository that a run names.
 
     Attributes:
-        key: where the config names it.
+        key: where the config names it, first; names are the same whatever their key.
         file: what it surely holds; None where that depends.
         kind: `model` or `dataset`.
     """
 
-    key: str
+    key: str = field(compare=False)
     repo: str
     revision: str | None = None
     file: str | None = "config.json"
