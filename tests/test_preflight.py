@@ -218,7 +218,7 @@ def test_the_least_that_a_run_writes_is_less_than_it_writes(finished: Path, tmp_
     numbers = {place: 2 * point.d_in * 2 * point.d_in for place, point in points.items()}
     need = space.wanted(run, {step: p.units for step, p in plans.items()}, points, numbers)
     written = sum(p.stat().st_size for p in (finished / "run").rglob("*.safetensors"))
-    assert written / 4 < need.least < written
+    assert written / 8 < need.least < written
     assert need.least <= need.likely
 
 

@@ -46,9 +46,11 @@ def faults(names: Sequence[Name]) -> dict[Name, str]:
     Where the hub does not answer, cached copies do, and for the rest of the process nothing asks it
     again: libraries would try each file for half a minute.
     """
+    wanted = [name for name in dict.fromkeys(names) if not Path(name.repo).expanduser().exists()]
+    if not wanted:
+        return {}
     from huggingface_hub import constants
 
-    wanted = [name for name in dict.fromkeys(names) if not Path(name.repo).expanduser().exists()]
     if constants.HF_HUB_OFFLINE:
         return {
             name: f"{name}: not in the hub's cache, and HF_HUB_OFFLINE is set; unset it, or "
