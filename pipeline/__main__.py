@@ -39,7 +39,7 @@ def run(
     verbose: Annotated[bool, typer.Option(help="Log each unit of work")] = False,
 ) -> None:
     """Run all steps of CONFIG; what is done already is not done again."""
-    from pipeline import engine
+    from pipeline import engine, preflight
     from pipeline.progress import Bars
     from pipeline.store import Workspace
 
@@ -47,6 +47,8 @@ def run(
     with one_line_errors():
         settings, plans = _planned(config)
         workspace = Workspace(out or _home(settings))
+        for note in preflight.check(settings, plans, workspace):
+            typer.echo(note, err=True)
         with Bars() as bars:
             engine.execute(plans, worker_of(settings, workspace), workspace=workspace, watcher=bars)
         bars.summary(workspace)
@@ -91,10 +93,11 @@ def hooks(config: Config) -> None:
     Needs each model's configuration and processor, not its weights.
     """
     from pipeline import config as settings
-    from pipeline import models, plan
+    from pipeline import models, plan, preflight
 
     with one_line_errors():
         run = settings.load(config)
+        preflight.refuse_unknown(run.models)
         for name, model in run.models.items():
             adapter = models.load(model, device="meta")
             typer.echo(f"{name}: {model.id}")
@@ -190,9 +193,10 @@ def docs(
 
 
 def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan]]:
-    from pipeline import config, examples, plan
+    from pipeline import config, examples, plan, preflight
 
     settings = config.load(path)
+    preflight.refuse_unknown_data(settings.examples.source)
     reader = examples.reader(settings.examples.source)
     return settings, plan.plans(settings, examples.listing(settings.examples, source=reader))
 

@@ -48,6 +48,15 @@ def points(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, H
     return found
 
 
+def refuse_width(place: Place, point: HookPoint, d_in: int) -> None:
+    """Raises SAEError where an SAE that reads `d_in` dimensions stands at a point of others."""
+    if d_in != point.d_in:
+        raise SAEError(
+            f"dictionaries.{place.dictionary}: its SAE reads {d_in} dimensions, but "
+            f"{point.name} of {place.model} has {point.d_in}; mend its hook point or model"
+        )
+
+
 def worded(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, HookPoint]:
     """The hook points of `points` that a model's words reach without an image."""
     return {

@@ -96,6 +96,7 @@ def refusal(source: str | Path, **options: Any) -> str:
 def lens_folder(folder: Path, tensors: Tensors, **settings: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     common = {
+        "architecture": "standard",
         "d_in": D,
         "d_sae": S,
         "dtype": "float32",
@@ -295,7 +296,6 @@ def test_a_flat_config_reshapes_attention_heads_without_saying_so(tmp_path: Path
             "batchtopk",
             lambda pre: above(pre, 0.8),
         ),
-        (lambda w: linear(w, "b_dec") | buffers(-1.0), "BatchTopKSAE", "batchtopk", relu),
         (
             lambda w: matryoshka(w, 0.8),
             "MatryoshkaBatchTopKSAE",
@@ -309,12 +309,11 @@ def test_a_flat_config_reshapes_attention_heads_without_saying_so(tmp_path: Path
             lambda pre: above(pre, 0.8),
         ),
         (lambda w: matryoshka(w, 0.8), None, "matryoshka", lambda pre: above(pre, 0.8)),
-        (lambda w: matryoshka(w, -1.0), None, "matryoshka", relu),
         # Its threshold is another way of running it, not the default.
         (lambda w: linear(w, "b_dec") | buffers(0.8), "AutoEncoderTopK", "topk", largest),
         (
             lambda w: linear(w, "b_dec") | {"k": torch.tensor(K)},  # before it had a threshold
-            None,
+            "AutoEncoderTopK",
             "topk",
             largest,
         ),
@@ -322,13 +321,11 @@ def test_a_flat_config_reshapes_attention_heads_without_saying_so(tmp_path: Path
     ],
     ids=[
         "batchtopk",
-        "batchtopk, never set",
         "Matryoshka",
         "Matroyshka",
         "matryoshka, no config",
-        "matryoshka, never set",
         "topk",
-        "topk, no config",
+        "topk, no threshold",
         "topk, k in config",
     ],
 )
@@ -369,10 +366,109 @@ def test_jumprelu_does_not_subtract_b_dec(tmp_path: Path) -> None:
     assert_runs(sae, above(before(w, centred=False), w["threshold"]), w)
 
 
+@pytest.mark.parametrize("kept", [buffers(0.8), {"k": torch.tensor(K)}, {}], ids=len)
 @pytest.mark.parametrize("dict_class", [None, "", "MadeUpSAE"])
-def test_topk_and_batchtopk_are_not_guessed(dict_class: str | None, tmp_path: Path) -> None:
-    message = refusal(learned(tmp_path, linear(weights(), "b_dec") | buffers(0.8), dict_class))
+def test_topk_and_batchtopk_are_not_guessed(
+    dict_class: str | None, kept: Tensors, tmp_path: Path
+) -> None:
+    message = refusal(learned(tmp_path, linear(weights(), "b_dec") | kept, dict_class))
     assert "dict_class" in message and "BatchTopKSAE" in message
+
+
+@pytest.mark.parametrize("kept", [{"k": torch.tensor(K)}, {}, buffers(-1.0)], ids=str)
+def test_batchtopk_without_a_threshold_is_refused(kept: Tensors, tmp_path: Path) -> None:
+    """Its batches kept k a row on average; top k by row fires other features."""
+    w = weights()
+    folder = learned(tmp_path / "a", linear(w, "b_dec") | kept, "BatchTopKSAE")
+    message = refusal(folder)
+    assert "batchtopk" in message and "threshold" in message and str(folder / "ae.pt") in message
+    levels = {"group_sizes": torch.tensor(GROUPS)}
+    state = without(w, "threshold") | kept | levels
+    assert "matryoshka" in refusal(learned(tmp_path / "b", state))
+    # As the message says, it opens with the smallest activation that the batches keep.
+    pre = before(w, centred=True)
+    least = float(pre.flatten().sort(descending=True).values[K * len(pre) - 1])
+    again = linear(w, "b_dec") | {"threshold": torch.tensor(least)}
+    learned(folder, again, "BatchTopKSAE")
+    assert int((published.load(str(folder)).encode(vectors()) > 0).sum()) == K * len(pre) - 1
+
+
+@pytest.mark.parametrize(
+    ("state", "stated", "named"),
+    [
+        (lambda w: linear(w, "bias"), {"dict_class": "BatchTopKSAE"}, "those of AutoEncoder"),
+        (lambda w: linear(w, "bias"), {"trainer_class": "TopKTrainer"}, "those of AutoEncoder"),
+        (lambda w: linear(w, "bias"), {"dict_class": "GatedAutoEncoder"}, "those of AutoEncoder"),
+        (lambda w: w, {"dict_class": "AutoEncoder"}, "those of JumpReluAutoEncoder"),
+        (lambda w: matryoshka(w, 0.8), {"dict_class": "BatchTopKSAE"}, "those of Matryoshka"),
+        (
+            lambda w: linear(w, "b_dec") | buffers(0.8),
+            {"dict_class": "JumpReluAutoEncoder"},
+            "those of AutoEncoderTopK or BatchTopKSAE",
+        ),
+        (
+            lambda w: linear(w, "b_dec") | buffers(0.8),
+            {"dict_class": "BatchTopKSAE", "trainer_class": "TopKTrainer"},
+            "those of BatchTopKSAE",
+        ),
+        (
+            lambda w: linear(w, "b_dec") | buffers(0.8),
+            {"dict_class": "AutoEncoderTopK", "k": K + 1},
+            f"k = {K + 1}, its tensors {K}",
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_config_that_names_another_class_is_refused(
+    state: Callable, stated: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    folder = learned(tmp_path, state(weights()), **({"dict_class": ""} | stated))
+    message = refusal(folder)
+    assert named in message
+    assert str(list(stated.values())[-1]) in message, "it names both"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"architecture": "topk", "k": K}, "those of jumprelu (threshold)"),
+        ({"architecture": "standard"}, "those of jumprelu (threshold)"),
+        ({"architecture": "jumprelu", "k": K}, f"k = {K}, which only topk has"),
+        ({"architecture": "jumprelu", "activation_fn": "topk"}, "activation_fn = topk"),
+        ({"architecture": "jumprelu", "apply_b_dec_to_input": "false"}, "not true or false"),
+        ({"architecture": None}, "names no architecture"),
+        ({"architecture": "gated"}, "use an SAE of one of these"),
+        ({"architecture": "batchtopk"}, "save_inference_model"),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_the_tensors_are_refused(
+    settings: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    assert named in refusal(lens_folder(tmp_path, weights(), **settings))
+
+
+def test_architectures_are_known_in_any_case(tmp_path: Path) -> None:
+    w = weights()
+    sae = published.load(str(lens_folder(tmp_path, w, architecture="JumpReLU")))
+    assert_runs(sae, above(before(w, centred=True), w["threshold"]), w)
+
+
+def test_a_threshold_below_0_is_0(tmp_path: Path) -> None:
+    w = weights()
+    w["threshold"] = -w["threshold"]
+    sae = published.load(str(lens_folder(tmp_path, w, architecture="jumprelu")))
+    assert_runs(sae, relu(before(w, centred=True)), w)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_settings_of_any_encoding_are_read(encoding: str, tmp_path: Path) -> None:
+    w = weights()
+    lens = lens_folder(tmp_path / "a", w, architecture="jumprelu")
+    theirs = learned(tmp_path / "b", linear(w, "b_dec") | buffers(0.8), "BatchTopKSAE")
+    for file in (lens / "cfg.json", theirs / "config.json"):
+        file.write_bytes(file.read_text().encode(encoding))
+        assert published.load(str(file.parent)).d_sae == S
 
 
 def damaged_state(damage: str) -> Any:
@@ -401,25 +497,26 @@ def damaged_state(damage: str) -> Any:
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        ("missing", "lacks tensors ['b_enc']"),
+        ("missing", "lacks tensors ['encoder.bias']"),
         ("unknown", "normalize_to_sqrt_d"),
         ("misfit", "b_enc"),
         ("turned", "do not fit"),
         ("flat", "W_enc has shape"),
-        ("nan", "b_enc"),
-        ("inf", "W_dec"),
+        ("nan", "encoder.bias"),
+        ("inf", "decoder.weight"),
         ("threshold", "threshold"),
         ("two thresholds", "threshold"),
         ("integers", "plain floats"),
         ("list", "state_dict"),
         ("nested", "state_dict"),
         ("groups", "[1, 2]"),
-        ("gated", "GatedAutoEncoder"),
+        ("gated", "gated SAE"),
         ("number", "state_dict"),
     ],
 )
 def test_damaged_states_are_refused(damage: str, named: str, tmp_path: Path) -> None:
-    message = refusal(learned(tmp_path, damaged_state(damage), "BatchTopKSAE"))
+    dict_class = "MatryoshkaBatchTopKSAE" if damage == "groups" else "BatchTopKSAE"
+    message = refusal(learned(tmp_path, damaged_state(damage), dict_class))
     assert named in message
     assert message.startswith(str(tmp_path / "ae.pt"))
 
@@ -456,11 +553,11 @@ def test_nothing_in_a_pickle_is_executed(tmp_path: Path) -> None:
     assert made.exists()
 
 
-@pytest.mark.parametrize("size", [0, 100, 1500])
-def test_a_cut_file_is_refused(size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "told"), [(0, "is empty"), (100, "cut"), (1500, "cut")])
+def test_a_cut_file_is_refused(size: int, told: str, tmp_path: Path) -> None:
     file = learned(tmp_path, matryoshka(weights(), 0.8)) / "ae.pt"
     file.write_bytes(file.read_bytes()[:size])
-    assert "damaged" in refusal(file)
+    assert told in refusal(file)
 
 
 # --- Gemma Scope ---
@@ -496,7 +593,7 @@ def test_npz_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     assert "params.npz" in refusal(tmp_path)
     assert not made.exists()
     (tmp_path / "params.npz").write_bytes(b"PK\x03\x04 cut")
-    assert "not readable" in refusal(tmp_path)
+    assert "a zip archive without its end" in refusal(tmp_path)
     assert not made.exists()
 
 
@@ -552,7 +649,7 @@ def test_weights_of_other_precisions_become_float32(
 
 
 def test_what_is_no_sae_is_refused_with_the_known_formats(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     for source in (tmp_path, tmp_path / "model.safetensors"):
         message = refusal(source)
         assert str(source) in message

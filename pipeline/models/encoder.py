@@ -155,6 +155,22 @@ def first_speaker(speaks: Mapping[str, bool], named: str | None, *, key: str) ->
     return named or next((name for name, words in speaks.items() if words), None)
 
 
+def answers_encoder(speaks: Mapping[str, bool], named: str | None) -> str:
+    """The encoder in whose space answers are compared with images.
+
+    Raises:
+        ModelError: the one named embeds no words, or none does.
+    """
+    chosen = first_speaker(speaks, named, key="steering.encoder")
+    if chosen is None:
+        raise ModelError(
+            "steering: no encoder embeds words, so that answers cannot be compared with "
+            "images; add a contrastive one, as [encoders.clip] with id = "
+            "'openai/clip-vit-base-patch32' and judges = false, or remove [steering]"
+        )
+    return chosen
+
+
 def _hugging_face(settings: config.Encoder, device: torch.device) -> _Parts:
     name, revision = settings.id, settings.revision
     model = pretrained_model(

@@ -6,11 +6,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from pipeline.saes.sae import SAE
-from pipeline.saes.weights import SAEError, fitted, one_line
+from pipeline.saes.tensor_files import Tensors, from_npz
+from pipeline.saes.weights import fitted
 
 NAME = "params.npz"
 
@@ -27,18 +25,17 @@ def load(path: Path) -> SAE:
         SAEError: damaged, or its arrays do not fit.
     """
     file = path / NAME if path.is_dir() else path
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            tensors = {
-                f"W_{name[2:]}" if name in ("w_enc", "w_dec") else name: torch.from_numpy(array)
-                for name, array in arrays.items()
-            }
-    except Exception as error:  # a damaged archive fails in as many ways as it has parts
-        raise SAEError(f"{file}: not readable ({one_line(error)}); fetch it again") from None
-    weights: dict[str, Any] = fitted(file, tensors, threshold=True)
+    declared, read = from_npz(file)
+    weights: dict[str, Any] = fitted(
+        file, _ours(declared), threshold=True, read=lambda: _ours(read())
+    )
     return SAE(
         **weights,
         activation="jumprelu",
         apply_b_dec_to_input=False,
         architecture="jumprelu",
     )
+
+
+def _ours(arrays: Tensors) -> Tensors:
+    return {f"W_{n[2:]}" if n in ("w_enc", "w_dec") else n: array for n, array in arrays.items()}

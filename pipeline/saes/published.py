@@ -4,7 +4,7 @@ import glob
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.saes import dictionary_learning, gemma_scope, sae_lens
+from pipeline.saes import dictionary_learning, foreign, gemma_scope, sae_lens, tensor_files
 from pipeline.saes.sae import SAE
 from pipeline.saes.weights import SAEError, one_line
 
@@ -25,6 +25,7 @@ _FILES = (
     gemma_scope.NAME,
 )
 _HUB, _RELEASE = "hf:", "sae-lens:"
+_WEIGHTS = (".pt", ".pth", ".pkl", ".bin", ".safetensors", ".npz", ".gz", ".ckpt")
 
 
 def load(source: str, *, revision: str | None = None) -> SAE:
@@ -39,20 +40,39 @@ def load(source: str, *, revision: str | None = None) -> SAE:
     Raises:
         SAEError: nothing there, not reachable, no known format, damaged, or not run exactly.
     """
+    if source.startswith(_RELEASE) and revision is None:
+        return _released(source)
+    return _open(_place(source, revision), source)
+
+
+def trained_at(source: str, *, revision: str | None = None) -> str:
+    """Where the SAE's own files say that it was trained, in their words; empty where they do not.
+
+    Raises:
+        SAEError: as `load`, where its files are not there or cannot be read.
+    """
+    if source.startswith(_RELEASE):
+        return ""  # their names say so themselves
+    path = _place(source, revision)
+    for module in (sae_lens, dictionary_learning):
+        if module.matches(path):
+            return module.trained_at(path)
+    return ""
+
+
+def _place(source: str, revision: str | None) -> Path:
+    """Where the SAE's files lie, fetched from the hub if need be."""
     if source.startswith(_HUB):
-        repo, path = _hub_place(source)
-        return _open(_download(source, repo, path, revision), source)
+        return _download(source, *_hub_place(source), revision)
     if revision is not None:
         raise SAEError(f"{source}: only {_HUB} sources have revisions; leave {revision!r} out")
-    if source.startswith(_RELEASE):
-        return _released(source)
-    path_here = Path(source).expanduser()
-    if not path_here.exists():
-        raise SAEError(
-            f"{source}: no such file or folder; give one, {_HUB}OWNER/REPO/PATH, "
-            f"or {_RELEASE}RELEASE/SAE_ID"
+    path = Path(source).expanduser()
+    if not path.exists():
+        told = foreign.missing(path) or (
+            f"no such file or folder; give one, {_HUB}OWNER/REPO/PATH, or {_RELEASE}RELEASE/SAE_ID"
         )
-    return _open(path_here, source)
+        raise SAEError(f"{source}: {told}")
+    return path
 
 
 def _open(path: Path, source: str) -> SAE:
@@ -60,8 +80,38 @@ def _open(path: Path, source: str) -> SAE:
     for _, matches, opened in _FORMATS:
         if matches(path):
             return opened(path)
+    told = _of_folder(path) if path.is_dir() else _of_file(path)
+    if told:
+        raise SAEError(f"{source}: {told}")
+    holds = f"it holds {foreign.listing(path)}" if path.is_dir() else "its name tells none"
     known = "; ".join(name for name, _, _ in _FORMATS)
-    raise SAEError(f"{source}: no SAE in a known format; looked for {known}")
+    raise SAEError(f"{source}: no SAE in a known format, {holds}; looked for {known}")
+
+
+def _of_folder(path: Path) -> str | None:
+    """What a folder holds in place of an SAE and what to do, where its content tells."""
+    told = foreign.folder(path)
+    if told:
+        return told
+    for name in _FILES:
+        told = foreign.missing(path / name)
+        if told:
+            return f"its {name} {told}"
+    for file in sorted(path.iterdir()):
+        if file.suffix in _WEIGHTS and (told := _of_file(file)):
+            return f"its {foreign.short(file.name)} {told}"
+    return None
+
+
+def _of_file(path: Path) -> str | None:
+    """What a file is in place of an SAE and what to do, where its content tells."""
+    told = foreign.what(path)
+    if told:
+        return told
+    try:
+        return foreign.layout(tensor_files.names(path))
+    except SAEError as error:
+        return str(error).removeprefix(f"{path}: ")
 
 
 def _hub_place(source: str) -> tuple[str, str]:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.saes import sae_lens
 from pipeline.saes.weights import SAEError as SAEError
+from pipeline.tensors import save_tensors
 
 DENSE_LIMIT = 2**25
 """The most codes that are held densely at once: 2**25 float32 are 128 MiB."""
@@ -221,7 +221,7 @@ class SAE:
         }
         if self.activation == "topk":
             settings |= {"k": self.k, "rescale_acts_by_decoder_norm": False}
-        save_file(self.tensors(), folder / sae_lens.WEIGHTS)
+        save_tensors(self.tensors(), folder / sae_lens.WEIGHTS)
         (folder / sae_lens.CONFIG).write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
     @classmethod

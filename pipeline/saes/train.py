@@ -182,6 +182,26 @@ def shares(total: int, counts: Sequence[int]) -> list[int]:
     return [max(1, int(n)) for n in np.diff(ends, prepend=0)]
 
 
+def features_of(settings: config.TrainedSAE, d_in: int) -> int:
+    """How many features an SAE on `d_in` dimensions has.
+
+    Raises:
+        SAEError: fewer than its k or its levels want.
+    """
+    d_sae = round(d_in * settings.expansion)
+    if settings.k > d_sae:
+        raise SAEError(
+            f"k = {settings.k} is more than the {d_sae} features of an SAE on {d_in} dimensions; "
+            "lower dictionaries.*.k or raise its expansion"
+        )
+    if settings.kind == "matryoshka" and len(settings.levels) > d_sae:
+        raise SAEError(
+            f"{len(settings.levels)} levels are more than the {d_sae} features of an SAE on "
+            f"{d_in} dimensions; give dictionaries.*.levels fewer or raise its expansion"
+        )
+    return d_sae
+
+
 def level_sizes(d_sae: int, shares: Sequence[float]) -> tuple[int, ...]:
     """How many features each level has; they sum to d_sae, each at least 1."""
     ends = [max(i + 1, round(d_sae * total)) for i, total in enumerate(np.cumsum(shares))]
@@ -202,12 +222,7 @@ def _untrained(settings: config.TrainedSAE, d_in: int) -> tuple[nn.Module, tuple
         MatryoshkaBatchTopKTrainingSAEConfig,
     )
 
-    d_sae = round(d_in * settings.expansion)
-    if settings.k > d_sae:
-        raise SAEError(
-            f"k = {settings.k} is more than the {d_sae} features of an SAE on {d_in} dimensions; "
-            "lower dictionaries.*.k or raise its expansion"
-        )
+    d_sae = features_of(settings, d_in)
     common = {
         "d_in": d_in,
         "d_sae": d_sae,

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline import config, contract, examples, models, readings, store
@@ -28,6 +27,7 @@ from pipeline.models.layout import Layout, Tokens
 from pipeline.models.loading import pick_device
 from pipeline.pictures import thumbnail
 from pipeline.plan import Unit
+from pipeline.tensors import save_tensors
 
 Pictures = list[tuple[Example, Image.Image]]
 
@@ -87,7 +87,7 @@ class Worker:
             tensors[name] = [tensor]
         store.write_table(contract.EXAMPLES, _table(contract.EXAMPLES, rows), folder)
         name = "acts" if unit.spec["split"] == "train" else "embeddings"
-        save_file({k: torch.cat(v) for k, v in tensors.items()}, folder / f"{name}.safetensors")
+        save_tensors({k: torch.cat(v) for k, v in tensors.items()}, folder / f"{name}.safetensors")
         if unit.spec["split"] == "val":
             store.write_table(contract.THUMBNAILS, _table(contract.THUMBNAILS, thumbnails), folder)
             said = _table(contract.CAPTIONS, [asdict(caption) for caption in captions])

@@ -25,7 +25,6 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from safetensors.torch import save_file
 
 from pipeline import config, contract, examples, models, plan, store
 from pipeline.examples import Caption
@@ -40,9 +39,11 @@ from pipeline.readings import (
     SparseReading,
     points,
     read_captions,
+    refuse_width,
     worded,
 )
-from pipeline.saes.sae import ALONE, SAE, SAEError
+from pipeline.saes.sae import ALONE, SAE
+from pipeline.tensors import save_tensors
 
 
 class Worker:
@@ -81,7 +82,7 @@ class Worker:
         for made, order in ((readings, ids), (said, spoken)):
             for name, reading in made.items():
                 tensors = {"ids": torch.tensor(order, dtype=torch.int64), **reading.tensors()}
-                save_file(tensors, folder / f"{name}.safetensors")
+                save_tensors(tensors, folder / f"{name}.safetensors")
         facts = {
             name: {**r.facts(), "grid_fit": model.fit} for name, r in (readings | said).items()
         }
@@ -142,11 +143,7 @@ class Worker:
                 readings[name] = DenseReading(point, settings)
                 continue
             sae = self._sae(key)
-            if sae.d_in != point.d_in:
-                raise SAEError(
-                    f"dictionaries.{place.dictionary}: its SAE reads {sae.d_in} dimensions, but "
-                    f"{point.name} of {place.model} has {point.d_in}; mend its hook point or model"
-                )
+            refuse_width(place, point, sae.d_in)
             readings[name] = SparseReading(point, settings, sae)
             control = plan.control_name(self.run, place)
             if control not in readings:

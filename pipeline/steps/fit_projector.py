@@ -24,7 +24,6 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline import config, models, plan, store
@@ -33,6 +32,7 @@ from pipeline.models.answers import Batch, answer_loss, labelled
 from pipeline.models.clip_gemma import ClipGemmaAdapter, read_projector
 from pipeline.models.loading import ModelError, pick_device
 from pipeline.pictures import Unreadable, read_rgb
+from pipeline.tensors import save_tensors
 
 VERSION = 1
 """Goes up when this code would make another projector of the same settings."""
@@ -349,7 +349,7 @@ def _read_state(path: Path, key: str) -> State:
 def _write_state(folder: Path, state: State, key: str, curve: Sequence[dict[str, float]]) -> None:
     about = {"state": json.dumps({"key": key, "skipped": state.skipped}, sort_keys=True)}
     tensors = state.tensors | {"losses": torch.tensor(state.losses, dtype=torch.float64)}
-    _replace(folder / STATE, lambda path: save_file(tensors, path, metadata=about))
+    _replace(folder / STATE, lambda path: save_tensors(tensors, path, metadata=about))
     lines = "".join(json.dumps(point) + "\n" for point in curve)
     _replace(folder / CURVE, lambda path: path.write_text(lines, encoding="utf-8"))
 
@@ -357,7 +357,7 @@ def _write_state(folder: Path, state: State, key: str, curve: Sequence[dict[str,
 def _write_projector(folder: Path, state: State, facts: dict[str, Any]) -> None:
     """The facts come last: they say that the training is done."""
     weights = {name: state.tensors[name] for name in ("weight", "bias")}
-    _replace(folder / PROJECTOR, lambda path: save_file(weights, path))
+    _replace(folder / PROJECTOR, lambda path: save_tensors(weights, path))
     text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
     _replace(folder / FACTS, lambda path: path.write_text(text, encoding="utf-8"))
 

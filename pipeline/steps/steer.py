@@ -30,8 +30,8 @@ from pipeline.metrics import steering
 from pipeline.metrics.labels import Told, in_turn, or_words
 from pipeline.metrics.modality import derangement
 from pipeline.models.adapter import Adapter
-from pipeline.models.encoder import ImageEncoder, first_speaker, which_speak
-from pipeline.models.loading import ModelError, pick_device
+from pipeline.models.encoder import ImageEncoder, answers_encoder, which_speak
+from pipeline.models.loading import pick_device
 from pipeline.models.memory import Halving
 from pipeline.saes.sae import SAE
 
@@ -258,15 +258,7 @@ class Worker:
     @cached_property
     def _encoder(self) -> str:
         """The encoder in whose space answers are compared with images."""
-        speaks = which_speak(self.run.encoders)
-        chosen = first_speaker(speaks, self.how.encoder, key="steering.encoder")
-        if chosen is None:
-            raise ModelError(
-                "steering: no encoder embeds words, so that answers cannot be compared with "
-                "images; add a contrastive one, as [encoders.clip] with id = "
-                "'openai/clip-vit-base-patch32' and judges = false, or remove [steering]"
-            )
-        return chosen
+        return answers_encoder(which_speak(self.run.encoders), self.how.encoder)
 
     @cached_property
     def _judge(self) -> ImageEncoder:
