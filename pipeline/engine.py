@@ -90,7 +90,7 @@ def state(plan: Plan, workspace: Workspace) -> tuple[str, str]:
     there = sum(fault is None for fault in faults.values())
     damaged = [f"{name} ({why})" for name, why in faults.items() if why not in (None, ABSENT)]
     try:
-        manifest = workspace.manifest(plan.step)
+        manifest = _finished(plan, workspace)
     except StoreError:
         manifest = None
         damaged.append(f"manifests/{plan.step}.json")
@@ -177,11 +177,24 @@ def _show(plan: Plan, workspace: Workspace) -> None:
 
 def _is_stale(plan: Plan, workspace: Workspace) -> bool:
     try:
-        manifest = workspace.manifest(plan.step)
-    except StoreError as error:
-        log.warning("%s; it is written anew", error)
+        manifest = _finished(plan, workspace)
+    except StoreError:
+        log.warning("%s: its manifest is damaged and is written anew", plan.step)
         return True
     return manifest is None or manifest["key"] != plan.key
+
+
+def _finished(plan: Plan, workspace: Workspace) -> dict[str, Any] | None:
+    """The step's manifest, as `_manifest` made it; None: the step never finished.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    made = workspace.manifest(plan.step)
+    kinds = {"key": str, "reads": dict, "units": dict, "skipped": dict}
+    if made is None or all(isinstance(made.get(name), kind) for name, kind in kinds.items()):
+        return made
+    raise StoreError(f"{workspace.root}: manifests/{plan.step}.json is damaged; run it again")
 
 
 def _manifest(plan: Plan, workspace: Workspace) -> dict[str, Any]:

@@ -49,9 +49,9 @@ def is_full(error: BaseException) -> bool:
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        if isinstance(seen, OSError | RuntimeError) or _of_library(seen):
-            if _FULL.search(str(seen)):
-                return True
+        says = isinstance(seen, OSError | RuntimeError) or _of_library(seen)
+        if says and _FULL.search(str(seen)):
+            return True
         seen = seen.__cause__ or seen.__context__
     return False
 
