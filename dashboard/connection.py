@@ -23,7 +23,7 @@ Refused = store.StoreError
 Damaged = duckdb.Error
 """What a query raises when the database cannot be read."""
 
-_AGAIN = "make the bundle again with: python -m pipeline run CONFIG"
+_AGAIN = "make the bundle again with: python -m pipeline run CONFIG --check"
 _HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,

@@ -338,7 +338,7 @@ class Bundle:
         return self.root / SAES / dictionary_id
 
 
-_AGAIN = "make the bundle again with: python -m pipeline run CONFIG"
+_AGAIN = "make the bundle again with: python -m pipeline run CONFIG --check"
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -374,6 +374,9 @@ def open_bundle(path: Path) -> Bundle:
     for name in ("config", "models", "rows", "versions"):
         if not isinstance(manifest.setdefault(name, {}), dict):
             raise StoreError(f"{root / _MANIFEST}: damaged ({name} is no object); {_AGAIN}")
+    for name, model in manifest["models"].items():
+        if not isinstance(model, dict):
+            raise StoreError(f"{root / _MANIFEST}: damaged (models.{name} is no object); {_AGAIN}")
     if sealed.FILES in manifest and not sealed.is_listing(manifest[sealed.FILES]):
         raise StoreError(f"{root / _MANIFEST}: damaged (lists no files); {_AGAIN}")
     return Bundle(root.resolve(), manifest)
