@@ -214,7 +214,8 @@ class Workspace:
         except (OSError, ValueError) as error:
             return f"{_PART}: {first_line(error)}", {}
         files = facts.get(sealed.FILES)
-        if files is not None and not sealed.is_listing(files):
+        lists = sealed.is_listing(files) if files is not None else "unit" in facts
+        if not lists:
             return f"{_PART}: lists no files", {}
         found = (
             sealed.glance(folder, closely=closely)

@@ -117,6 +117,7 @@ def test_status_tells_what_is_damaged(kind: str, home: Path, made: Path) -> None
     files = sorted(home.glob(PARTS.get(kind, "manifests/*.json")))
     for file, data in ways(files, 25):
         step = file.stem if kind == "step" else part_of(file, home)[0]
+        before = file.read_bytes()
         with holding(file, data):
             result = command("status", made / "tiny.toml", "--out", home)
             assert result.exit_code == 0
@@ -125,7 +126,7 @@ def test_status_tells_what_is_damaged(kind: str, home: Path, made: Path) -> None
             others = [line for name, line in lines.items() if name != step]
             assert all("damaged" not in line for line in others)
             if " done " in lines[step]:
-                assert json.loads(data) == json.loads(file.read_bytes())
+                assert json.loads(data) == json.loads(before)
 
 
 def test_all_that_is_damaged_is_made_again_and_named(home: Path, made: Path) -> None:
@@ -151,8 +152,7 @@ def test_all_that_is_damaged_is_made_again_and_named(home: Path, made: Path) -> 
     assert [name for name in before if before[name] != after[name]] == []
     assert list(faults(home)) == []
     again = command("status", made / "tiny.toml", "--out", home)
-    assert "damaged" not in again.stdout
-    assert "0" in again.stdout
+    assert [line.split()[1] for line in again.stdout.splitlines()] == ["done"] * 9
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b'{"key": 3}', b"\xff"])
@@ -287,7 +287,7 @@ def test_verify_of_a_bundle_without_hashes_never_fails(pattern: str, bundle: Pat
     """What it finds there hangs on the damage; that it ends with lines does not."""
     old(bundle)
     assert list(faults(bundle)) == []
-    for file, data in ways(sorted(bundle.glob(pattern)), 12):
+    for file, data in ways(sorted(bundle.glob(pattern)), 5):
         with holding(file, data):
             assert all(isinstance(line, str) for line in said(bundle))
 
@@ -372,7 +372,6 @@ def test_a_manifest_of_any_form_opens_or_is_refused_in_one_line(bundle: Path) ->
         assert isinstance(found.config, dict)
         assert all(isinstance(found.settings(part), dict) for part in ("models", "captions", "x"))
         assert found.made_by("clip") is None or isinstance(found.made_by("clip"), str)
-        assert all(isinstance(line, str) for line in itertools.islice(faults(bundle), 1))
     assert opened > 20
     assert all("\n" not in line and str(bundle) in line for line in refused)
 
@@ -436,6 +435,7 @@ def small_disk(place: Path) -> Iterator[Callable[[int], None]]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on(made: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as resized:
         home, steps, size = tmp_path / "disk" / "run", set(), 64
@@ -448,9 +448,9 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on(made: Path, tmp_pat
             assert f"{home}: no space left on the disk; make room and run" in result.stderr
             assert list(home.rglob(".tmp-*")) == []
             steps.add(len(list(home.glob("manifests/*"))))
-            size = int(size * 1.3)
+            size = int(size * 1.6)
         assert result.exit_code == 0
-        assert len(steps) >= 4, f"it was full only after {steps} steps"
+        assert len(steps) >= 3, f"it was full only after {steps} steps"
         assert list(faults(home)) == []
         assert tables(home) == tables(made / "run")
 
@@ -491,6 +491,7 @@ def test_every_librarys_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
             shutil.rmtree(place)
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_nothing_that_counts(made: Path, tmp_path: Path) -> None:
     home = tmp_path / "run"
     told = [sys.executable, "-m", "pipeline", "run", str(made / "tiny.toml"), "--out", str(home)]
