@@ -148,9 +148,9 @@ def _complete(_bundle: store.Bundle, _connection: duckdb.DuckDBPyConnection, key
     Raises:
         store.StoreError: some are not.
     """
-    version = str(_bundle.manifest.get("contract"))
+    rows, derived = _bundle.manifest["rows"], _bundle.files is not None
     try:
-        lost = database.lacking(_connection.cursor(), _bundle.manifest["rows"], version)
+        lost = database.lacking(_connection.cursor(), rows, derived=derived)
     except duckdb.Error as error:
         raise store.StoreError(
             f"{_bundle.database}: cannot be read ({first_line(error)}); {_AGAIN}"

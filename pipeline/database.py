@@ -92,15 +92,17 @@ def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     return {str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()}
 
 
-def lacking(connection: duckdb.DuckDBPyConnection, rows: Iterable[str], version: str) -> list[str]:
+def lacking(
+    connection: duckdb.DuckDBPyConnection, rows: Iterable[str], *, derived: bool
+) -> list[str]:
     """The tables that a bundle should have and has not.
 
     Args:
         rows: the tables that its manifest counts.
-        version: of the contract that it was made for; of an earlier one fewer are derived.
+        derived: whether it has all of DERIVED; older ones have fewer.
     """
     wanted = [name for name in contract.TABLES if name in set(rows) - set(NOT_INDEXED)]
-    wanted += DERIVED if version == contract.VERSION else ()
+    wanted += DERIVED if derived else ()
     there = tables(connection)
     return [name for name in wanted if name not in there]
 
