@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dashboard import nearness, queries, records, state
 from dashboard.sheets import Sheets
 from dashboard.steered import SteeredSum
-from pipeline import store
+from pipeline import database, store
+from pipeline.errors import first_line
 
 DEFAULT = Path("data/runs/demo")
 MOST_TOGETHER = 256
@@ -22,6 +23,7 @@ Refused = store.StoreError
 Damaged = duckdb.Error
 """What a query raises when the database cannot be read."""
 
+_AGAIN = "make the bundle again with: python -m pipeline run CONFIG --check"
 _HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "autoinstall_known_extensions": False,
@@ -76,10 +78,21 @@ def runs() -> dict[str, Path]:
     """The run asked for and the other runs beside it, by name; a lone bundle stands alone."""
     asked = asked_for()
     found = {asked.name: asked}
-    if (asked / "bundle").exists():
-        beside = sorted(p for p in asked.absolute().parent.iterdir() if (p / "bundle").exists())
+    if _holds(asked):
+        try:
+            beside = sorted(p for p in asked.absolute().parent.iterdir() if _holds(p))
+        except OSError:  # a folder that may be entered and not listed
+            beside = []
         found |= {p.name: p for p in beside if p.name not in found}
     return found
+
+
+def _holds(folder: Path) -> bool:
+    """Whether there is a run with a bundle that can be looked at."""
+    try:
+        return (folder / "bundle").exists()
+    except OSError:
+        return False
 
 
 def current() -> Run:
@@ -106,10 +119,15 @@ def named(names: Sequence[str]) -> list[Run]:
 
 def _run(name: str, found: Mapping[str, Path]) -> Run:
     bundle = store.open_bundle(found[name])
-    published = (bundle.root / "manifest.json").stat().st_mtime_ns
+    try:
+        published = (bundle.root / "manifest.json").stat().st_mtime_ns
+    except OSError as error:  # published anew just now
+        raise store.StoreError(f"{found[name]}: {error.strerror}; load the page again") from error
     key = f"{bundle.manifest.get('key', bundle.root.name)}-{published}"
     title = str(bundle.manifest.get("title") or bundle.manifest.get("name") or name)
-    return Run(name, key, title, _connect(str(bundle.database), key), _sheets(), bundle)
+    opened = _connect(str(bundle.database), key)
+    _complete(bundle, opened, key)
+    return Run(name, key, title, opened, _sheets(), bundle)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -117,11 +135,28 @@ def _connect(database: str, key: str) -> duckdb.DuckDBPyConnection:
     """A connection for one bundle (`key` tells a republished one); calls use its cursors."""
     try:
         return duckdb.connect(database, read_only=True, config=_HARDENED)
+    except Exception as error:  # DuckDB raises whatever damaged bytes lead to
+        raise store.StoreError(
+            f"{database}: cannot be opened ({first_line(error)}); {_AGAIN}"
+        ) from error
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _complete(_bundle: store.Bundle, _connection: duckdb.DuckDBPyConnection, key: str) -> None:
+    """Asserts, once a bundle, that every table is there.
+
+    Raises:
+        store.StoreError: some are not.
+    """
+    rows, derived = _bundle.manifest["rows"], _bundle.files is not None
+    try:
+        lost = database.lacking(_connection.cursor(), rows, derived=derived)
     except duckdb.Error as error:
         raise store.StoreError(
-            f"{database}: cannot be opened ({error}); make the bundle again with: "
-            "python -m pipeline run CONFIG"
+            f"{_bundle.database}: cannot be read ({first_line(error)}); {_AGAIN}"
         ) from error
+    if lost:
+        raise store.StoreError(f"{_bundle.database}: lacks {', '.join(lost)}; {_AGAIN}")
 
 
 @st.cache_resource(show_spinner=False)

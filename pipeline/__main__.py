@@ -36,9 +36,13 @@ Out = Annotated[Path | None, typer.Option(help="Folder of the run; data/runs/NAM
 def run(
     config: Config,
     out: Out = None,
+    check: Annotated[
+        bool,
+        typer.Option(help="Read all that is done, not only what has another time or size"),
+    ] = False,
     verbose: Annotated[bool, typer.Option(help="Log each unit of work")] = False,
 ) -> None:
-    """Run all steps of CONFIG; what is done already is not done again."""
+    """Run all steps of CONFIG; what is done already is not done again, unless it is damaged."""
     from pipeline import engine, preflight
     from pipeline.progress import Bars
     from pipeline.store import Workspace
@@ -46,7 +50,7 @@ def run(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with one_line_errors():
         settings, plans = _planned(config)
-        workspace = Workspace(out or _home(settings))
+        workspace = Workspace(out or _home(settings), closely=check)
         for note in preflight.check(settings, plans, workspace):
             typer.echo(note, err=True)
         with Bars() as bars:
@@ -72,15 +76,22 @@ def status(config: Config, out: Out = None) -> None:
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder of a run or of a bundle")],
 ) -> None:
-    """Check every table of BUNDLE against the contract; exit with 1 on a fault."""
-    from pipeline import contract
+    """Check every file of BUNDLE against its hash and the contract; exit with 1 on a fault."""
+    from pipeline import contract, store
     from pipeline.verify import faults
 
     with one_line_errors():
         found = list(faults(bundle))
+        listed = store.open_bundle(bundle).files is not None
     for fault in found:
         typer.echo(fault)
+    if not listed:
+        typer.echo(
+            "hashes of its files are not recorded, since an earlier Loupe made it: other bytes "
+            "that fit the contract are not found"
+        )
     if found:
+        typer.echo("a run's bundle is mended by: python -m pipeline run CONFIG --check", err=True)
         raise typer.Exit(1)
     typer.echo(f"{bundle}: sound ({len(contract.TABLES)} tables, contract {contract.VERSION})")
 

@@ -1,5 +1,6 @@
 """The DuckDB file of a bundle: its tables, sorted, and one row a feature for the pages."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -55,6 +56,15 @@ GROUP BY ALL ORDER BY example_id
 PER_EXAMPLE = 64
 """Features of an example that `example_features` holds for each dictionary."""
 
+DERIVED = {
+    "cards": "SELECT count(*) FROM features",
+    "best_matches": "SELECT count(*) FROM matches WHERE rank = 1",
+    "read_captions": "SELECT count(*) FROM caption_tokens JOIN captions USING (caption_id)",
+    "example_features": """SELECT count(*) FROM (SELECT DISTINCT dictionary_id, example_id
+        FROM activations WHERE modality = 'image')""",
+}
+"""The tables made of others -> what counts the rows that each should have."""
+
 
 def build(folder: Path) -> None:
     """Build `loupe.duckdb` from the Parquet tables in `folder` (a bundle that is being published).
@@ -75,6 +85,26 @@ def build(folder: Path) -> None:
         connection.execute(_BEST_MATCHES)
         connection.execute(_READ_CAPTIONS)
         _example_features(connection)
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The names of the tables that are there."""
+    return {str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()}
+
+
+def lacking(
+    connection: duckdb.DuckDBPyConnection, rows: Iterable[str], *, derived: bool
+) -> list[str]:
+    """The tables that a bundle should have and has not.
+
+    Args:
+        rows: the tables that its manifest counts.
+        derived: whether it has all of DERIVED; older ones have fewer.
+    """
+    wanted = [name for name in contract.TABLES if name in set(rows) - set(NOT_INDEXED)]
+    wanted += DERIVED if derived else ()
+    there = tables(connection)
+    return [name for name in wanted if name not in there]
 
 
 def _example_features(connection: duckdb.DuckDBPyConnection) -> None:

@@ -5,7 +5,9 @@ Light enough for `status`: nothing here reads a picture or imports torch. The wo
 same inputs.
 """
 
+import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 from pipeline import config, contract
 from pipeline.examples import Example
-from pipeline.store import content_key, fingerprint_files
+from pipeline.store import content_key, fingerprint, fingerprint_files
 
 VERSIONS = {
     "collect": 2, "train": 2, "encode": 3, "score": 1, "relate": 1, "label": 1, "modality": 1,
@@ -167,10 +169,18 @@ def source_identity(source: str, revision: str | None) -> str:
 
 
 _MODEL_FILES = (
-    *("*.json", "*.safetensors", "*.bin", "*.pt", "*.pth"),
-    *("*.jinja", "*.txt", "*.model"),
+    *("config.json", "config.*.json", "generation_config.json", "open_clip_config.json"),
+    *("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"),
+    *("adapter_config.json", "quantize_config.json", "quant_config.json", "*.index.json"),
+    *("tokenizer.json", "tokenizer.*.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "*vocab*.json", "*vocab*.txt", "merges.txt", "*.model", "*.tiktoken"),
+    *("chat_template.json", "*.jinja", "additional_chat_templates/*.jinja"),
+    *("*.safetensors", "*.bin", "*.pt", "*.pth"),
 )
-"""Weights, configuration, and what words and prompts are made with."""
+"""What is read of a model's folder: configuration, what words and prompts are made with, weights.
+Not what else lies in one: notes, results, other formats."""
+_TRAINERS = re.compile(r"(optimizer|scheduler|scaler|rng_state\w*|training_args)\.(pt|pth|bin)")
+"""Left beside weights by a training that can go on; nothing here reads them."""
 _BESIDE = ("cfg.json", "config.json", "sae_weights.safetensors")
 """Files that belong to a file of an SAE beside them."""
 
@@ -183,12 +193,24 @@ def model_identity(name: str, revision: str | None) -> str:
     """
     folder = Path(name)
     if folder.is_dir():
-        return fingerprint_files(folder, patterns=_MODEL_FILES)
+        return fingerprint(_model_files(folder), of=folder)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise config.ConfigError(
             f"model {name}: no such folder; name a folder that holds config.json, or a hub id"
         )
     return f"{name}@{revision or 'main'}"
+
+
+def _model_files(folder: Path) -> set[Path]:
+    """The files that a model in a folder is read from, those that an index names among them."""
+    found = {path for pattern in _MODEL_FILES for path in folder.glob(pattern)}
+    for index in folder.glob("*.index.json"):
+        try:
+            named = json.loads(index.read_bytes())["weight_map"].values()
+            found |= {folder / name for name in named if not Path(name).is_absolute()}
+        except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+            continue  # told when the model is loaded
+    return {path for path in found if path.is_file() and not _TRAINERS.fullmatch(path.name)}
 
 
 def _collect(

@@ -1,16 +1,19 @@
-"""Checks a bundle against the contract: columns, keys, order, references, DuckDB file, SAEs."""
+"""Checks a bundle against its list of files and the contract: hashes, columns, keys, order,
+references, numbers, DuckDB file, SAEs."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from pipeline import contract, database, store
+from pipeline import contract, database, sealed, store
 from pipeline.contract import Table
+from pipeline.errors import first_line
 
 _ROUNDING = 1e-6
 _DIGEST = "SELECT coalesce(sum(hash(t) % 4294967296), 0) FROM {source} AS t"
@@ -21,10 +24,14 @@ on the Parquet file alone."""
 def faults(path: Path) -> Iterator[str]:
     """What is wrong with the bundle at `path`, a line each; nothing for a sound one.
 
+    Of a bundle whose manifest lists no files (`Bundle.files` is None) bytes cannot be compared; of
+    its SAEs the fingerprints are.
+
     Raises:
-        StoreError: there is no bundle, or it is of another major version.
+        StoreError: there is no bundle, its manifest is damaged, or it is of another major version.
     """
     bundle = store.open_bundle(path)
+    yield from _file_faults(bundle)
     present = []
     for table in contract.TABLES.values():
         if not bundle.table(table.name).is_file():
@@ -33,28 +40,49 @@ def faults(path: Path) -> Iterator[str]:
         wrong = list(_schema_faults(table, bundle.table(table.name)))
         yield from wrong
         if not wrong:
+            yield from _size_faults(table, bundle)
             present.append(table)
     with duckdb.connect() as connection:
-        for table in present:
+        for table in list(present):
             source = str(bundle.table(table.name)).replace("'", "''")
-            connection.execute(
+            view = (
                 f"CREATE VIEW {table.name} AS FROM read_parquet('{source}', file_row_number = true)"
             )
+            try:
+                connection.execute(view)
+            except Exception as error:
+                yield f"{table.name}: cannot be read ({first_line(error)})"
+                present.remove(table)
         for table in present:
             try:
                 yield from _row_faults(table, connection, {t.name for t in present})
-            except duckdb.Error as error:
-                yield f"{table.name}: cannot be read ({_first_line(error)})"
-        if contract.DICTIONARIES in present:
-            yield from _sae_faults(bundle, connection)
+            except Exception as error:
+                yield f"{table.name}: cannot be read ({first_line(error)})"
+    if contract.DICTIONARIES in present:
+        try:
+            yield from _sae_faults(bundle)
+        except store.StoreError as error:
+            yield str(error)
     yield from _database_faults(bundle, present)
+
+
+def _file_faults(bundle: store.Bundle) -> Iterator[str]:
+    """What is not as the manifest lists it, to the byte."""
+    if bundle.files is None:
+        return
+    for name, wrong in sealed.faults(bundle.root, bundle.files, closely=True):
+        yield f"{name} {wrong}"
+    of_the_run = {"manifest.json", "part.json"}
+    for name in sorted(sealed.names(bundle.root) - bundle.files.keys() - of_the_run):
+        if not name.rpartition("/")[2].startswith("."):  # file managers leave such
+            yield f"{name} is not a file of this bundle"
 
 
 def _schema_faults(table: Table, file: Path) -> Iterator[str]:
     try:
         schema = pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        yield f"{table.name}: {file.name} cannot be read ({_first_line(error)})"
+    except Exception as error:  # damaged bytes lead to errors of many kinds, here and below
+        yield f"{table.name}: {file.name} cannot be read ({first_line(error)})"
         return
     for field in table.schema:
         if field.name not in schema.names:
@@ -63,6 +91,14 @@ def _schema_faults(table: Table, file: Path) -> Iterator[str]:
         elif schema.field(field.name).type != field.type:
             found = schema.field(field.name).type
             yield f"{table.name}.{field.name}: is {found}, should be {field.type}"
+
+
+def _size_faults(table: Table, bundle: store.Bundle) -> Iterator[str]:
+    """Another number of rows than the manifest counts; nothing where it counts none."""
+    rows = pq.read_metadata(bundle.table(table.name)).num_rows
+    counted = bundle.manifest["rows"].get(table.name, rows)
+    if rows != counted:
+        yield f"{table.name}: has {rows} rows, the manifest counts {counted}"
 
 
 def _row_faults(
@@ -78,11 +114,9 @@ def _row_faults(
         outside = f"SELECT count(*) FROM {table.name} WHERE NOT ({within})"
         if count := _count(connection, outside):
             yield f"{table.name}.{name}: {count} values are not within {low} to {high}"
-    for name in _activations(table):
-        if count := _count(
-            connection, f"SELECT count(*) FROM {table.name} WHERE NOT isfinite({name})"
-        ):
-            yield f"{table.name}.{name}: {count} values are no numbers"
+    for name, finite in _finite(table):
+        if count := _count(connection, f"SELECT count(*) FROM {table.name} WHERE NOT ({finite})"):
+            yield f"{table.name}.{name}: {count} values are no numbers, or infinite"
     twice = f"SELECT count(*) FROM (SELECT 1 FROM {table.name} GROUP BY {key} HAVING count(*) > 1)"
     if count := _count(connection, twice):
         yield f"{table.name}: {count} keys ({key}) occur more than once"
@@ -105,11 +139,17 @@ def _ranges(table: Table) -> Iterator[tuple[str, int, int]]:
             yield field.name, int(match[1]), int(match[2])
 
 
-def _activations(table: Table) -> Iterator[str]:
-    """The columns that hold an activation."""
+def _finite(table: Table) -> Iterator[tuple[str, str]]:
+    """The columns of floating numbers, alone or in lists, and what holds of those that are finite
+    (NaN is DuckDB's largest number)."""
     for field in table.schema:
-        if field.metadata[b"unit"] == b"activation" and pa.types.is_floating(field.type):
-            yield field.name
+        name, kind = field.name, field.type
+        if pa.types.is_floating(kind):
+            yield name, f"isfinite({name})"
+        listed = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+        if listed and pa.types.is_floating(kind.value_type):
+            values = f"{name}::DOUBLE[]"
+            yield name, f"isfinite(list_min({values})) AND isfinite(list_max({values}))"
 
 
 def _disorder(table: Table) -> str:
@@ -128,29 +168,24 @@ def _database_faults(bundle: store.Bundle, present: list[Table]) -> Iterator[str
         yield f"{store.DATABASE} is missing"
         return
     try:
-        opened = duckdb.connect(str(bundle.database), read_only=True)
-    except duckdb.Error as error:
-        yield f"{store.DATABASE} cannot be read ({_first_line(error)})"
-        return
-    with opened as connection:
-        names = {row[0] for row in connection.execute("SHOW TABLES").fetchall()}
-        for table in present:
-            if table.name in database.NOT_INDEXED:
-                continue
-            if table.name not in names:
-                yield f"{store.DATABASE}: the table {table.name} is missing"
-                continue
-            yield from _index_faults(table, bundle, connection)
-        if "cards" not in names:
-            yield f"{store.DATABASE}: the table cards is missing"
-        else:
-            yield from _unreadable("cards", connection)
+        with duckdb.connect(str(bundle.database), read_only=True) as connection:
+            names = database.tables(connection)
+            for table in present:
+                if table.name not in database.NOT_INDEXED:
+                    yield from _index_faults(table, bundle, connection, names)
+            for name in database.DERIVED:
+                yield from _derived_faults(name, connection, names)
+    except Exception as error:
+        yield f"{store.DATABASE} cannot be read ({first_line(error)})"
 
 
 def _index_faults(
-    table: Table, bundle: store.Bundle, connection: duckdb.DuckDBPyConnection
+    table: Table, bundle: store.Bundle, connection: duckdb.DuckDBPyConnection, names: set[str]
 ) -> Iterator[str]:
     """Reads all of an indexed table and all of its Parquet file, and compares them."""
+    if table.name not in names:
+        yield f"{store.DATABASE}: the table {table.name} is missing"
+        return
     if wrong := list(_unreadable(table.name, connection)):
         yield from wrong
         return
@@ -160,35 +195,74 @@ def _index_faults(
         yield f"{store.DATABASE}: {table.name} has {indexed} rows, its Parquet file {rows}"
         return
     source = str(bundle.table(table.name)).replace("'", "''")
-    parquet = _count(connection, _DIGEST.format(source=f"read_parquet('{source}')"))
+    try:
+        parquet = _count(connection, _DIGEST.format(source=f"read_parquet('{source}')"))
+    except Exception as error:
+        yield f"{table.name}: {table.file} cannot be read ({first_line(error)})"
+        return
     if parquet != _count(connection, _DIGEST.format(source=table.name)):
         yield f"{store.DATABASE}: {table.name} differs from its Parquet file"
+
+
+def _derived_faults(
+    name: str, connection: duckdb.DuckDBPyConnection, names: set[str]
+) -> Iterator[str]:
+    """A table made of others: there, with as many rows as these lead to, and readable."""
+    if name not in names:
+        yield f"{store.DATABASE}: the table {name} is missing"
+        return
+    try:
+        wanted = _count(connection, database.DERIVED[name])
+        there = _count(connection, f"SELECT count(*) FROM {name}")
+    except Exception as error:  # one that it is made of is missing
+        yield f"{store.DATABASE}: {name} cannot be checked ({first_line(error)})"
+        return
+    if wanted != there:
+        yield f"{store.DATABASE}: {name} has {there} rows, not {wanted}"
+    yield from _unreadable(name, connection)
 
 
 def _unreadable(name: str, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     try:
         _count(connection, _DIGEST.format(source=name))
-    except duckdb.Error as error:
-        yield f"{store.DATABASE}: {name} cannot be read ({_first_line(error)})"
+    except Exception as error:
+        yield f"{store.DATABASE}: {name} cannot be read ({first_line(error)})"
 
 
-def _sae_faults(bundle: store.Bundle, connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    query = "SELECT dictionary_id FROM dictionaries WHERE basis = 'sae'"
-    for (dictionary_id,) in connection.execute(query).fetchall():
-        for name in ("cfg.json", "sae_weights.safetensors"):
-            path = bundle.sae(dictionary_id) / name
-            if not path.is_file():
-                yield f"{store.SAES}/{dictionary_id}/{name} is missing"
-            elif name.endswith(".safetensors"):
-                try:
-                    with safe_open(path, framework="np") as opened:
-                        opened.keys()
-                except SafetensorError as error:
-                    yield f"{store.SAES}/{dictionary_id}/{name} is damaged ({error})"
+def _sae_faults(bundle: store.Bundle) -> Iterator[str]:
+    rows = bundle.read(contract.DICTIONARIES.name).to_pylist()
+    for row in rows:
+        if row["basis"] != "sae":
+            continue
+        of = f"{store.SAES}/{row['dictionary_id']}"
+        folder = bundle.sae(row["dictionary_id"])
+        files = ("cfg.json", "sae_weights.safetensors")
+        lost = [name for name in files if not (folder / name).is_file()]
+        yield from (f"{of}/{name} is missing" for name in lost)
+        if not lost:
+            yield from (f"{of}/{wrong}" for wrong in _weights_faults(bundle, folder, row))
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _weights_faults(bundle: store.Bundle, folder: Path, row: dict[str, Any]) -> Iterator[str]:
+    name = "sae_weights.safetensors"
+    try:
+        with safe_open(folder / name, framework="np") as opened:
+            opened.keys()
+    except Exception as error:
+        yield f"{name} is damaged ({first_line(error)})"
+        return
+    made_by = bundle.made_by(row["model"])
+    if bundle.files is not None or made_by is None:
+        return  # all bytes have been compared, or nothing tells what they were
+    from pipeline.saes.sae import SAE  # it imports torch, which takes seconds
+
+    try:
+        same = SAE.load(folder).fingerprint(row["hook"], made_by) == row["fingerprint"]
+    except Exception as error:
+        yield f"cfg.json or {name} is damaged ({first_line(error)})"
+        return
+    if not same:
+        yield f"{name} holds other weights than its fingerprint in dictionaries"
 
 
 def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

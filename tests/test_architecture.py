@@ -24,10 +24,13 @@ ALLOWED: dict[str, set[str]] = {
     "hooks": set(),
     "metrics": set(),
     "demo": {"contract", "config"},
-    "store": {"contract", "config"},
+    "remembered": set(),
+    "sealed": set(),
+    "store": {"contract", "config", "remembered", "sealed"},
     "annotations": {"contract", "config"},
     "database": {"contract", "store"},
-    "verify": {"contract", "store", "database"},
+    # Of a bundle without hashes it compares the SAEs' fingerprints.
+    "verify": {"contract", "store", "database", "sealed", "saes"},
     "pictures": set(),
     "conversations": {"config"},
     "examples": {"contract", "config", "demo", "pictures"},
@@ -61,7 +64,7 @@ ALLOWED["__main__"] = set(ALLOWED)
 # The dashboard's rooms: what each may import of the pipeline.
 DASHBOARD = {"contract", "annotations", "study", "metrics", "cells", "errors"}
 DASHBOARD_ALSO = {
-    "connection": {"store"},
+    "connection": {"store", "database"},
     "faults": {"config", "examples", "pictures"},
     "means": {"models", "interventions", "examples", "config"},
     "vectors": {"interventions"},

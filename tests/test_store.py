@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import contract, store
+from pipeline import contract, plan, remembered, store
 from pipeline.store import StoreError, Workspace, content_key
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,97 @@ def test_a_fingerprint_follows_names_and_bytes(tmp_path: Path) -> None:
     assert changed != first
     (tmp_path / "sub" / "w.bin").rename(tmp_path / "sub" / "v.bin")
     assert now() not in (first, changed)
+
+
+def test_every_byte_of_a_large_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model fine-tuned in place keeps its size, and perhaps its first and last bytes."""
+    monkeypatch.setenv("LOUPE_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(bytes(store._REMEMBERED + 10))
+    first = plan.model_identity(str(tmp_path), None)
+    with file.open("r+b") as opened:
+        opened.seek(store._REMEMBERED // 2)
+        opened.write(b"x")
+    assert plan.model_identity(str(tmp_path), None) != first
+
+
+def test_the_hash_of_a_large_file_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOUPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(remembered, "_SETTLED", -60.0)
+    file = tmp_path / "weights"
+    file.write_bytes(b"weights")
+    asked: list[None] = []
+
+    def now(made: str = "abc") -> str:
+        return remembered.digest([file], tmp_path, lambda: asked.append(None) or made)  # type: ignore[func-returns-value]
+
+    assert [now(), now(), now()] == ["abc"] * 3
+    assert len(asked) == 1
+    kept = next((tmp_path / "cache" / "hashes").iterdir())
+    for damage in (b"", b"abd " + kept.read_bytes()[4:], b"\xff", b"abc", b"abc\n"):
+        kept.write_bytes(damage)
+        assert now() == "abc"
+        assert now() == "abc"
+    assert len(asked) == 6
+    mode = file.stat()
+    file.write_bytes(b"weightz")
+    os.utime(file, ns=(mode.st_atime_ns, mode.st_mtime_ns))
+    assert now("def") == "def", "a time that was set back"
+
+
+def test_the_cache_of_hashes_may_be_lost_or_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembered, "_SETTLED", -60.0)
+    (tmp_path / "weights").write_bytes(b"weights")
+    for place in ("/proc/none", str(tmp_path / "weights"), str(tmp_path / ("x" * 300))):
+        monkeypatch.setenv("LOUPE_CACHE", place)
+        assert remembered.digest([tmp_path / "weights"], tmp_path, lambda: "abc") == "abc"
+
+
+def test_a_file_just_written_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOUPE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "weights").write_bytes(b"weights")
+    remembered.digest([tmp_path / "weights"], tmp_path, lambda: "abc")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_only_what_is_read_of_a_models_folder_counts(tmp_path: Path) -> None:
+    read = ("config.json", "model.safetensors", "tokenizer.json", "preprocessor_config.json",
+            "vocab.json", "merges.txt", "shards/one.safetensors")  # fmt: skip
+    (tmp_path / "shards").mkdir()
+    for name in read:
+        (tmp_path / name).write_text("one")
+    named = {"a": "shards/one.safetensors", "b": "lost", "c": "/etc/hostname", "d": 3}
+    index = {"weight_map": named}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    before = plan.model_identity(str(tmp_path), None)
+    for name in ("probes.json", "scores.json", "trainer_state.json", "notes.txt", "README.md",
+                 "log.csv", "optimizer.pt", "training_args.bin", "rng_state_0.pth",
+                 "runs/config.json", "LICENSE.txt", "all_results.json"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("new")
+        assert plan.model_identity(str(tmp_path), None) == before, name
+    for name in read:
+        (tmp_path / name).write_text("two")
+        assert plan.model_identity(str(tmp_path), None) != before, name
+        (tmp_path / name).write_text("one")
+    for content in ("", "[]", '{"weight_map": 3}', '{"weight_map": {"a": null}}', "[" * 9000):
+        (tmp_path / "model.safetensors.index.json").write_text(content)
+        assert plan.model_identity(str(tmp_path), None) != before
+
+
+def test_the_keys_of_finished_runs_hold(tmp_path: Path) -> None:
+    """Noted down before files were hashed whole: of what is small and read, nothing changed."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(bytes(range(256)) * 9)
+    assert plan.model_identity(str(tmp_path), None) == "f49feecdbe231db0"
+    assert store.fingerprint_files(tmp_path) == "f49feecdbe231db0"
+    assert store.fingerprint_files(tmp_path / "config.json") == "555dc36908b373a3"
 
 
 def test_a_part_is_there_with_its_facts_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -114,6 +206,97 @@ def test_a_manifest_is_replaced_whole(tmp_path: Path) -> None:
     workspace.write_manifest("collect", {"key": "two"})
     assert workspace.manifest("collect") == {"key": "two"}
     assert [p.name for p in (tmp_path / "manifests").iterdir()] == ["collect.json"]
+
+
+def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "run with a blank")
+    home = workspace.root
+    theirs = [
+        *("notes/.tmp-mine", ".tmp-1-mine", ".tmp-mine", "parts/.tmp-1-x", ".lock"),
+        *("parts/collect/.tmp-mine", "parts/collect/.tmp-1-file", "parts/collect/k/.tmp-1-x/y"),
+        *("manifests/.tmp-mine.json", "manifests/x/.tmp-1-y.json", "answers/.tmp-1-x/y"),
+        *("parts/publish/notes/mine", "parts/publish/mine", "bundle-1/mine"),
+    ]
+    for name in theirs:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("theirs")
+    (home / ".tmp-2-bundle").mkdir()
+    (home / "parts" / "collect" / ".tmp-3-link").symlink_to(home / "notes")
+    ours = home / "parts" / "collect" / ".tmp-4-k"
+    ours.mkdir()
+    with workspace.locked():
+        assert not ours.exists()
+    for key in ("one", "two"):
+        with workspace.making("publish", key):
+            pass
+        workspace.expose("publish", key)
+    assert not workspace.has("publish", "one")
+    assert all((home / name).read_text() == "theirs" for name in theirs)
+    assert (home / ".tmp-2-bundle").is_dir()
+    assert (home / "parts" / "collect" / ".tmp-3-link").is_symlink()
+
+
+def published(workspace: Workspace, key: str) -> None:
+    with workspace.making("publish", key) as (folder, _):
+        manifest = {"contract": contract.VERSION, "key": key}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_bundle_that_is_a_folder_makes_way(tmp_path: Path) -> None:
+    """As `cp -rL` leaves one, perhaps with a file of somebody's."""
+    workspace = Workspace(tmp_path / "run")
+    published(workspace, "one")
+    for number in (1, 2):
+        shutil.copytree(workspace.part("publish", "one"), workspace.root / "bundle")
+        (workspace.root / "bundle" / "mine").write_text("x")
+        assert not workspace.shows("publish", "one")
+        moved = workspace.expose("publish", "one")
+        assert moved == workspace.root / f"bundle-{number}"
+        assert (moved / "mine").read_text() == "x"
+        assert workspace.shows("publish", "one")
+        (workspace.root / "bundle").unlink()
+    assert workspace.expose("publish", "one") is None
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "link"])
+def test_what_else_is_called_bundle_stays(what: str, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "run")
+    published(workspace, "one")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x").write_text("x")
+    shown = workspace.root / "bundle"
+    if what == "file":
+        shown.write_text("x")
+    elif what == "folder":
+        shutil.copytree(tmp_path / "mine", shown)
+    else:
+        shown.symlink_to(tmp_path / "mine")
+    with pytest.raises(StoreError, match=r"bundle: is not Loupe's.*; rename it, or name another"):
+        workspace.expose("publish", "one")
+    assert (shown if what == "file" else shown / "x").read_text() == "x"
+
+
+def test_a_link_of_ours_is_replaced_wherever_it_points(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "run")
+    published(workspace, "one")
+    published(workspace, "two")
+    for target in ("parts/publish/gone", tmp_path / "gone", workspace.part("publish", "one")):
+        (workspace.root / "bundle").unlink(missing_ok=True)
+        (workspace.root / "bundle").symlink_to(target)
+        workspace.expose("publish", "two")
+        assert workspace.shows("publish", "two")
+
+
+@pytest.mark.parametrize("what", ["file", "lock", "parent"])
+def test_where_no_run_can_be_kept(what: str, tmp_path: Path) -> None:
+    home = tmp_path / "run"
+    if what == "lock":
+        (home / ".lock").mkdir(parents=True)
+    else:
+        home.write_text("x")
+    workspace = Workspace(home / "inside" if what == "parent" else home)
+    with pytest.raises(StoreError, match=r"run.*: no run can be kept there .* with --out"):
+        workspace.locked().__enter__()
 
 
 def test_a_second_process_is_locked_out(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from PIL import Image
+from pydantic import ValidationError
 
 from pipeline import config, contract, examples, pictures
 from pipeline.interventions import InterventionError, Setting
@@ -71,7 +72,7 @@ class Home:
     def __init__(self, path: Path, out: Path | None) -> None:
         if path.is_dir():
             self.bundle = open_bundle(path)
-            self.settings = config.RunConfig.model_validate(self.bundle.manifest["config"])
+            self.settings = _settings(self.bundle)
             return
         self.settings = config.load(path)
         root = out or Path("data/runs") / self.settings.name
@@ -156,6 +157,23 @@ class Home:
     @cached_property
     def _source(self) -> examples.Reader:
         return examples.reader(self.settings.examples.source)
+
+
+def _settings(bundle: Bundle) -> config.RunConfig:
+    """The settings of the run that made the bundle.
+
+    Raises:
+        StoreError: its manifest holds none, or damaged ones.
+    """
+    try:
+        return config.RunConfig.model_validate(bundle.config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise StoreError(
+            f"{bundle.root / 'manifest.json'}: its config is none of a run ({where}: "
+            f"{first['msg']}); name the run's TOML file instead of a folder"
+        ) from None
 
 
 @dataclass(frozen=True)

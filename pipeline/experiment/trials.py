@@ -75,8 +75,7 @@ class Studied:
     @property
     def changed(self) -> bool:
         """Whether the model is another than when the bundle was made."""
-        made_by = self.home.bundle.manifest.get("models", {}).get(self.name, {}).get("fingerprint")
-        return made_by not in (None, self.fingerprint)
+        return self.home.bundle.made_by(self.name) not in (None, self.fingerprint)
 
     def trials(
         self,

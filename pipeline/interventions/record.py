@@ -34,7 +34,7 @@ def facts_of(
     """
     known = manifest.get("models", {}).get(model, {})
     return {
-        "run": manifest["name"],
+        "run": manifest.get("name"),
         "model": {**known, "name": model, "fingerprint": fingerprint or known.get("fingerprint")},
         "image": {"uri": uri, "sha256": hashlib.sha256(pixels).hexdigest()},
         "dictionaries": dict(sorted(dictionaries.items())),

@@ -364,6 +364,6 @@ def _write_projector(folder: Path, state: State, facts: dict[str, Any]) -> None:
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside `path` that takes its place when it is whole."""
-    temporary = path.with_name(f".tmp-{path.name}")  # the workspace's lock clears such
+    temporary = path.with_name(f".tmp-{path.name}")  # a killed one's is written over
     write(temporary)
     temporary.replace(path)

@@ -1,6 +1,5 @@
 """Joins the parts into the bundle: tables, their DuckDB file, the SAEs, and a manifest."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from pipeline import config, contract, database, engine, plan, store
+from pipeline import config, contract, database, engine, plan, sealed, store
 from pipeline.contract import Table
 from pipeline.metrics.labels import or_words
 from pipeline.models import likeness
@@ -218,7 +217,7 @@ class Worker:
         counts = {
             t.name: pq.read_metadata(folder / t.file).num_rows for t in contract.TABLES.values()
         }
-        manifest = {
+        manifest: dict[str, Any] = {
             "contract": contract.VERSION,
             "key": unit.key,
             "name": self.run.name,
@@ -229,7 +228,8 @@ class Worker:
             "rows": counts,
             "versions": engine.versions(),
         }
-        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        manifest[sealed.FILES] = sealed.listing(folder, times=False)
+        sealed.write_json(folder / "manifest.json", manifest, sort=False)  # the config has an order
 
     def _read(self, step: str, key: str, table: Table) -> pa.Table:
         return pq.read_table(self.workspace.part(step, key) / table.file)

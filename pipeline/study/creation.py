@@ -42,7 +42,7 @@ def create(study: Study) -> Content:
             )
         return Content(
             study=study,
-            run=str(bundle.manifest.get("config", {}).get("name", study.bundle.name)),
+            run=str(bundle.config.get("name", study.bundle.name)),
             features=tuple(making.features),
             items=tuple(items),
             images=source.pictures(making.shown),
