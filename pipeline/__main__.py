@@ -45,9 +45,10 @@ def run(
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with one_line_errors():
-        settings, plans = _planned(config)
+        settings, plans, notes = _planned(config)
         workspace = Workspace(out or _home(settings))
         with Bars() as bars:
+            bars.tell(notes)
             engine.execute(plans, worker_of(settings, workspace), workspace=workspace, watcher=bars)
         bars.summary(workspace)
 
@@ -59,8 +60,10 @@ def status(config: Config, out: Out = None) -> None:
     from pipeline.store import Workspace
 
     with one_line_errors():
-        settings, plans = _planned(config)
+        settings, plans, notes = _planned(config)
         workspace = Workspace(out or _home(settings))
+        for note in notes:
+            typer.echo(note, err=True)
         for plan in plans.values():
             what, why = engine.state(plan, workspace)
             typer.echo(f"{plan.step:8} {what:8} {why}")
@@ -189,12 +192,14 @@ def docs(
         path.write_text(contract.as_markdown(), encoding="utf-8")
 
 
-def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan]]:
+def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan], list[str]]:
+    """The config, what its run consists of, and what is to be said of its source of examples."""
     from pipeline import config, examples, plan
 
     settings = config.load(path)
     reader = examples.reader(settings.examples.source)
-    return settings, plan.plans(settings, examples.listing(settings.examples, source=reader))
+    found = examples.listing(settings.examples, source=reader)
+    return settings, plan.plans(settings, found), reader.notes
 
 
 def worker_of(settings: RunConfig, workspace: Workspace) -> Callable[[str], Worker]:
