@@ -194,12 +194,15 @@ def docs(
 
 def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan], list[str]]:
     """The config, what its run consists of, and what is to be said of its source of examples."""
-    from pipeline import config, examples, plan
+    from pipeline import config, examples, plan, vocabulary
 
     settings = config.load(path)
     reader = examples.reader(settings.examples.source)
     found = examples.listing(settings.examples, source=reader)
-    return settings, plan.plans(settings, found), reader.notes
+    plans = plan.plans(settings, found)
+    if settings.labels.vocabulary is not None:
+        vocabulary.read(settings.labels.vocabulary)  # a fault in it shows now, not after collect
+    return settings, plans, reader.notes
 
 
 def worker_of(settings: RunConfig, workspace: Workspace) -> Callable[[str], Worker]:
