@@ -45,10 +45,10 @@ def run(
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with one_line_errors():
-        settings, plans, notes = _planned(config)
+        bars = Bars()
+        settings, plans = _planned(config, tell=bars.tell)
         workspace = Workspace(out or _home(settings))
-        with Bars() as bars:
-            bars.tell(notes)
+        with bars:
             engine.execute(plans, worker_of(settings, workspace), workspace=workspace, watcher=bars)
         bars.summary(workspace)
 
@@ -60,10 +60,8 @@ def status(config: Config, out: Out = None) -> None:
     from pipeline.store import Workspace
 
     with one_line_errors():
-        settings, plans, notes = _planned(config)
+        settings, plans = _planned(config, tell=_echo)
         workspace = Workspace(out or _home(settings))
-        for note in notes:
-            typer.echo(note, err=True)
         for plan in plans.values():
             what, why = engine.state(plan, workspace)
             typer.echo(f"{plan.step:8} {what:8} {why}")
@@ -192,17 +190,23 @@ def docs(
         path.write_text(contract.as_markdown(), encoding="utf-8")
 
 
-def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan], list[str]]:
-    """The config, what its run consists of, and what is to be said of its source of examples."""
+def _planned(path: Path, *, tell: Callable[[list[str]], None]) -> tuple[RunConfig, dict[str, Plan]]:
+    """The config and what its run consists of; `tell` gets what is to be said of the inputs."""
     from pipeline import config, examples, plan, vocabulary
 
     settings = config.load(path)
     reader = examples.reader(settings.examples.source)
     found = examples.listing(settings.examples, source=reader)
+    tell(reader.notes)
     plans = plan.plans(settings, found)
     if settings.labels.vocabulary is not None:
         vocabulary.read(settings.labels.vocabulary)  # a fault in it shows now, not after collect
-    return settings, plans, reader.notes
+    return settings, plans
+
+
+def _echo(notes: list[str]) -> None:
+    for note in notes:
+        typer.echo(note, err=True)
 
 
 def worker_of(settings: RunConfig, workspace: Workspace) -> Callable[[str], Worker]:

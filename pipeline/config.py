@@ -539,7 +539,11 @@ def load(
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(f"{path}: over {LARGEST:,} bytes, no config; name a TOML file")
         text = content.decode("utf-8-sig")
+    except ConfigError:
+        raise
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text; name a TOML file") from None
     except (OSError, ValueError) as error:
@@ -547,8 +551,6 @@ def load(
         raise ConfigError(
             f"{_plain(str(path))}: cannot be read ({why}); name a TOML file"
         ) from None
-    if len(content) > LARGEST:
-        raise ConfigError(f"{path}: over {LARGEST:,} bytes, no config; name a TOML file")
     # As Python's own reading of text does.
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return parse(text, kind, source=str(path))

@@ -45,12 +45,14 @@ def read(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise VocabularyError(f"{where}: over {LARGEST:,} bytes, no list of words; {wanted}")
         text = content.decode("utf-8-sig")
+    except VocabularyError:
+        raise
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise VocabularyError(f"{where}: cannot be read ({why}); {wanted}") from None
-    if len(content) > LARGEST:
-        raise VocabularyError(f"{where}: over {LARGEST:,} bytes, no list of words; {wanted}")
     words = []
     for number, line in enumerate(text.splitlines(), 1):
         word = " ".join(line.split())

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,15 +186,11 @@ def test_several_labels_are_tags(root: Path) -> None:
     assert (found["a.jpg"].label, found["a.jpg"].tags) == ("x", ("x",))
 
 
+@pytest.mark.timeout(120)
 def test_many_captions_of_one_image_take_a_time_that_grows_with_them(root: Path) -> None:
-    def seconds(count: int) -> float:
-        began = time.process_time()
-        found = said(root, "image,caption\n" + "a.jpg,a dog\n" * count)
-        assert len(found["a.jpg"]) == count
-        return time.process_time() - began
-
-    # 8 times as many; with a quadratic part it was over 50 times as long.
-    assert seconds(160_000) < 30 * max(seconds(20_000), 0.01)
+    """With a time that grew with their square these took more than five minutes."""
+    found = said(root, "image,caption\n" + "a.jpg,a dog\n" * 200_000)
+    assert len(found["a.jpg"]) == 200_000
 
 
 def test_a_run_says_what_it_reads_before_it_works(root: Path, tmp_path: Path) -> None:
@@ -302,7 +297,7 @@ def test_what_may_not_be_read_is_skipped_and_the_rest_goes_on() -> None:
             os.seteuid(before)
             (root / "closed").chmod(0o755)
     assert uris == {"good.png", "shut.png", "closed"}
-    assert "may not be read" in reasons["shut.png"] or "ermission denied" in reasons["shut.png"]
+    assert "may not be read" in reasons["shut.png"]
     assert "a folder that cannot be looked into" in reasons["closed"]
     assert set(reasons) == {"shut.png", "closed"}
 

@@ -66,7 +66,8 @@ def pictured(data: Any, column: str) -> Any:
     wanted = "name a column of pictures, of their bytes, or of paths of files"
     if isinstance(inner, datasets.Image):
         raise ExampleError(f"{told}; name a column of one picture a row")
-    if inner is not None and _inner(inner) is None:
+    other = isinstance(feature, dict) and not {"bytes", "path"} & set(feature)
+    if other or (inner is not None and _inner(inner) is None):
         raise ExampleError(f"{told}; {wanted}")
     try:
         made = data.cast_column(column, datasets.Image(decode=False))

@@ -104,11 +104,14 @@ def fault(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         return f"cannot be looked at ({why}); rename it, move it, or allow it to be read"
+    effective = os.access in os.supports_effective_ids
     if stat.S_ISDIR(mode):
+        if os.access(path, os.R_OK | os.X_OK, effective_ids=effective):
+            return "a folder and no file"
         return "a folder that cannot be looked into; allow it to be read"
     if not stat.S_ISREG(mode):
         return "no regular file but a pipe, a socket or a device; remove it"
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=effective):
         return "may not be read; allow it to be read"
     return None
 
