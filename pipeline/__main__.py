@@ -49,11 +49,12 @@ def run(
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with one_line_errors():
-        settings, plans = _planned(config)
+        bars = Bars()
+        settings, plans = _planned(config, tell=bars.tell)
         workspace = Workspace(out or _home(settings), closely=check)
         for note in preflight.check(settings, plans, workspace):
             typer.echo(note, err=True)
-        with Bars() as bars:
+        with bars:
             engine.execute(plans, worker_of(settings, workspace), workspace=workspace, watcher=bars)
         bars.summary(workspace)
 
@@ -65,7 +66,7 @@ def status(config: Config, out: Out = None) -> None:
     from pipeline.store import Workspace
 
     with one_line_errors():
-        settings, plans = _planned(config)
+        settings, plans = _planned(config, tell=_echo)
         workspace = Workspace(out or _home(settings))
         for plan in plans.values():
             what, why = engine.state(plan, workspace)
@@ -203,13 +204,21 @@ def docs(
         path.write_text(contract.as_markdown(), encoding="utf-8")
 
 
-def _planned(path: Path) -> tuple[RunConfig, dict[str, Plan]]:
+def _planned(path: Path, *, tell: Callable[[list[str]], None]) -> tuple[RunConfig, dict[str, Plan]]:
+    """The config and what its run consists of; `tell` gets what is to be said of the inputs."""
     from pipeline import config, examples, plan, preflight
 
     settings = config.load(path)
     preflight.refuse_unknown_data(settings.examples.source)
     reader = examples.reader(settings.examples.source)
-    return settings, plan.plans(settings, examples.listing(settings.examples, source=reader))
+    found = examples.listing(settings.examples, source=reader)
+    tell(reader.notes)
+    return settings, plan.plans(settings, found)
+
+
+def _echo(notes: list[str]) -> None:
+    for note in notes:
+        typer.echo(note, err=True)
 
 
 def worker_of(settings: RunConfig, workspace: Workspace) -> Callable[[str], Worker]:

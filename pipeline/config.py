@@ -17,6 +17,26 @@ NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names become parts of identities and file names: lower case, digits, dot, dash, underscore."""
 
 
+MANY = 1_000_000_000
+"""More than there is of anything that is counted; a larger number is a slip."""
+LARGEST = 1_048_576
+"""Bytes of a config."""
+_LINES = 20
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""As every library of random numbers takes them."""
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) != len(names):
+        raise ValueError("one is named twice; name each once")
+    return names
+
+
+Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
+"""At least one, each once."""
+
+
 class ConfigError(LoupeError, ValueError):
     """The configuration cannot be used; the message names the key and the remedy."""
 
@@ -29,8 +49,8 @@ class Scenes(_Frozen):
     """The demo's rendered scenes: an endless set of images with known ground truth."""
 
     kind: Literal["scenes"]
-    count: int = Field(8000, ge=2)
-    seed: int = 0
+    count: int = Field(8000, ge=2, le=10_000_000)
+    seed: Seed = 0
 
 
 class Folder(_Frozen):
@@ -49,7 +69,7 @@ class HuggingFace(_Frozen):
     dataset: str
     subset: str | None = None
     revision: str | None = None
-    splits: tuple[str, ...] = ("train",)
+    splits: Names = ("train",)
     image_column: str = "image"
     caption_column: str | None = None
     label_column: str | None = None
@@ -62,37 +82,28 @@ class Examples(_Frozen):
     """Where the examples come from, how many are used and how they are split."""
 
     source: Source
-    limit: int | None = Field(None, ge=2)
+    limit: int | None = Field(None, ge=2, le=MANY)
     """At most so many examples, chosen by the hash of their id."""
     val_fraction: float = Field(0.5, gt=0, lt=1)
     """Share of the val split, by hash of the id; not used where the source names its splits."""
-    shard_size: int = Field(500, ge=1)
+    shard_size: int = Field(500, ge=1, le=1_000_000)
     """Examples to a unit of work."""
     thumbnail: int = Field(128, ge=32, le=512)
     """Side of a thumbnail in pixels."""
-    training_tokens: int = Field(32, ge=1)
+    training_tokens: int = Field(32, ge=1, le=65_536)
     """At most so many positions of each train image are kept for training SAEs, at random."""
 
 
 class Captions(_Frozen):
     """How captions are read as examples of their own, beside the images."""
 
-    per_image: int = Field(5, ge=0)
+    per_image: int = Field(5, ge=0, le=1_000_000)
     """At most so many captions of an image; 0 reads none."""
     longest: int = Field(128, ge=1, le=65_536)
     """Tokens of a caption that are read, where the model reads no fewer."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the shuffled pairs of image and caption."""
 
-
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) != len(names):
-        raise ValueError("one is named twice; name each once")
-    return names
-
-
-Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
-"""At least one, each once."""
 
 Family = Literal[
     "clip",
@@ -162,13 +173,13 @@ class Encoder(_Frozen):
 class Training(_Frozen):
     """How an SAE is trained (sae-lens)."""
 
-    samples: int = Field(500_000, ge=1)
+    samples: int = Field(500_000, ge=1, le=10**12)
     """Activation vectors to see, with repetition where the train split holds fewer."""
-    batch: int = Field(4096, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    auxiliary: float = Field(1.0, ge=0)
+    batch: int = Field(4096, ge=1, le=1_048_576)
+    lr: float = Field(1e-3, gt=0, le=10)
+    auxiliary: float = Field(1.0, ge=0, le=1000)
     """Weight of the loss that revives dead features."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class _Reading(_Frozen):
@@ -194,9 +205,9 @@ class TrainedSAE(_Reading):
     """A sparse autoencoder that the run trains."""
 
     kind: Literal["batchtopk", "matryoshka"]
-    k: int = Field(16, ge=1)
+    k: int = Field(16, ge=1, le=1_048_576)
     """Active features a token, on average over a batch."""
-    expansion: float = Field(2, gt=0)
+    expansion: float = Field(2, gt=0, le=1024)
     """Features to a dimension of the activations."""
     learns: Annotated[tuple[Learnt, ...], Field(min_length=1), AfterValidator(_distinct)] | None = (
         None
@@ -204,8 +215,8 @@ class TrainedSAE(_Reading):
     """What to learn from: tokens of the images' passes, and `captions`, which are captions without
     their image (of a contrastive model's projection their vectors, of a language model their
     words); the tokens that it reads when not given."""
-    levels: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.0625, 0.125, 0.25, 0.5625), min_length=1
+    levels: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (0.0625, 0.125, 0.25, 0.5625), min_length=1, max_length=64
     )
     """Matryoshka only: share of the features in each level, inner first (Pach et al.)."""
     training: Training = Training()
@@ -248,24 +259,24 @@ class Scores(_Frozen):
 
     default_encoder: str | None = None
     """Name of the encoder behind `features.ms`; the first that judges when not given."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the density-matched controls."""
 
 
 class Relations(_Frozen):
     """What the relate step computes: how features stand to each other."""
 
-    neighbors: int = Field(8, ge=1)
+    neighbors: int = Field(8, ge=1, le=1000)
     """Nearest features of the same dictionary, of each kind."""
-    matches: int = Field(3, ge=1)
+    matches: int = Field(3, ge=1, le=1000)
     """Best counterparts in every other dictionary."""
-    samples: int = Field(4, ge=0)
+    samples: int = Field(4, ge=0, le=1000)
     """Examples from each quantile of a feature's activations; twice as many at random."""
     maps: bool = True
     """A map of every SAE's decoder directions."""
     plane: tuple[str, ...] = ()
     """Dictionaries whose features share one map, by the images that they fire on."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Endpoint(_Frozen):
@@ -278,13 +289,13 @@ class Endpoint(_Frozen):
     key_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The environment variable that holds the key, never the key itself; none is sent when not
     given."""
-    features: int = Field(100, ge=1)
+    features: int = Field(100, ge=1, le=MANY)
     """So many features of each SAE, the most monosemantic first."""
     images: int = Field(16, ge=2, le=16)
     """Of each feature's top images, in one picture."""
-    timeout: float = Field(60, gt=0)
+    timeout: float = Field(60, gt=0, le=86_400)
     """Seconds to wait for an answer."""
-    attempts: int = Field(5, ge=1)
+    attempts: int = Field(5, ge=1, le=100)
     """Where it is busy or cannot be reached, with growing pauses."""
 
 
@@ -295,7 +306,7 @@ class LocalModel(_Frozen):
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     quantization: Literal["4bit"] | None = None
-    features: int = Field(100, ge=1)
+    features: int = Field(100, ge=1, le=MANY)
     """So many features of each SAE, the most monosemantic first."""
     images: int = Field(16, ge=2, le=16)
     """Of each feature's top images, in one picture."""
@@ -308,13 +319,13 @@ class Labels(_Frozen):
     """Name of a contrastive encoder; the first that embeds words when not given."""
     vocabulary: Path | None = None
     """A word or phrase a line; everyday words and the data set's own when not given."""
-    words: int = Field(3, ge=1)
+    words: int = Field(3, ge=1, le=1000)
     """Words a feature."""
     template: str = "a photo of {}"
     """The sentence in which a word is embedded; {} stands for the word."""
     endpoint: Endpoint | None = None
     local: LocalModel | None = None
-    seed: int = 0
+    seed: Seed = 0
     """Of the images by which a label is tried."""
 
     @model_validator(mode="after")
@@ -333,19 +344,19 @@ class Steering(_Frozen):
     """SAEs of models that talk; all of them when not given."""
     hooks: Names | None = None
     """Hook points at which they are steered, as the models name them; all when not given."""
-    features: int = Field(32, ge=1)
+    features: int = Field(32, ge=1, le=MANY)
     """So many live features of each; those with fewer top images than a concept is made of come
     last."""
     order: Literal["label", "ms"] = "label"
     """Which come first. `label`: of each label in turn the feature of which it is surest
     (`label_score`), of equally sure ones the one with the largest activation; those without a label
     follow. `ms`: the most monosemantic."""
-    images: int = Field(50, ge=2)
+    images: int = Field(50, ge=2, le=MANY)
     """Val images that the model is asked about, drawn at random."""
     prompt: str = Field("What is shown in this image? Use exactly one word!", min_length=1)
     """As Pach et al. ask; through the model's chat template."""
     mode: Literal["clamp", "add", "scale"] = "clamp"
-    strength: float = Field(3.0, gt=0)
+    strength: float = Field(3.0, gt=0, le=1e6)
     """Times the feature's largest activation; of scale a factor."""
     scope: Literal["image", "prompt", "generated", "all"] = "image"
     """The tokens at which it is edited."""
@@ -356,7 +367,7 @@ class Steering(_Frozen):
     encoder: str | None = None
     """Name of a contrastive encoder, in whose space answers are compared with images; the first
     that embeds words when not given."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the images drawn, the shuffled features and the bootstrap."""
 
 
@@ -369,9 +380,9 @@ class Machine(_Frozen):
     """As accelerate spreads a large model: `auto`, `balanced`, `sequential`."""
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """Implementation of attention; the model's own choice when not given."""
-    batch_size: int = Field(128, ge=1)
+    batch_size: int = Field(128, ge=1, le=65_536)
     """Images at once; halved where memory runs out."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=1024)
     """Threads that read and prepare images; one a core, at most 16, when not given."""
 
 
@@ -382,28 +393,28 @@ class Conversations(_Frozen):
     """A list of {"id", "image", "conversations": [{"from": "human" or "gpt", "value"}, ...]}."""
     images: Path
     """The folder that `image` is a path in."""
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1, le=MANY)
     """At most so many, from the beginning."""
 
 
 class Fit(_Frozen):
     """How a projector is trained."""
 
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1, le=MANY)
     """Optimizer steps; one pass over the data when not given."""
-    batch: int = Field(32, ge=1)
+    batch: int = Field(32, ge=1, le=65_536)
     """Conversations to an optimizer step, over all processes."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(1, ge=1, le=65_536)
     """Pieces in which such a batch goes through the model."""
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(1e-3, gt=0, le=10)
     warmup: float = Field(0.03, ge=0, lt=1)
     """Share of the steps in which the learning rate rises; then it falls as a cosine."""
-    weight_decay: float = Field(0.0, ge=0)
-    max_text: int = Field(512, ge=8)
+    weight_decay: float = Field(0.0, ge=0, le=10)
+    max_text: int = Field(512, ge=8, le=1_048_576)
     """Words beyond this many tokens are cut off."""
-    save_every: int = Field(200, ge=1)
+    save_every: int = Field(200, ge=1, le=MANY)
     """Steps between states from which a killed training goes on."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class FitProjector(_Frozen):
@@ -514,12 +525,17 @@ def parse(
     """
     try:
         data: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: nested too deeply; a run needs four levels") from None
+    except ValueError as error:  # also of numbers and dates that Python cannot make
+        raise ConfigError(f"{source}: not TOML: {_plain(str(error), most=200)}") from None
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        lines = [_line(source, fault, data) for fault in error.errors()]
+        faults = error.errors(include_url=False)
+        lines = [_line(source, fault, data) for fault in faults[:_LINES]]
+        if len(faults) > _LINES:
+            lines.append(f"{source}: {len(faults) - _LINES:,} faults more")
         raise ConfigError("\n".join(lines)) from None
 
 
@@ -529,11 +545,22 @@ def load(
 ) -> Settings:
     """The settings in the TOML file at `path`; raises ConfigError as `parse` does."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a TOML file") from None
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(f"{path}: over {LARGEST:,} bytes, no config; name a TOML file")
+        text = content.decode("utf-8-sig")
+    except ConfigError:
+        raise
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text; name a TOML file") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{_plain(str(path))}: cannot be read ({why}); name a TOML file"
+        ) from None
+    # As Python's own reading of text does.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     return parse(text, kind, source=str(path))
 
 
@@ -542,10 +569,34 @@ def _line(source: str, fault: Any, data: Any) -> str:
     for part in fault["loc"]:
         if isinstance(data, dict) and part not in data and part == data.get("kind"):
             continue  # pydantic names the kind that it chose, which is no key of the file
-        path.append(str(part))
+        path.append(_plain(str(part)))
         data = data.get(part) if isinstance(data, dict) else None
     where = ".".join(path)
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = "unknown key; remove it or mend its spelling"
-    return f"{source}: {where + ': ' if where else ''}{message}"
+    elif fault["type"].startswith(_OF_VALUES):
+        message += f", not {_value(fault['input'])}"
+    return f"{source}: {where + ': ' if where else ''}{_plain(message, most=1000)}"
+
+
+# Not those of a pattern: somebody may have written a password into an address, or a key in place of
+# the name of its variable.
+_OF_VALUES = ("greater_", "less_", "finite_", "int_", "float_", "bool_", "literal_")
+
+
+def _value(given: Any) -> str:
+    """A value as the file has it, where it is short enough to say."""
+    if isinstance(given, str):
+        return _plain(repr(given))
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, int) and abs(given) >= 10**30:
+        return "a number of more than 30 digits"
+    return str(given) if isinstance(given, int | float) else f"a {type(given).__name__}"
+
+
+def _plain(text: str, *, most: int = 80) -> str:
+    """Printable, on one line and not long, whatever a file holds."""
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:most])
+    return plain + ("…" if len(text) > most else "")

@@ -7,7 +7,7 @@ import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline import config
@@ -83,8 +83,9 @@ def _entries(path: Path) -> list[Any]:
             f"{path}: cannot be read ({error.strerror}); name LLaVA's JSON in data.path"
         ) from None
     except (ValueError, RecursionError) as error:
+        why = str(error).replace("\n", " ")
         raise ConversationError(
-            f"{path}: not JSON ({error}); name LLaVA's JSON in data.path, not its JSONL"
+            f"{path}: not JSON ({why}); name LLaVA's JSON in data.path, not its JSONL"
         ) from None
     if not isinstance(entries, list):
         raise ConversationError(
@@ -101,6 +102,10 @@ def _conversation(entry: Any, images: Path) -> Conversation:
         raise _Odd("no image")
     if not isinstance(image, str) or not image or "\0" in image:
         raise _Odd("image is not the name of one file")
+    if not _is_text(image):
+        raise _Odd("an image's name that is no Unicode")
+    if PurePath(image).is_absolute() or ".." in PurePath(image).parts:
+        raise _Odd("image is a path out of the folder data.images")
     if not isinstance(said, list) or not said or len(said) % 2:
         raise _Odd("conversations is no list of questions, each with its answer")
     questions = [_said(part, "human") for part in said[::2]]
@@ -121,8 +126,11 @@ def _said(part: Any, speaker: str) -> str:
     if part.get("from") != speaker:
         raise _Odd("the speakers are not human and gpt in turn")
     text: str = part["value"].strip()
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _Odd("text that is no Unicode") from None
+    if not _is_text(text):
+        raise _Odd("text that is no Unicode")
     return text
+
+
+def _is_text(text: str) -> bool:
+    """Without lone halves of surrogate pairs, which no file can hold as UTF-8."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)

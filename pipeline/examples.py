@@ -4,16 +4,13 @@ Listing reads no pixels. Reading an image either gives it upright in RGB or rais
 with the reason; the caller records it as skipped and goes on.
 """
 
-import csv
 import hashlib
 import io
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,19 +18,22 @@ from PIL import Image
 
 from pipeline import config
 from pipeline.demo import scenes
-from pipeline.errors import LoupeError
 from pipeline.pictures import Unreadable, read_rgb
+from pipeline.sources import (
+    ExampleError,
+    captions_file,
+    columns,
+    data_sets,
+    first_line,
+    folders,
+    short,
+    shown,
+)
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-_SPLIT_FOLDERS = {"train": "train", "val": "val"}
 _SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "val"}
-
-
-class ExampleError(LoupeError, ValueError):
-    """The source of examples cannot be used at all; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,14 @@ def captions(example: Example, *, most: int) -> list[Caption]:
 
 
 class Reader(Protocol):
-    """A source of examples."""
+    """A source of examples.
+
+    Attributes:
+        notes: what of the source is read, what is not and what was lost, a line each; whole once
+            `examples` was gone through.
+    """
+
+    notes: list[str]
 
     def examples(self) -> Iterable[Example]:
         """All of them; `split` is empty where the source names none."""
@@ -109,7 +116,9 @@ def listing(settings: config.Examples, *, source: Reader) -> list[Example]:
     found = list(source.examples())
     named = {e.split for e in found} >= {"train", "val"}
     if settings.limit is not None:
-        found = sorted(found, key=lambda e: _hash(e.uri, "limit"))[: settings.limit]
+        # What is no picture by its name takes the place of none that is.
+        found.sort(key=lambda e: (not folders.pictorial(e.uri), _hash(e.uri, "limit")))
+        found = found[: settings.limit]
     in_val = settings.val_fraction * 2**53
     found = [
         e
@@ -117,7 +126,7 @@ def listing(settings: config.Examples, *, source: Reader) -> list[Example]:
         else replace(e, split="val" if _hash(e.uri, "split") < in_val else "train")
         for e in found
     ]
-    _refuse_unusable(found)
+    _refuse_unusable(found, named=named, limited=settings.limit is not None)
     return sorted(found, key=lambda e: (e.split, e.example_id))
 
 
@@ -126,6 +135,7 @@ class SceneReader:
 
     def __init__(self, source: config.Scenes) -> None:
         self.source = source
+        self.notes: list[str] = []
 
     def examples(self) -> Iterator[Example]:
         for index in range(self.source.count):
@@ -150,80 +160,63 @@ class FolderReader:
 
     def __init__(self, source: config.Folder) -> None:
         self.source = source
-        if not source.path.is_dir():
+        self.notes: list[str] = []
+        if not os.path.isdir(source.path):
             raise ExampleError(
                 f"examples.source.path: no folder {source.path}; name a folder of images"
             )
-        if source.captions is not None and not source.captions.is_file():
+        if source.captions is not None and not os.path.isfile(source.captions):
             raise ExampleError(
                 f"examples.source.captions: no file {source.captions}; name a CSV or leave it out"
             )
 
     def examples(self) -> Iterator[Example]:
-        root, told = self.source.path, self._told
-        csv_file = self.source.captions.resolve() if self.source.captions else None
-        unknown = set(told)
-        for path in sorted(root.rglob("*")):
-            parts = path.relative_to(root).parts
-            if not path.is_file() or any(part.startswith(".") for part in parts):
-                continue
-            if path.resolve() == csv_file:
-                continue
-            # A name that is not UTF-8 could not be written to a table: it is listed, and not found.
-            uri = os.fsencode("/".join(parts)).decode("utf-8", "backslashreplace")
-            split = _SPLIT_FOLDERS.get(parts[0], "") if len(parts) > 1 else ""
-            classes = parts[1:-1] if split else parts[:-1]
-            captions, label = told.get(uri, ((), None))
-            unknown.discard(uri)
-            label = label or (classes[-1] if classes else None)
-            stat = path.stat()
+        root, table = self.source.path, self.source.captions
+        found, self.notes = folders.files(root, without=table)
+        sides, told = folders.sides(found, root=root)
+        self.notes += told
+        said = self._said(found) if table else {}
+        for each in found:
+            split = sides.get(each.parts[0], "") if len(each.parts) > 1 else ""
+            classes = each.parts[1:-1] if split else each.parts[:-1]
+            one = said.get(each.uri, captions_file.Said())
+            names = tuple(one.labels) or classes[-1:]
             yield Example(
-                _hash(uri, "id"),
-                uri,
+                _hash(each.uri, "id"),
+                each.uri,
                 split,
-                captions,
-                label,
+                tuple(one.captions),
+                names[0] if len(names) == 1 else None,
                 tuple(classes),
-                (label,) if label else (),
-                f"{stat.st_size}-{stat.st_mtime_ns}",
+                tuple(sorted(names)),
+                each.stamp,
             )
-        if unknown:
-            log.warning(
-                "%s: %d images are not in %s, as %r",
-                *(self.source.captions, len(unknown), root, min(unknown)),
+
+    def _said(self, found: list[folders.Found]) -> dict[str, captions_file.Said]:
+        """What the CSV says of the files; the notes tell what of it was not taken."""
+        assert self.source.captions is not None
+        file = captions_file.read(self.source.captions)
+        self.notes += file.notes
+        file.notes.clear()
+        uris = [each.uri for each in found]
+        said = captions_file.matched(file, uris, root=self.source.path)
+        self.notes += file.notes
+        if "caption" in file.columns:
+            without = sum(
+                not (uri in said and said[uri].captions) for uri in uris if folders.pictorial(uri)
             )
+            if without:
+                self.notes.append(f"{file.path}: {without:,} of the images have no caption in it")
+        return said
 
     def described(self, example: Example) -> Example:
         return example
 
     def image(self, example: Example) -> Image.Image:
-        return read_rgb(self.source.path / example.uri)
-
-    @cached_property
-    def _told(self) -> dict[str, tuple[tuple[str, ...], str | None]]:
-        """Image -> captions in file order, and label, from the CSV."""
-        path = self.source.captions
-        if path is None:
-            return {}
-        told: dict[str, tuple[tuple[str, ...], str | None]] = {}
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                rows = csv.DictReader(file)
-                if "image" not in (rows.fieldnames or ()):
-                    raise ExampleError(
-                        f"{path}: no column `image`, but {rows.fieldnames}; give one "
-                        "with each image's path within the folder"
-                    )
-                for row in rows:
-                    captions, label = told.get(row["image"], ((), None))
-                    text = (row.get("caption") or "").strip()
-                    told[row["image"]] = (
-                        captions + ((text,) if text else ()),
-                        (row.get("label") or "").strip() or label,
-                    )
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ExampleError(f"{path}: not a CSV in UTF-8 ({error})") from None
-        return told
+        path = self.source.path / example.uri
+        if why := folders.fault(path):
+            raise Unreadable(why)
+        return read_rgb(path)
 
 
 class HuggingFaceReader:
@@ -231,25 +224,33 @@ class HuggingFaceReader:
 
     def __init__(self, source: config.HuggingFace) -> None:
         self.source = source
-        self._data = {split: self._load(split) for split in source.splits}
+        self.notes: list[str] = []
+        self._data = {split: data_sets.load(source, split) for split in source.splits}
+        # The other columns are left alone: decoding them costs, and may need more libraries.
+        self._pictures = {
+            split: data.select_columns([source.image_column]) for split, data in self._data.items()
+        }
 
     def examples(self) -> Iterator[Example]:
-        named = {_SPLIT_NAMES.get(split, "") for split in self.source.splits}
+        source = self.source
+        named = {_SPLIT_NAMES.get(split, "") for split in source.splits}
+        self.notes = []
         for split, data in self._data.items():
-            captions = self._column(data, self.source.caption_column)
-            labels = self._column(data, self.source.label_column)
+            captions = self._captions(data, split)
+            labels = self._labels(data)
             for row in range(len(data)):
                 uri = f"{split}/{row}"
-                label = str(labels[row]) if labels and labels[row] is not None else None
+                names = tuple(sorted(set(labels[row]))) if labels else ()
+                label = names[0] if len(names) == 1 else None
                 yield Example(
                     _hash(uri, "id"),
                     uri,
                     _SPLIT_NAMES.get(split, "") if named == {"train", "val"} else "",
-                    _texts(captions[row]) if captions else (),
+                    captions[row] if captions else (),
                     label,
                     (label,) if label else (),
-                    (label,) if label else (),
-                    data._fingerprint,
+                    names,
+                    str(data._fingerprint),
                 )
 
     def described(self, example: Example) -> Example:
@@ -257,50 +258,44 @@ class HuggingFaceReader:
 
     def image(self, example: Example) -> Image.Image:
         split, row = example.uri.rsplit("/", 1)
-        cell = self._data[split][int(row)][self.source.image_column]
-        if cell is None:
-            raise Unreadable("the row holds no image")
-        return read_rgb(io.BytesIO(cell["bytes"]) if cell["bytes"] else Path(cell["path"]))
-
-    def _load(self, split: str) -> Any:
-        import datasets  # heavy: only where a run names such a source
-
-        source = self.source
         try:
-            if (Path(source.dataset) / "dataset_dict.json").is_file():
-                data = datasets.load_from_disk(source.dataset)[split]
-            elif (Path(source.dataset) / "state.json").is_file():
-                data = datasets.load_from_disk(source.dataset)
-            else:
-                data = datasets.load_dataset(
-                    source.dataset, source.subset, split=split, revision=source.revision
-                )
-        except KeyError as error:
-            raise ExampleError(f"examples.source: {source.dataset} has no split {error}") from None
-        except (OSError, ValueError, ConnectionError) as error:
-            raise ExampleError(
-                f"examples.source: data set {source.dataset!r}, split {split!r}, cannot be loaded "
-                f"({_first_line(error)}); check its name and the network, and for a gated one set "
-                "HF_TOKEN and accept its terms on its page"
-            ) from None
-        self._require(data, source.image_column)
-        return data.cast_column(source.image_column, datasets.Image(decode=False))
+            cell = self._pictures[split][int(row)][self.source.image_column]
+        except Exception as error:  # the library's many kinds, and rows that went since
+            raise Unreadable(f"the row cannot be read: {first_line(error)}") from None
+        if cell is None or not (cell["bytes"] or cell["path"]):
+            raise Unreadable("the row holds no image")
+        if cell["bytes"]:
+            return read_rgb(io.BytesIO(cell["bytes"]))
+        if why := folders.fault(Path(cell["path"])):
+            raise Unreadable(why)
+        return read_rgb(Path(cell["path"]))
 
-    @staticmethod
-    def _require(data: Any, name: str) -> None:
-        if name not in data.column_names:
-            raise ExampleError(
-                f"examples.source: no column {name!r}; there are {data.column_names}"
+    def _captions(self, data: Any, split: str) -> list[tuple[str, ...]] | None:
+        """Of each row; notes which columns are read."""
+        source = self.source
+        told = f"{source.dataset}, {split}: read: pictures from `{source.image_column}`"
+        found = None
+        if source.caption_column is not None:
+            read, what = columns.texts(data.features[source.caption_column], source.caption_column)
+            found = [read(cell) for cell in columns.cells(data, source.caption_column)]
+            told += f", captions from {what}"
+        if source.label_column is not None:
+            told += f", labels from `{source.label_column}`"
+        used = (source.image_column, source.caption_column, source.label_column)
+        rest = [name for name in data.column_names if name not in used]
+        self.notes.append(f"{told}; not read: {shown(rest)}" if rest else told)
+        if found is not None and (without := sum(not texts for texts in found)):
+            self.notes.append(
+                f"{source.dataset}, {split}: {without:,} of {len(found):,} rows have no caption"
             )
+        return found
 
-    def _column(self, data: Any, name: str | None) -> list[Any] | None:
+    def _labels(self, data: Any) -> list[tuple[str, ...]] | None:
+        name = self.source.label_column
         if name is None:
             return None
-        self._require(data, name)
-        names = getattr(data.features[name], "names", None)
-        values = data[name][:]
-        # A class of -1 or none means that the row has no label.
-        return [names[v] if v is not None and v >= 0 else None for v in values] if names else values
+        read = columns.labels(data.features[name], name)
+        return [read(cell) for cell in columns.cells(data, name)]
 
 
 Pictures = list[tuple[Example, Image.Image]]
@@ -354,29 +349,27 @@ def read(
             yield from made
 
 
-def _refuse_unusable(found: list[Example]) -> None:
+def _refuse_unusable(found: list[Example], *, named: bool, limited: bool) -> None:
     if not found:
         raise ExampleError("examples: none found; the source is empty")
+    remedy = "use more images or another val_fraction"
+    if named:
+        remedy = "raise limit" if limited else "put images into it"
     for split in ("train", "val"):
         if not any(e.split == split for e in found):
             raise ExampleError(
-                f"examples: {len(found)} found, but none in the {split} split; "
-                "use more images or another val_fraction"
+                f"examples: {len(found)} found, but none in the {split} split; {remedy}"
             )
-    if len({e.example_id for e in found}) != len(found):
-        raise ExampleError("examples: two uris share an id; rename one of them")
+    ids: dict[int, str] = {}
+    for e in found:
+        if e.example_id in ids:
+            raise ExampleError(
+                f"examples: {short(ids[e.example_id])} and {short(e.uri)} share an id; rename one"
+            )
+        ids[e.example_id] = e.uri
 
 
 def _hash(uri: str, use: str) -> int:
     """53 bits, so that it is exact in JavaScript; independent for each use."""
     digest = hashlib.blake2b(uri.encode(), digest_size=8, person=use.encode()).digest()
     return int.from_bytes(digest, "big") >> 11
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    texts = [value] if isinstance(value, str) else list(value or ())
-    return tuple(text.strip() for text in map(str, texts) if text.strip())
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,6 +69,13 @@ class Bars(_Drawn):
         self._task = TaskID(0)
         self._began = 0.0
         self._steps: list[tuple[Plan, int, float]] = []
+        self._notes: list[str] = []
+
+    def tell(self, notes: Sequence[str]) -> None:
+        """Print what is to be known of the inputs, now and with the summary."""
+        self._notes += notes
+        for note in notes:
+            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
 
     def start(self, plan: Plan, *, done: int) -> None:
         total = sum(unit.weight for unit in plan.units)
@@ -103,6 +111,8 @@ class Bars(_Drawn):
                 f"{seconds:.1f}",
             )
         self._console.print(table)
+        for note in self._notes:
+            self._console.print(note, highlight=False, markup=False, soft_wrap=True)
         self._console.print(f"bundle: {workspace.root / 'bundle'}", highlight=False)
         for line in told(store.open_bundle(workspace.root)):
             self._console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)

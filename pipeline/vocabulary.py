@@ -1,6 +1,7 @@
 """The words that features may be named with: a file's, or everyday ones and the data set's own."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ SHIPPED = Path(__file__).with_suffix(".txt")
 OF_DATA = 2000
 """At most so many words of a data set's captions, and as many tags, the commonest."""
 LONGEST = 80
+"""Characters of a word or phrase."""
+LARGEST = 16_777_216
+"""Bytes of a file of words."""
 _JOINING = (
     "the and are his her its their there this that these those with from for has have had was were "
     "been being who whom which while where what when into onto over under above below near next "
@@ -33,18 +37,37 @@ def read(path: Path) -> list[str]:
     begin with # do not count, nor do repetitions.
 
     Raises:
-        VocabularyError: the file cannot be read as UTF-8 text or holds no word.
+        VocabularyError: the file cannot be read as UTF-8 text, holds no word or too many, or holds
+            phrases longer than 80 characters.
     """
+    where = f"labels.vocabulary {path}"
+    wanted = "name a UTF-8 text file with a word a line"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise VocabularyError(
-            f"labels.vocabulary {path}: cannot be read ({type(error).__name__}); name a UTF-8 text "
-            "file with a word a line"
-        ) from None
-    words = [" ".join(line.split())[:LONGEST] for line in lines if not line.startswith("#")]
-    if not any(words):
-        raise VocabularyError(f"labels.vocabulary {path}: holds no word; write one a line")
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise VocabularyError(f"{where}: over {LARGEST:,} bytes, no list of words; {wanted}")
+        text = content.decode("utf-8-sig")
+    except VocabularyError:
+        raise
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise VocabularyError(f"{where}: cannot be read ({why}); {wanted}") from None
+    words = []
+    for number, line in enumerate(text.splitlines(), 1):
+        word = " ".join(line.split())
+        if odd := next((c for c in word if unicodedata.category(c) == "Cc"), None):
+            raise VocabularyError(f"{where}: line {number} holds {odd!r}, no text; {wanted}")
+        if word.startswith("#") or not word:
+            continue
+        if len(word) > LONGEST:
+            raise VocabularyError(
+                f"{where}: line {number} has {len(word):,} characters, over {LONGEST}; write a "
+                "word or phrase a line"
+            )
+        words.append(word)
+    if not words:
+        raise VocabularyError(f"{where}: holds no word; write one a line")
     return _once(words)
 
 

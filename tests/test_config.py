@@ -1,8 +1,14 @@
 """A run's TOML: what is wrong with it is said in one line that names the file and the key."""
 
+import math
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import annotated_types
 import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipeline import config
 from pipeline.config import ConfigError
@@ -167,3 +173,119 @@ def test_the_file_is_named_in_a_fault(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="greater than or equal to 1") as refused:
         config.load(file)
     assert str(refused.value).startswith(f"{file}: dictionaries.sae.k: ")
+
+
+# --- Numbers ---
+
+
+def numbers() -> Iterator[tuple[str, Any, Any, list[Any]]]:
+    """Every number of every kind of settings: its name, its type, int or float, its bounds."""
+    kinds = [k for k in vars(config).values() if isinstance(k, type) and issubclass(k, BaseModel)]
+    for kind in kinds:
+        for name, field in kind.model_fields.items():
+            whole = (
+                typing.Annotated[(field.annotation, *field.metadata)]
+                if field.metadata
+                else (field.annotation)
+            )
+            for base, bounds in scalars(whole, []):
+                yield f"{kind.__name__}.{name}", whole, base, bounds
+
+
+def scalars(kind: Any, bounds: list[Any]) -> Iterator[tuple[Any, list[Any]]]:
+    """The numbers within a type, each with what bounds it."""
+    if typing.get_origin(kind) is typing.Annotated:
+        inner, *more = typing.get_args(kind)
+        found = [b for m in more for b in (getattr(m, "metadata", None) or [m])]
+        yield from scalars(inner, bounds + found)
+    elif kind in (int, float):
+        yield kind, bounds
+    else:
+        for inner in typing.get_args(kind):
+            yield from scalars(inner, bounds)
+
+
+NUMBERS = list(numbers())
+
+
+def test_there_are_numbers_to_look_at() -> None:
+    names = {name for name, *_ in NUMBERS}
+    assert {"Examples.limit", "TrainedSAE.levels", "Training.seed", "Fit.lr"} <= names
+    assert len(NUMBERS) > 45
+
+
+@pytest.mark.parametrize(("name", "kind", "base", "bounds"), NUMBERS, ids=[n for n, *_ in NUMBERS])
+def test_every_number_has_bounds(name: str, kind: Any, base: Any, bounds: list[Any]) -> None:
+    low = [b for b in bounds if isinstance(b, annotated_types.Ge | annotated_types.Gt)]
+    high = [b for b in bounds if isinstance(b, annotated_types.Le | annotated_types.Lt)]
+    assert len(low) == len(high) == 1, name
+    adapter = TypeAdapter(kind, config={"allow_inf_nan": False})
+    several = typing.get_origin(kind if bounds == [] else base) is tuple or "tuple" in str(kind)
+    for value in (math.nan, math.inf, -math.inf, -1, 10**13, 10**400, -(10**5000)):
+        with pytest.raises(ValidationError):
+            adapter.validate_python((value,) if several else value)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("k = -3", "k: Input should be greater than or equal to 1, not -3"),
+        (
+            "expansion = 1e9",
+            "expansion: Input should be less than or equal to 1024, not 1000000000",
+        ),
+        ("expansion = inf", "expansion: Input should be a finite number, not inf"),
+        ("expansion = nan", "expansion: Input should be a finite number, not nan"),
+        ("training.seed = -1", "training.seed: Input should be greater than or equal to 0, not -1"),
+        ("training.lr = 1e400", "training.lr: Input should be a finite number, not inf"),
+        ("training.batch = 0x" + "f" * 9000, "more than 30 digits"),
+        ("training.samples = " + "9" * 9000, "not TOML: Exceeds the limit"),
+        ("training.samples = " + "9" * 900, "training.samples: "),
+        ("training.batch = 1.5", "not 1.5"),
+        ('training.batch = "many"', "not 'many'"),
+        ("training.batch = [1]", "training.batch: "),
+        ('pooling = "sum"', "pooling: Input should be 'max' or 'mean', not 'sum'"),
+        ("learns = " + "[" * 2000 + "]" * 2000, "nested too deeply"),
+        ("learns = " + "{a = " * 2000 + "1" + "}" * 2000, "nested too deeply"),
+        ("training" + ".a" * 2000 + " = 1", "training.a: unknown key"),
+        ('"a\\nb\\u0000" = 1', "a\\nb\\x00: unknown key"),
+        ('"' + "x" * 5000 + '" = 1', "x…: unknown key"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_is_allowed(line: str, says: str) -> None:
+    message = fault(GOOD.replace("k = 4", line if line.startswith("k") else f"k = 4\n{line}"))
+    assert says in message and len(message) < 400
+
+
+def test_no_secret_is_repeated() -> None:
+    for line in ('url = "https://me:secret@x.org"', 'url = "https://x.org"\nkey_env = "sk-secret"'):
+        message = fault(GOOD + f'[labels.endpoint]\nmodel = "m"\n{line}')
+        assert "labels.endpoint" in message and "secret" not in message
+
+
+def test_a_file_of_faults_is_told_in_few_lines() -> None:
+    with pytest.raises(ConfigError) as refused:
+        config.parse(GOOD + "".join(f"\nx{i} = 1" for i in range(5000)), source="my.toml")
+    lines = str(refused.value).split("\n")
+    assert len(lines) == 21 and lines[-1] == "my.toml: 4,980 faults more"
+
+
+def test_a_byte_order_mark_is_no_fault_and_a_huge_file_is(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert config.load(file) == config.parse(GOOD)
+    file.write_bytes(b"#" * 3_000_000)
+    with pytest.raises(ConfigError, match="over 1,048,576 bytes, no config"):
+        config.load(file)
+    with pytest.raises(ConfigError, match="over 1,048,576 bytes"):
+        config.load(Path("/dev/zero"))
+    for name in ("a\0b", "x" * 5000):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            config.load(Path(name))
+
+
+def test_splits_are_named_once_and_at_all() -> None:
+    for splits in ("[]", '["train", "train"]'):
+        source = f'kind = "huggingface"\ndataset = "x"\nsplits = {splits}'
+        message = fault(GOOD.replace('kind = "folder"\npath = "photos"', source))
+        assert "examples.source.splits" in message

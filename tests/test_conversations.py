@@ -79,6 +79,9 @@ ODD = [
     (CAPTION | {"image": ["a.png", "b.png"]}, "image is not the name of one file"),
     (CAPTION | {"image": ""}, "image is not the name of one file"),
     (CAPTION | {"image": "a\0.png"}, "image is not the name of one file"),
+    (CAPTION | {"image": "/etc/a.png"}, "image is a path out of the folder data.images"),
+    (CAPTION | {"image": "x/../../a.png"}, "image is a path out of the folder data.images"),
+    (CAPTION | {"image": "\ud800.png"}, "an image's name that is no Unicode"),
     ({"image": "a.png"}, "conversations is no list of questions, each with its answer"),
     (
         CAPTION | {"conversations": []},

@@ -102,6 +102,33 @@ def test_a_vocabulary_file(tmp_path: Path) -> None:
         vocabulary.read(tmp_path / "none.txt")
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"dog\nca\0t\n", "line 2 holds"),
+        ("dog\n".encode("utf-16"), "cannot be read"),
+        (b"dog\n" + b"x" * 100, "line 2 has 100 characters, over 80"),
+        (b"x\n" * 9_000_000, "no list of words"),
+        (b"# dog\n  # cat\n", "holds no word"),
+    ],
+    ids=["NUL", "UTF-16", "long", "huge", "comments"],
+)
+def test_a_vocabulary_that_is_none(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "words.txt"
+    file.write_bytes(content)
+    with pytest.raises(vocabulary.VocabularyError, match=reason) as fault:
+        vocabulary.read(file)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_vocabulary_with_a_mark_or_other_line_ends(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_bytes("\ufeffdog\r\n fire  truck\r\nmi\u200cravam\r\n".encode())
+    assert vocabulary.read(file) == ["dog", "fire truck", "mi\u200cravam"]
+    with pytest.raises(vocabulary.VocabularyError, match="cannot be read"):
+        vocabulary.read(Path("a\0b"))
+
+
 def test_the_default_vocabulary_has_the_data_sets_words(monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = vocabulary.read(vocabulary.SHIPPED)
     assert len(shipped) > 1000

@@ -450,7 +450,8 @@ def test_constant_activations_do_not_break_training(tmp_path: Path) -> None:
 
 
 def test_a_training_that_diverges_is_refused_in_one_line(acts_files: list[Path]) -> None:
-    training = config.Training(samples=2048, batch=256, lr=1e30)
+    # Beyond what a config may say, so that it diverges at once.
+    training = config.Training(samples=2048, batch=256).model_copy(update={"lr": 1e30})
     how = config.TrainedSAE(kind="batchtopk", k=4, training=training)
     with pytest.raises(SAEError, match=r"diverged; lower dictionaries\.\*\.training\.lr"):
         train(how, ActsFiles(acts_files, ["acts"], seed=0), device="cpu")
