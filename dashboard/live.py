@@ -227,7 +227,8 @@ def original(run: connection.Run, example: Example, sha256: str) -> Picture:
         _offline()
         key = settings.model_dump_json()
         reader = shared().readers.get(key, lambda: examples.reader(settings.source))
-        image = reader.image(examples.Example(example.example_id, example.uri, "val"))
+        wanted = examples.Example(example.example_id, example.uri, "val")
+        _, image = examples.picture(reader, wanted)
     if hashlib.sha256(image.tobytes()).hexdigest() != sha256:
         raise Unavailable(f"{example.uri} is another picture than when the bundle was made")
     return Picture(image, example.uri, tuple(example.captions))

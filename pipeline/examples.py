@@ -9,9 +9,7 @@ import hashlib
 import io
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,10 +17,10 @@ from typing import Any, Protocol, TypeVar
 
 from PIL import Image
 
-from pipeline import config
+from pipeline import ahead, config
 from pipeline.demo import scenes
 from pipeline.errors import LoupeError
-from pipeline.pictures import Unreadable, read_rgb
+from pipeline.pictures import Unreadable, blank, in_time, read_rgb, why
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -232,6 +230,10 @@ class HuggingFaceReader:
     def __init__(self, source: config.HuggingFace) -> None:
         self.source = source
         self._data = {split: self._load(split) for split in source.splits}
+        # A row of all columns would have the library decode other pictures that it holds.
+        self._pictures = {
+            split: data.select_columns([source.image_column]) for split, data in self._data.items()
+        }
 
     def examples(self) -> Iterator[Example]:
         named = {_SPLIT_NAMES.get(split, "") for split in self.source.splits}
@@ -257,7 +259,7 @@ class HuggingFaceReader:
 
     def image(self, example: Example) -> Image.Image:
         split, row = example.uri.rsplit("/", 1)
-        cell = self._data[split][int(row)][self.source.image_column]
+        cell = self._pictures[split][int(row)][self.source.image_column]
         if cell is None:
             raise Unreadable("the row holds no image")
         return read_rgb(io.BytesIO(cell["bytes"]) if cell["bytes"] else Path(cell["path"]))
@@ -284,7 +286,13 @@ class HuggingFaceReader:
                 "HF_TOKEN and accept its terms on its page"
             ) from None
         self._require(data, source.image_column)
-        return data.cast_column(source.image_column, datasets.Image(decode=False))
+        try:
+            return data.cast_column(source.image_column, datasets.Image(decode=False))
+        except (TypeError, ValueError, NotImplementedError):
+            raise ExampleError(
+                f"examples.source: the column {source.image_column!r} of {source.dataset} holds no "
+                f"images, but {data.features[source.image_column]}; name one of images"
+            ) from None
 
     @staticmethod
     def _require(data: Any, name: str) -> None:
@@ -297,6 +305,7 @@ class HuggingFaceReader:
         if name is None:
             return None
         self._require(data, name)
+        _refuse_media(data, name)
         names = getattr(data.features[name], "names", None)
         values = data[name][:]
         # A class of -1 or none means that the row has no label.
@@ -304,6 +313,21 @@ class HuggingFaceReader:
 
 
 Pictures = list[tuple[Example, Image.Image]]
+
+
+def picture(source: Reader, example: Example) -> tuple[Example, Image.Image]:
+    """The example as its source describes it, and its picture in RGB, upright.
+
+    Raises:
+        Unreadable: whatever went wrong with it, or it takes too long.
+    """
+    try:
+        return in_time(lambda: (source.described(example), source.image(example)))
+    except Unreadable:
+        raise
+    # Whatever a library raises on one input, others can be read.
+    except Exception as error:
+        raise Unreadable(f"cannot be read: {why(error)}") from None
 
 
 def read(
@@ -318,7 +342,8 @@ def read(
     """The readable ones of `wanted` with their pictures, in order, in lists of up to `batch`, each
     with what `prepare` makes of it.
 
-    Both are done in threads, some batches ahead of the caller. What cannot be read goes into
+    Both are done in threads, some batches ahead of the caller, in the bounds of `pipeline.ahead`:
+    a batch of large pictures holds fewer. What cannot be read, or not be prepared, goes into
     `skipped`: uri -> reason.
 
     Args:
@@ -328,30 +353,51 @@ def read(
 
     def one(example: Example) -> tuple[Example, Image.Image | Unreadable]:
         try:
-            return source.described(example), source.image(example)
+            return picture(source, example)
         except Unreadable as error:
             return example, error
 
-    def whole(reading: Sequence[Future[Any]]) -> tuple[dict[str, str], list[tuple[Pictures, T]]]:
-        results = [each.result() for each in reading]
+    def whole(
+        results: list[tuple[Example, Image.Image | Unreadable]],
+    ) -> tuple[dict[str, str], list[tuple[Pictures, T]]]:
         lost = {e.uri: str(r) for e, r in results if isinstance(r, Unreadable)}
         found = [(e, r) for e, r in results if not isinstance(r, Unreadable)]
-        return lost, [(found, prepare(found))] if found else []
+        results.clear()
+        try:
+            return lost, [(found, prepare(found))] if found else []
+        except Exception:
+            misfits = _misfits(found, prepare)
+            if not misfits:
+                raise
+        found = [(e, r) for e, r in found if e.uri not in misfits]
+        return lost | misfits, [(found, prepare(found))] if found else []
 
     count = workers or min(16, os.cpu_count() or 4)
-    ahead = max(2, count // 4)
-    # Preparers have threads of their own, so that they never wait for one of their own kind.
-    with ThreadPoolExecutor(count) as readers, ThreadPoolExecutor(ahead) as preparers:
-        pending: deque[Future[tuple[dict[str, str], list[tuple[Pictures, T]]]]] = deque()
-        starts = deque(range(0, len(wanted), batch))
-        while starts or pending:
-            while starts and len(pending) <= ahead:
-                start = starts.popleft()
-                reading = [readers.submit(one, e) for e in wanted[start : start + batch]]
-                pending.append(preparers.submit(whole, reading))
-            lost, made = pending.popleft().result()
-            skipped |= lost
-            yield from made
+    for lost, made in ahead.batches(wanted, one, whole, size=batch, weigh=_bytes, workers=count):
+        skipped |= lost
+        yield from made
+
+
+def _misfits(found: Pictures, prepare: Callable[[Pictures], T]) -> dict[str, str]:
+    """Of pictures that cannot be prepared together those that cannot be alone, with the reasons;
+    none where a plain one cannot be either, so that it is not the pictures' fault."""
+    lost: dict[str, str] = {}
+    try:
+        prepare([(Example(0, "blank", "val"), blank())])
+    except Exception:
+        return lost
+    for example, image in found:
+        try:
+            prepare([(example, image)])
+        except Exception as error:
+            lost[example.uri] = f"cannot be prepared for the model: {why(error)}"
+    return lost
+
+
+def _bytes(read: tuple[Example, Image.Image | Unreadable]) -> int:
+    """What a picture takes in memory, where a pixel of RGB is four bytes."""
+    image = read[1]
+    return 0 if isinstance(image, Unreadable) else 4 * image.width * image.height
 
 
 def _refuse_unusable(found: list[Example]) -> None:
@@ -365,6 +411,17 @@ def _refuse_unusable(found: list[Example]) -> None:
             )
     if len({e.example_id for e in found}) != len(found):
         raise ExampleError("examples: two uris share an id; rename one of them")
+
+
+def _refuse_media(data: Any, name: str) -> None:
+    """What says something of images is no image, sound or video: the library would decode it."""
+    from datasets.features.features import require_decoding
+
+    if require_decoding(data.features[name]):
+        raise ExampleError(
+            f"examples.source: the column {name!r} holds no text, but {data.features[name]}; name "
+            "one of text or of classes"
+        )
 
 
 def _hash(uri: str, use: str) -> int:
