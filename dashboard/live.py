@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dashboard import connection, queries
-from dashboard.faults import Unavailable, told
+from dashboard.faults import Unavailable, of_image, told
 from dashboard.records import Dictionary, Example, Fired
 from dashboard.turns import Kept, Turns
 from pipeline import config, examples, pictures, plan
@@ -192,15 +192,20 @@ def embed_image(run: connection.Run, encoder: str, image: Image.Image) -> Vector
     Raises:
         Unavailable: it cannot be had.
     """
-    key = ("image", Picture(image).key)
-    return _embedded(run, encoder, key, lambda loaded: loaded.embed([image]).numpy()[0])
+
+    def embed(loaded: "ImageEncoder") -> Vectors:
+        with of_image():
+            made: Vectors = loaded.embed([image]).numpy()[0]
+        return made
+
+    return _embedded(run, encoder, ("image", Picture(image).key), embed)
 
 
 def opened(data: bytes) -> Image.Image:
     """An image file that a visitor gives, upright in RGB.
 
     Raises:
-        Unavailable: it is no image, damaged, or over 25 million pixels.
+        Unavailable: it cannot be read (see `pictures.read_rgb`).
     """
     try:
         return pictures.read_rgb(io.BytesIO(data))
@@ -240,7 +245,8 @@ def _record(
     """Activations of one image at the hook points, on the CPU, and their layouts."""
     seen = examples.Example(0, picture.uri, "val", picture.captions)
     how = config.Captions.model_validate(run.bundle.manifest.get("config", {}).get("captions", {}))
-    inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
+    with of_image():
+        inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
     (part, acts), *_ = adapter.recorded(inputs, names)
     layouts = {name: adapter.layout(part, name) for name in names}
     return {name: kept.cpu() for name, kept in acts.items()}, layouts
