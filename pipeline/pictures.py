@@ -61,16 +61,17 @@ def read_rgb(file: Path | io.BytesIO) -> Image.Image:
     return in_time(lambda: _read(file))
 
 
-def in_time(make: Callable[[], T], *, seconds: float = PATIENCE) -> T:
-    """What `make` gives, from a thread of its own.
+def in_time(make: Callable[[], T], *, seconds: float | None = None) -> T:
+    """What `make` gives, from a thread of its own, within `seconds`, or else PATIENCE.
 
     No thread can be ended from outside: one that is stuck is left behind, and ends at the latest
     with the process, which does not wait for it.
 
     Raises:
-        Unreadable: it takes longer than `seconds`.
+        Unreadable: it takes longer.
     """
     done: Future[T] = Future()
+    most = PATIENCE if seconds is None else seconds
 
     def work() -> None:
         try:
@@ -79,8 +80,8 @@ def in_time(make: Callable[[], T], *, seconds: float = PATIENCE) -> T:
             done.set_exception(error)
 
     threading.Thread(target=work, name="picture", daemon=True).start()
-    if wait([done], seconds).not_done:
-        raise Unreadable(f"not read within {seconds:g} s, given up; convert or remove the image")
+    if wait([done], most).not_done:
+        raise Unreadable(f"not read within {most:g} s, given up; convert or remove the image")
     return done.result()
 
 

@@ -58,7 +58,6 @@ READ: dict[str, Callable[[], bytes]] = {
     "deflate.tiff": lambda: saved("TIFF", picture("RGBA"), compression="tiff_deflate"),
     "fax.tiff": lambda: saved("TIFF", picture("1"), compression="group4"),
     "float.tiff": lambda: saved("TIFF", picture("F")),
-    "lab.tiff": lambda: saved("TIFF", Image.new("LAB", (48, 32))),
     "pages.tiff": lambda: _frames("TIFF"),
     "avif": lambda: saved("AVIF", exif=_exif()),
     "frames.avif": lambda: _frames("AVIF"),
