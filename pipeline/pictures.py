@@ -29,6 +29,8 @@ MAX_PIXELS, MAX_SIDE, MAX_RATIO = 25_000_000, 20_000, 50
 """Of a picture. Models enlarge its shorter side, so that a thin one would fill the memory."""
 MAX_BYTES = 1 << 28
 """Of a file: no picture within these bounds needs more."""
+MAX_SCANS = 500
+"""Of a JPEG, where a photograph has ten: each is a pass over all of its pixels."""
 PATIENCE = 60.0
 """Seconds after which a picture that is not read is given up."""
 LARGEST = 1024
@@ -139,6 +141,8 @@ def _read(file: Path | io.BytesIO) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(content, formats=FORMATS)
         _refuse_size(*image.size)
+        if image.format in ("JPEG", "MPO") and content.getvalue().count(b"\xff\xda") > MAX_SCANS:
+            raise Unreadable(f"an image in over {MAX_SCANS} scans; save it again")
         image.load()
         _refuse_size(*image.size)  # some formats say another one with their pixels
         return _rgb(_upright(image))

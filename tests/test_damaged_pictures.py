@@ -171,6 +171,13 @@ def test_what_a_file_says_beside_its_picture_is_bounded() -> None:
         assert "\n" not in outcome(png(8, 8, *chunks))
 
 
+def test_a_picture_of_endless_passes_is_refused() -> None:
+    whole = READ["progressive.jpeg"]()
+    last = whole[whole.rfind(b"\xff\xda") : -2]
+    assert outcome(whole[:-2] + 400 * last + whole[-2:]) == "picture"
+    assert "over 500 scans" in outcome(whole[:-2] + 600 * last + whole[-2:])
+
+
 def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "x.webp").open("wb") as file:
         file.write(b"RIFF\xff\xff\xff\xffWEBPVP8 ")
