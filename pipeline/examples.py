@@ -20,7 +20,7 @@ from PIL import Image
 from pipeline import ahead, config
 from pipeline.demo import scenes
 from pipeline.errors import LoupeError
-from pipeline.pictures import Unreadable, blank, in_time, read_rgb, why
+from pipeline.pictures import Unreadable, blank, in_time, read_rgb, weight, why
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -395,9 +395,7 @@ def _misfits(found: Pictures, prepare: Callable[[Pictures], T]) -> dict[str, str
 
 
 def _bytes(read: tuple[Example, Image.Image | Unreadable]) -> int:
-    """What a picture takes in memory, where a pixel of RGB is four bytes."""
-    image = read[1]
-    return 0 if isinstance(image, Unreadable) else 4 * image.width * image.height
+    return 0 if isinstance(read[1], Unreadable) else weight(read[1])
 
 
 def _refuse_unusable(found: list[Example]) -> None:

@@ -87,6 +87,11 @@ def in_time(make: Callable[[], T], *, seconds: float | None = None) -> T:
     return done.result()
 
 
+def weight(image: Image.Image) -> int:
+    """Bytes of an RGB picture in memory, where a pixel takes four."""
+    return 4 * image.width * image.height
+
+
 def why(error: Exception) -> str:
     """What a library says that went wrong, in one line of at most 200 letters."""
     lines = str(error).strip().splitlines()
