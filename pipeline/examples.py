@@ -355,7 +355,7 @@ def read(
         try:
             return picture(source, example)
         except Unreadable as error:
-            return example, error
+            return example, Unreadable(str(error))  # without the frames that it came through
 
     def whole(
         results: list[tuple[Example, Image.Image | Unreadable]],

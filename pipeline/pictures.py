@@ -76,15 +76,21 @@ def in_time(make: Callable[[], T], *, seconds: float | None = None) -> T:
     most = PATIENCE if seconds is None else seconds
 
     def work() -> None:
+        # Raised again below, without the frames that it came through: they hold half a picture.
         try:
             done.set_result(make())
-        except BaseException as error:  # raised again below
-            done.set_exception(error)
+        except Unreadable as error:
+            done.set_exception(Unreadable(str(error)))
+        except BaseException as error:
+            done.set_exception(error.with_traceback(None))
 
     threading.Thread(target=work, name="picture", daemon=True).start()
     if wait([done], most).not_done:
         raise Unreadable(f"not read within {most:g} s, given up; convert or remove the image")
-    return done.result()
+    try:
+        return done.result()
+    finally:
+        del done  # what was raised holds this frame, and would hold itself
 
 
 def weight(image: Image.Image) -> int:

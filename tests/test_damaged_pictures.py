@@ -1,6 +1,7 @@
 """Whatever bytes a file of a picture holds: a picture, or the reason why not; nothing is run by
 them, and neither memory nor time goes without bounds."""
 
+import gc
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from picture_files import OTHERS, READ, picture, saved
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline import examples, pictures, store
+from pipeline import config, examples, pictures, store
 from pipeline.__main__ import app
 from pipeline.examples import Example
 from pipeline.pictures import Unreadable, read_rgb
@@ -207,6 +208,29 @@ def test_what_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(Unreadable, match=r"cannot be read: Permission denied$"):
         read_rgb(file)
+
+
+def test_nothing_stays_of_what_cannot_be_read(tmp_path: Path) -> None:
+    """A folder of large pictures that are cut off would fill the memory."""
+    content = saved("JPEG", picture(size=(600, 400)))[:-4000]
+    (tmp_path / "x.jpg").write_bytes(content)
+    source = examples.FolderReader(config.Folder(kind="folder", path=tmp_path))
+    wanted = list(source.examples()) * 3
+
+    def alive() -> int:
+        return sum(isinstance(one, Image.Image) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        assert "truncated" in outcome(content)
+        for one in wanted:
+            with pytest.raises(Unreadable, match="truncated"):
+                examples.picture(source, one)
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 # --- Odd but whole ---
