@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, connection, login, widgets
+from dashboard import access, connection, login, uploads, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
 from dashboard.sheets import data_uri
@@ -42,6 +42,7 @@ chosen = st.navigation(pages, position="top" if sees else "hidden")
 if not styled():
     st.stop()
 access.keep()
+uploads.opened(chosen.url_path)
 if not chosen.url_path and (study := access.came_to_join(who)):
     st.switch_page("views/annotate.py", query_params={access.STUDY: study})
 

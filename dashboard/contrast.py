@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard import connection, live, means, queries, sight, vectors
-from dashboard.faults import Unavailable
+from dashboard.faults import Unavailable, of_image
 from dashboard.joint import Among, Labels, Seen
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def seen(
         wanted = [rebuilt] if rebuilt else []
         for one in settings[:MOST_SETTINGS]:
             wanted.append(edits_of(one, saes, vectors.named(run, at, one.directions)))
-        inputs = _repeated(at.adapter.prepare([picture.image]), 1 + len(wanted))
+        with of_image():
+            inputs = _repeated(at.adapter.prepare([picture.image]), 1 + len(wanted))
         with contextlib.ExitStack() as stack:
             for row, edits in enumerate(wanted, 1):
                 if edits:

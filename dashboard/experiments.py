@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import sight, state
+from dashboard import state
 from dashboard.steering import Asked, put
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ class Experiment:
 
     Attributes:
         title: its setting in a line.
+        image: the name of its picture; the picture itself would fill the memory.
+        seen: the picture's key.
         concept: what was asked for in words; empty for nothing.
         sweep: of a sweep the shares of the setting's strengths; else none.
         answers: by the names of `interventions.ways_of`; of a sweep as `spoken.sweep` names them.
@@ -39,7 +41,8 @@ class Experiment:
 
     asked: Asked
     title: str
-    picture: sight.Look
+    image: str
+    seen: str
     concept: str
     sweep: tuple[float, ...] = ()
     answers: "dict[str, Answer]" = field(default_factory=dict)
@@ -60,11 +63,6 @@ class Experiment:
     def of(self, asked: Asked, picture: str) -> bool:
         """Whether it is of this setting, and of the picture of this key."""
         return self.asked == asked and self.seen == picture
-
-    @property
-    def seen(self) -> str:
-        """The key of its picture."""
-        return self.picture.picture.key if self.picture.picture else ""
 
     def heard(self, answers: "dict[str, Answer]", seconds: float) -> None:
         """Keep what is said so far. Reading the session is where Streamlit interrupts a script

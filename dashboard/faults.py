@@ -20,6 +20,20 @@ class Unavailable(RuntimeError):
 
 
 @contextmanager
+def of_image() -> Iterator[None]:
+    """Whatever a library raises on one image that a model is to look at, as `Unavailable`; where
+    `told` knows better what it is, as it is."""
+    try:
+        yield
+    except (Unavailable, *FAULTS):
+        raise
+    except Exception as error:
+        raise Unavailable(
+            f"the model cannot take this image: {pictures.why(error)}; choose another one"
+        ) from error
+
+
+@contextmanager
 def told() -> Iterator[None]:
     """Faults of what is not ours to mend, as `Unavailable`."""
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import live, queries, sight, state, widgets, words
+from dashboard import live, queries, sight, state, uploads, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Example
 
@@ -74,10 +74,8 @@ def _own(most: int) -> list[sight.Look]:
         accept_multiple_files=most > 1, max_upload_size=20, key=key, help=words.OWN_IMAGE,
         on_change=_gave, args=(key,),
     )  # fmt: skip
-    files = given if isinstance(given, list) else [given] if given else []
-    if len(files) > most:
-        st.caption(f"The first {most} of these {len(files)} images are shown.")
-    return [look for file in files[:most] if (look := _given(file.name, file.getvalue()))]
+    files = uploads.first(given, most=most)
+    return [look for name, content in files if (look := _given(name, content))]
 
 
 def _own_key() -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dashboard import connection, queries
-from dashboard.faults import Unavailable, told
+from dashboard.faults import Unavailable, of_image, told
 from dashboard.records import Dictionary, Example, Fired
 from dashboard.turns import Kept, Turns
 from pipeline import config, examples, pictures, plan
@@ -203,15 +203,20 @@ def embed_image(run: connection.Run, encoder: str, image: Image.Image) -> Vector
     Raises:
         Unavailable: it cannot be had.
     """
-    key = ("image", Picture(image).key)
-    return _asked(run, encoder, key, lambda loaded: loaded.embed([image]).numpy()[0])
+
+    def embed(loaded: "ImageEncoder") -> Vectors:
+        with of_image():
+            made: Vectors = loaded.embed([image]).numpy()[0]
+        return made
+
+    return _asked(run, encoder, ("image", Picture(image).key), embed)
 
 
 def opened(data: bytes) -> Image.Image:
     """An image file that a visitor gives, upright in RGB.
 
     Raises:
-        Unavailable: it is no image, damaged, or over 25 million pixels.
+        Unavailable: it cannot be read (see `pictures.read_rgb`).
     """
     try:
         return pictures.read_rgb(io.BytesIO(data))
@@ -238,7 +243,8 @@ def original(run: connection.Run, example: Example, sha256: str) -> Picture:
         _offline()
         key = settings.model_dump_json()
         reader = shared().readers.get(key, lambda: examples.reader(settings.source))
-        image = reader.image(examples.Example(example.example_id, example.uri, "val"))
+        wanted = examples.Example(example.example_id, example.uri, "val")
+        _, image = examples.picture(reader, wanted)
     if hashlib.sha256(image.tobytes()).hexdigest() != sha256:
         raise Unavailable(f"{example.uri} is another picture than when the bundle was made")
     return Picture(image, example.uri, tuple(example.captions))
@@ -250,7 +256,8 @@ def _record(
     """Activations of one image at the hook points, on the CPU, and their layouts."""
     seen = examples.Example(0, picture.uri, "val", picture.captions)
     how = config.Captions.model_validate(run.bundle.manifest.get("config", {}).get("captions", {}))
-    inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
+    with of_image():
+        inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
     (part, acts), *_ = adapter.recorded(inputs, names)
     layouts = {name: adapter.layout(part, name) for name in names}
     return {name: kept.cpu() for name, kept in acts.items()}, layouts

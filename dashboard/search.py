@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import connection, live, nearness, queries, state, widgets, words
+from dashboard import connection, live, nearness, queries, state, uploads, widgets, words
 from dashboard.components.chips import chips
 from dashboard.records import Dictionary, Encoder, Filter
 from dashboard.sheets import data_uri
@@ -67,9 +67,10 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
             required=True, label_visibility="collapsed",
         )  # fmt: skip
     text = (text or "").strip()
-    if file is not None:
+    given = uploads.first(file, most=1)
+    if given:
         st.caption("Features that show images like yours. Take it out again to search by words.")
-        return "", _by_file(run, speaks or encoders[0], file.getvalue()), view
+        return "", _by_file(run, speaks or encoders[0], given[0][1]), view
     like = state.asked_number("like")
     if like is not None and not text:
         return "", _by_example(run, speaks or encoders[0], like), view

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
+from pipeline.pictures import Unreadable, small
+
 CAPACITY = 48 * 2**20
 """Bytes of encoded sheets kept."""
-LARGEST = 1024
-"""No thumbnail has a longer side; a larger picture is not decoded."""
-TOO_LARGE = (128, 128, 128)
+NO_PICTURE = (128, 128, 128)
+"""In the place of a thumbnail that is damaged or too large."""
 
 Key = tuple[str, str, int]
 """Bundle, dictionary, feature."""
@@ -100,10 +101,10 @@ def _sheet(pictures: Sequence[bytes | None], tile: int, tiles: tuple[int, int]) 
 
 
 def _tile(webp: bytes, tile: int) -> Image.Image:
-    with Image.open(io.BytesIO(webp), formats=("WEBP",)) as image:
-        if max(image.size) > LARGEST:
-            return Image.new("RGB", (tile, tile), TOO_LARGE)
-        rgb = image.convert("RGB")
+    try:
+        rgb = small(webp)
+    except Unreadable:
+        return Image.new("RGB", (tile, tile), NO_PICTURE)
     if rgb.size == (tile, tile):
         return rgb
     if rgb.size == (2 * tile, 2 * tile):

@@ -7,18 +7,16 @@ with the reason; the caller records it as skipped and goes on.
 import hashlib
 import io
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from PIL import Image
 
-from pipeline import config
+from pipeline import ahead, config
 from pipeline.demo import scenes
-from pipeline.pictures import Unreadable, read_rgb
+from pipeline.pictures import Unreadable, blank, in_time, read_rgb, weight, why
 from pipeline.sources import (
     ExampleError,
     captions_file,
@@ -226,7 +224,7 @@ class HuggingFaceReader:
         self.source = source
         self.notes: list[str] = []
         self._data = {split: data_sets.load(source, split) for split in source.splits}
-        # The other columns are left alone: decoding them costs, and may need more libraries.
+        # A row of all columns would have the library decode other pictures that it holds.
         self._pictures = {
             split: data.select_columns([source.image_column]) for split, data in self._data.items()
         }
@@ -266,8 +264,8 @@ class HuggingFaceReader:
             raise Unreadable("the row holds no image")
         if cell["bytes"]:
             return read_rgb(io.BytesIO(cell["bytes"]))
-        if why := folders.fault(Path(cell["path"])):
-            raise Unreadable(why)
+        if wrong := folders.fault(Path(cell["path"])):
+            raise Unreadable(wrong)
         return read_rgb(Path(cell["path"]))
 
     def _captions(self, data: Any, split: str) -> list[tuple[str, ...]] | None:
@@ -301,6 +299,21 @@ class HuggingFaceReader:
 Pictures = list[tuple[Example, Image.Image]]
 
 
+def picture(source: Reader, example: Example) -> tuple[Example, Image.Image]:
+    """The example as its source describes it, and its picture in RGB, upright.
+
+    Raises:
+        Unreadable: whatever went wrong with it, or it takes too long.
+    """
+    try:
+        return in_time(lambda: (source.described(example), source.image(example)))
+    except Unreadable:
+        raise
+    # Whatever a library raises on one input, others can be read.
+    except Exception as error:
+        raise Unreadable(f"cannot be read: {why(error)}") from None
+
+
 def read(
     source: Reader,
     wanted: Sequence[Example],
@@ -313,7 +326,8 @@ def read(
     """The readable ones of `wanted` with their pictures, in order, in lists of up to `batch`, each
     with what `prepare` makes of it.
 
-    Both are done in threads, some batches ahead of the caller. What cannot be read goes into
+    Both are done in threads, some batches ahead of the caller, in the bounds of `pipeline.ahead`:
+    a batch of large pictures holds fewer. What cannot be read, or not be prepared, goes into
     `skipped`: uri -> reason.
 
     Args:
@@ -323,30 +337,49 @@ def read(
 
     def one(example: Example) -> tuple[Example, Image.Image | Unreadable]:
         try:
-            return source.described(example), source.image(example)
+            return picture(source, example)
         except Unreadable as error:
-            return example, error
+            return example, Unreadable(str(error))  # without the frames that it came through
 
-    def whole(reading: Sequence[Future[Any]]) -> tuple[dict[str, str], list[tuple[Pictures, T]]]:
-        results = [each.result() for each in reading]
+    def whole(
+        results: list[tuple[Example, Image.Image | Unreadable]],
+    ) -> tuple[dict[str, str], list[tuple[Pictures, T]]]:
         lost = {e.uri: str(r) for e, r in results if isinstance(r, Unreadable)}
         found = [(e, r) for e, r in results if not isinstance(r, Unreadable)]
-        return lost, [(found, prepare(found))] if found else []
+        results.clear()
+        try:
+            return lost, [(found, prepare(found))] if found else []
+        except Exception:
+            misfits = _misfits(found, prepare)
+            if not misfits:
+                raise
+        found = [(e, r) for e, r in found if e.uri not in misfits]
+        return lost | misfits, [(found, prepare(found))] if found else []
 
     count = workers or min(16, os.cpu_count() or 4)
-    ahead = max(2, count // 4)
-    # Preparers have threads of their own, so that they never wait for one of their own kind.
-    with ThreadPoolExecutor(count) as readers, ThreadPoolExecutor(ahead) as preparers:
-        pending: deque[Future[tuple[dict[str, str], list[tuple[Pictures, T]]]]] = deque()
-        starts = deque(range(0, len(wanted), batch))
-        while starts or pending:
-            while starts and len(pending) <= ahead:
-                start = starts.popleft()
-                reading = [readers.submit(one, e) for e in wanted[start : start + batch]]
-                pending.append(preparers.submit(whole, reading))
-            lost, made = pending.popleft().result()
-            skipped |= lost
-            yield from made
+    for lost, made in ahead.batches(wanted, one, whole, size=batch, weigh=_bytes, workers=count):
+        skipped |= lost
+        yield from made
+
+
+def _misfits(found: Pictures, prepare: Callable[[Pictures], T]) -> dict[str, str]:
+    """Of pictures that cannot be prepared together those that cannot be alone, with the reasons;
+    none where a plain one cannot be either, so that it is not the pictures' fault."""
+    lost: dict[str, str] = {}
+    try:
+        prepare([(Example(0, "blank", "val"), blank())])
+    except Exception:
+        return lost
+    for example, image in found:
+        try:
+            prepare([(example, image)])
+        except Exception as error:
+            lost[example.uri] = f"cannot be prepared for the model: {why(error)}"
+    return lost
+
+
+def _bytes(read: tuple[Example, Image.Image | Unreadable]) -> int:
+    return 0 if isinstance(read[1], Unreadable) else weight(read[1])
 
 
 def _refuse_unusable(found: list[Example], *, named: bool, limited: bool) -> None:

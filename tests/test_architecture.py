@@ -32,9 +32,10 @@ ALLOWED: dict[str, set[str]] = {
     # Of a bundle without hashes it compares the SAEs' fingerprints.
     "verify": {"contract", "store", "database", "sealed", "saes"},
     "pictures": set(),
+    "ahead": set(),
     "conversations": {"config"},
     "sources": {"config"},
-    "examples": {"contract", "config", "demo", "pictures", "sources"},
+    "examples": {"ahead", "contract", "config", "demo", "pictures", "sources"},
     "vocabulary": set(),
     "asking": {"models", "store"},
     "models": {"config", "hooks"},
@@ -67,6 +68,8 @@ DASHBOARD = {"contract", "annotations", "study", "metrics", "cells", "errors"}
 DASHBOARD_ALSO = {
     "connection": {"store", "database"},
     "faults": {"config", "examples", "pictures"},
+    "sheets": {"pictures"},
+    "exports": {"pictures"},
     "means": {"models", "interventions", "examples", "config"},
     "vectors": {"interventions"},
     "concepts": {"models"},
@@ -97,6 +100,13 @@ WITHOUT = {
 LIGHT = sorted(WITHOUT.keys() - {"pipeline", "dashboard.views"})
 
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+# What opens a picture file, but for Image.open; some of it in any format, some by another program.
+READERS = re.compile(
+    r"PIL\.Image\.(open|\*)|PIL\.(\w+Plugin|ImageFile|ImageGrab|ImageShow|ImageQt|\w*TarIO)\b"
+    r"|(cv2|imageio|skimage|wand|pyvips|pillow_heif|torchvision\.io|matplotlib\.(image|pyplot))\b"
+    r"|transformers\.(image_utils\.)?load_image"
+)
+OPENERS = re.compile(r"\bImage\.open$|\bst\.image$|\.imread$|\bImageFile\.Parser$|\bload_image$")
 HOOKS = re.compile(r"register_(module_)?(full_)?(forward|backward)(_pre)?_hook")
 SQL = re.compile(r"\bSELECT\s")
 
@@ -339,6 +349,31 @@ def unpickled(sources: list[Source]) -> list[str]:
     return found
 
 
+def opened_pictures(sources: list[Source]) -> list[str]:
+    """Pictures that are opened elsewhere than in pipeline.pictures, or in any format there is:
+    some run programs."""
+    found = []
+    for source in sources:
+        home = source.name == "pipeline.pictures"
+        for node, _ in walk(source.tree):
+            bad = set() if home else {n for n in named_by(node, source) if READERS.match(n)}
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            options = {k.arg: k.value for k in node.keywords} if called else {}
+            if isinstance(node, ast.Attribute) and OPENERS.search(ast.unparse(node)) and not home:
+                bad.add(ast.unparse(node))
+            listed = isinstance(options.get("formats"), ast.Name | ast.Tuple)
+            if home and OPENERS.search(called) and not listed:
+                bad.add("Image.open without a list of formats")
+            if called.endswith("datasets.Image") and not is_false(options.get("decode")):
+                bad.add("datasets.Image without decode=False")
+            found += [f"{source.path}:{node.lineno} {each}" for each in sorted(bad)]
+    return found
+
+
+def is_false(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
+
+
 def is_true(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is True
 
@@ -362,6 +397,7 @@ CHECKS = [
     registered_hooks,
     prints,
     unpickled,
+    opened_pictures,
     sql_outside_queries,
 ]
 
@@ -436,6 +472,15 @@ FAULTS = [
     (unpickled, 0, {"pipeline/saes/a.py": "torch.load(p, weights_only=True)\nnp.load(p)"}),
     (unpickled, 1, {"pipeline/saes/a.py": "np.load(p, allow_pickle=True)"}),
     (unpickled, 1, {"pipeline/saes/a.py": "from torch import load"}),
+    (opened_pictures, 1, {"pipeline/steps/a.py": "Image.open(p, formats=FORMATS)"}),
+    (opened_pictures, 1, {"dashboard/a.py": "opener = PIL.Image.open"}),
+    (opened_pictures, 2, {"pipeline/a.py": "from PIL.Image import open\nimport cv2"}),
+    (opened_pictures, 1, {"pipeline/a.py": "from PIL import EpsImagePlugin, Image"}),
+    (opened_pictures, 1, {"dashboard/views/a.py": "st.image(file)"}),
+    (opened_pictures, 1, {"pipeline/pictures.py": "Image.open(p)"}),
+    (opened_pictures, 1, {"pipeline/pictures.py": "Image.open(p, formats=None)"}),
+    (opened_pictures, 0, {"pipeline/pictures.py": "Image.open(p, formats=FORMATS)"}),
+    (opened_pictures, 1, {"pipeline/examples.py": "data.cast_column(c, datasets.Image())"}),
     (sql_outside_queries, 1, {"dashboard/views/a.py": "c.execute(f'SELECT {x} FROM features')"}),
     (sql_outside_queries, 0, {"dashboard/queries.py": "TOP = 'SELECT 1'"}),
 ]

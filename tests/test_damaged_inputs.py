@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damage import damaged
 from PIL import Image
 from typer.testing import CliRunner
 
 from pipeline import config, conversations, examples, vocabulary
 from pipeline.__main__ import app
 from pipeline.errors import LoupeError
-from damage import damaged
 
 CSV = (
     'image,caption,label\na.png,"A dog, a cat and a ""bird"".",animal\na.png,Two of them,\n'

@@ -13,7 +13,8 @@ from streamlit import config as streamlit_config  # noqa: F401 (Streamlit's sett
 
 from dashboard import charts, palette, widgets
 from dashboard.records import Dictionary, Summary
-from dashboard.sheets import LARGEST, Sheets, data_uri
+from dashboard.sheets import Sheets, data_uri
+from pipeline.pictures import LARGEST
 
 ROOT = Path(__file__).parents[1]
 COMPONENTS = ROOT / "dashboard" / "components"

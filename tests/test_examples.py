@@ -1,6 +1,7 @@
 """Images come in upright and in RGB, or are skipped with a reason; ids and splits stay put."""
 
 import io
+import os
 import re
 import struct
 import zlib
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import picture_files
 import pytest
 from PIL import Image
 
@@ -594,6 +596,42 @@ def test_a_data_set_is_read(data_set: Path) -> None:
     }  # fmt: skip
     assert set(skipped) == {"train/2", "train/3"}
     assert "no image" in skipped["train/3"]
+
+
+def test_pictures_that_are_not_asked_for_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library opens whatever a picture column of a row holds, a program too."""
+    import datasets
+
+    mark = tmp_path / "mark"
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {mark}\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    buffer = io.BytesIO()
+    quarters().save(buffer, "PNG")
+    program = {"bytes": picture_files.OTHERS["eps"](), "path": None}
+    rows = [
+        {"picture": {"bytes": buffer.getvalue(), "path": None}, "other": program},
+        {"picture": program, "other": program},
+    ]
+    columns = datasets.Features({"picture": datasets.Image(), "other": datasets.Image()})
+    part = datasets.Dataset.from_list(rows, features=columns)
+    datasets.DatasetDict({"train": part}).save_to_disk(tmp_path / "set")
+    reader = hub(tmp_path / "set", splits=("train",))
+    skipped: dict[str, str] = {}
+    read = batches_of(reader, list(reader.examples()), batch=2, skipped=skipped)
+    assert [e.uri for batch in read for e, _ in batch] == ["train/0"]
+    assert "not an image that is read" in skipped["train/1"]
+    for column in ("caption_column", "label_column"):
+        with pytest.raises(ExampleError, match="'other' holds Image; name a column"):
+            list(hub(tmp_path / "set", splits=("train",), **{column: "other"}).examples())
+    assert not mark.exists()
+
+
+def test_a_column_of_no_images_is_named(data_set: Path) -> None:
+    with pytest.raises(ExampleError, match=r"'kind' holds ClassLabel; name a column of pictures"):
+        hub(data_set, image_column="kind", splits=("train",))
 
 
 def test_a_caption_may_be_one_string(data_set: Path) -> None:

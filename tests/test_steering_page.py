@@ -538,7 +538,7 @@ def test_a_picture_that_is_gone_is_said_on_reopening(opened: Opened) -> None:
     at.button(key="steer-run")
     at.query_params["example"] = "blank"
     at = press(at.run(), "Run")
-    assert last(at).picture.name == "a blank picture"
+    assert last(at).image == "a blank picture"
     at = at.button(key="history-1").click().run()
     assert "“red.png”, which is no longer on the page" in said(at).replace("\\", "")
     assert told(at) == gone

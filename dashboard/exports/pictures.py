@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dashboard import palette
-from dashboard.sheets import LARGEST
+from pipeline.pictures import Unreadable, small
 
 VEIL = (16, 18, 24, 165)
 """Over patches at 0, so that the active ones stand out; as the page of a feature draws it."""
@@ -47,7 +47,6 @@ def opened(webp: bytes | None) -> Image.Image | None:
     if webp is None:
         return None
     try:
-        with Image.open(io.BytesIO(webp), formats=("WEBP",)) as image:
-            return image.convert("RGB") if max(image.size) <= LARGEST else None
-    except (OSError, ValueError):
+        return small(webp)
+    except Unreadable:
         return None

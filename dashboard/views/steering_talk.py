@@ -92,7 +92,7 @@ def begin(form: Form, sweep: tuple[float, ...]) -> None:
     if form.asked.prompt != steering.PROMPT:
         title += f", asked “{form.asked.prompt[:80]}”"
     title = f"{'sweep of ' if sweep else ''}{title}, on “{form.picture.name[:80]}”"
-    one = Experiment(form.asked, title, form.picture, form.concept, sweep)
+    one = Experiment(form.asked, title, form.picture.name, form.seen, form.concept, sweep)
     experiments.begin(one)
     place, picture, model = st.empty(), form.picture.picture, form.asked.model
     place.html(telling.streaming(one))
@@ -152,7 +152,7 @@ def other(one: Experiment, form: Form) -> str:
     if not experiments.only_picture(one, form.asked):
         return words.OTHER_SETTING.format(one.title)
     line = words.GONE_PICTURE if one.given else words.OTHER_PICTURE
-    return line.format(f"“{one.picture.name[:80]}”")
+    return line.format(f"“{one.image[:80]}”")
 
 
 def record(one: Experiment) -> bytes:

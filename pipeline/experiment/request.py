@@ -152,7 +152,7 @@ class Home:
         if not rows:
             raise pictures.Unreadable("no file, and no example of the run by its number or uri")
         example = examples.Example(rows[0]["example_id"], rows[0]["uri"], "val")
-        return Picture(self._source.image(example), example.uri)
+        return Picture(examples.picture(self._source, example)[1], example.uri)
 
     @cached_property
     def _source(self) -> examples.Reader:

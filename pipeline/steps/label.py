@@ -4,7 +4,6 @@ vision-language model says of them, each with how well it tells the feature's im
 A part holds the dictionary's rows of `labels`.
 """
 
-import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -258,8 +257,7 @@ class _Images:
     def sheet(self, ids: Sequence[int]) -> Image.Image:
         """The thumbnails of these images in one picture."""
         found = [self._thumbnails[int(at)].as_py() for at in np.searchsorted(self.ids, ids)]
-        opened = [Image.open(io.BytesIO(file)).convert("RGB") for file in found]
-        return pictures.contact(opened, width=SHEET)
+        return pictures.contact([pictures.small(file) for file in found], width=SHEET)
 
     @cached_property
     def _thumbnails(self) -> pa.ChunkedArray:

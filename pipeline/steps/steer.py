@@ -33,9 +33,12 @@ from pipeline.models.adapter import Adapter
 from pipeline.models.encoder import ImageEncoder, answers_encoder, which_speak
 from pipeline.models.loading import pick_device
 from pipeline.models.memory import Halving
+from pipeline.pictures import weight
 from pipeline.saes.sae import SAE
 
 _ANSWERS = "answers.json"
+MOST_BYTES = 1 << 30
+"""Of pictures that are asked about at once."""
 Said = dict[str, list[str]]
 """What was said of each image, by what was turned up."""
 log = logging.getLogger(__name__)
@@ -124,8 +127,10 @@ class Worker:
         ):
             ids += [example.example_id for example, _ in pictures]
             rows = [(name, picture) for name in ways for _, picture in pictures]
-            for start in range(0, len(rows), size):
-                part = rows[start : start + size]
+            # A processor copies each row's picture.
+            step = min(size, MOST_BYTES // max(weight(picture) for _, picture in pictures))
+            for start in range(0, len(rows), step):
+                part = rows[start : start + step]
                 try:
                     texts = self._answers(unit.spec["model"], part, ways)
                 except InterventionError as error:
