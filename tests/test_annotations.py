@@ -26,6 +26,7 @@ from pipeline.annotations import (
     default_place,
 )
 from pipeline.annotations.schema import METADATA
+from pipeline.annotations.trials import Given
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -372,6 +373,54 @@ def test_the_migrations_make_the_schema(store: Annotations, place: str) -> None:
     with create_engine(url).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
+
+
+def test_an_older_database_keeps_what_was_marked_as_from_elsewhere(
+    store: Annotations, place: str
+) -> None:
+    """Of the tables of version 2, where the request was the mark, which a browser could give."""
+    store.create_study("s", "{}", {0: 9, 1: 9})
+    answers = [Given(0, "x"), Given(1, "y")]
+    names = store.add_votes("s", {who: answers for who in ("imported", "restored", "posing")})
+    agreed, judged = (
+        store.annotator_by_login("s", "https://id", who).annotator for who in ("ann", "bob")
+    )
+    store.consent("s", agreed)
+    with store.writing() as connection:
+        connection.execute(text("ALTER TABLE votes DROP COLUMN elsewhere"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+        connection.execute(text("UPDATE votes SET request = 'import'"))
+        for who, name in [(names["restored"], "restored 1"), (names["posing"], "0f3a")]:
+            at = {"who": who, "name": name}
+            connection.execute(
+                text("UPDATE votes SET request = :name WHERE annotator = :who AND trial = 1"), at
+            )
+        for who, number, name in [(agreed, 0, "import"), (judged, 0, "import"), (judged, 1, "b7")]:
+            at = {"who": who, "number": number, "name": name}
+            connection.execute(
+                text(
+                    "INSERT INTO trials SELECT 's', :who, :number, 0, 'trial', swapped, 'voted', "
+                    "issued FROM trials LIMIT 1"
+                ),
+                at,
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO votes SELECT 's', :who, :number, 0, 'x', :name, NULL, created "
+                    "FROM votes LIMIT 1"
+                ),
+                at,
+            )
+    store.close()
+    found: dict[str, list[bool]] = {}
+    again = Annotations(place)
+    for vote in again.votes("s"):
+        found.setdefault(vote.annotator, []).append(vote.elsewhere)
+    assert found == {
+        names["imported"]: [True, True], names["restored"]: [True, False],
+        names["posing"]: [False, False], agreed: [False], judged: [False, False],
+    }  # fmt: skip
+    again.close()
 
 
 def test_what_is_kept_is_there_when_it_is_opened_again(place: str) -> None:

@@ -147,6 +147,21 @@ def test_answers_from_elsewhere_take_nobodys_place(store: Annotations) -> None:
         store.invite(STUDY, "Bob", most=1)
 
 
+@pytest.mark.parametrize("request_name", ["import", "import 0", "restored 0", "elsewhere", "True"])
+def test_no_name_that_a_browser_gives_marks_an_answer(
+    store: Annotations, request_name: str
+) -> None:
+    store.create_study(STUDY, "{}", {0: 3})
+    who = joined(store)
+    next_trial(store, STUDY, who, first_unseen, hold=HOLD)
+    store.vote(STUDY, who, 0, "x", request=request_name)
+    assert [vote.elsewhere for vote in store.votes(STUDY)] == [False]
+    with pytest.raises(AnnotationsError, match="all the people"):
+        store.invite(STUDY, "Bob", most=1)
+    store.restore_study("again", "{}", {0: 3}, store.votes(STUDY))
+    assert [vote.elsewhere for vote in store.votes("again")] == [False]
+
+
 def test_a_trial_waits_until_it_is_answered(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1, 1: 1})
     ann = joined(store)

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from pipeline.annotations import base
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
 from pipeline.annotations.schema import ANNOTATORS, STUDIES, VOTES
-from pipeline.annotations.trials import IMPORTED, Annotator
+from pipeline.annotations.trials import Annotator
 
 
 class Annotators(base.Base):
@@ -147,7 +147,7 @@ def _see_room(connection: Connection, study: str, most: int | None) -> None:
     lock(connection, study)
     keys = ("study", "annotator")
     imported = exists().where(
-        *(VOTES.c[key] == ANNOTATORS.c[key] for key in keys), VOTES.c.request == IMPORTED
+        *(VOTES.c[key] == ANNOTATORS.c[key] for key in keys), VOTES.c.elsewhere
     )
     query = select(func.count()).where(ANNOTATORS.c.study == study, ~imported)
     if connection.execute(query).scalar_one() >= most:
