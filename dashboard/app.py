@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, connection, login, widgets
+from dashboard import access, connection, login, people, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
 from dashboard.sheets import data_uri
@@ -39,6 +39,8 @@ pages = [
 ]  # fmt: skip
 sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
 chosen = st.navigation(pages, position="top" if sees else "hidden")
+judges = chosen.url_path == access.ANNOTATE and who is not access.Visitor.OWNER
+people.tell(why=sees and not judges)
 if not styled():
     st.stop()
 access.keep()

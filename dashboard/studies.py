@@ -8,7 +8,14 @@ import streamlit as st
 
 from dashboard import connection, judging, people, queries
 from dashboard.sheets import data_uri
-from pipeline.annotations import MOST_NAME, Annotations, AnnotationsError, Annotator, Trial
+from pipeline.annotations import (
+    MOST_NAME,
+    Annotations,
+    AnnotationsError,
+    Annotator,
+    Trial,
+    Unreachable,
+)
 from pipeline.study import shown
 from pipeline.study.content import Content
 
@@ -40,11 +47,12 @@ def content(study: str) -> Content:
     """What the study consists of.
 
     Raises:
-        AnnotationsError: there is none of this name, or the store fails.
+        Unreachable: the store fails.
+        AnnotationsError: there is none of this name.
     """
     store = people.store()
     if store is None:
-        raise AnnotationsError("the votes cannot be kept now; come back later")
+        raise Unreachable("the votes cannot be kept now; come back later")
     return _content(store.place, study, store)
 
 

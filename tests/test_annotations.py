@@ -295,6 +295,46 @@ def test_an_import_merges_and_the_later_text_holds(store: Annotations, tmp_path:
     assert store.bring_in(made) == Imported(0, 0, 0, 0, 0, 0)
 
 
+def test_under_a_login_an_import_writes_as_who_imports(store: Annotations, tmp_path: Path) -> None:
+    """What a file says of others is no proof: nothing of theirs changes, nothing is in their name."""
+    other = Annotations(str(tmp_path / "other.sqlite"))
+    for who in ("bob", "eve", "ann"):
+        other.star(who, A, NAME)
+        other.write_note(who, A, NAME, f"{who} of A")
+        other.write_label(who, B, NAME, f"{who} of B")
+    other.write_note("bob", B, NAME, "bob of B")
+    other.write_note("eve", B, NAME, "eve of B")
+    other.write_note("bob", C, NAME, "b" * MOST_NOTE)
+    uuid = other.create_list("bob's", "bob", "as it was")
+    other.add(uuid, [(A, NAME)])
+    before = other.export()
+    store.bring_in(before)  # as where there is no login
+    other.write_note("bob", A, NAME, "put into bob's mouth")
+    other.write_label("new", C, NAME, "of nobody here")
+    other.edit_list(uuid, name="no longer", note="bob's")
+    other.add(uuid, [(B, NAME)])
+    made = other.export()
+    assert store.bring_in(made, author="zoe", alone=True) == Imported(
+        0, notes=3, labels=2, lists=0, items=1, updated=0, others=14
+    )
+    assert {(n.author, n.text) for n in (*store.notes_of(A), *store.notes_of(B))} == {
+        ("bob", "bob of A"), ("eve", "eve of A"), ("ann", "ann of A"), ("bob", "bob of B"),
+        ("eve", "eve of B"), ("zoe", "bob: put into bob's mouth"), ("zoe", "eve: eve of B"),
+    }  # fmt: skip
+    assert {n.text for n in store.notes_of(C)} == {"b" * MOST_NOTE}, "a name that does not fit"
+    assert [(n.author, n.text) for n in store.labels_of(C)] == [("zoe", "of nobody here")]
+    assert {star.author for star in store.stars()} == {"ann", "bob", "eve"}
+    found = store.list_of(uuid)
+    assert found is not None and (found.name, found.note) == ("bob's", "as it was")
+    assert store.bring_in(made, author="zoe", alone=True) == Imported(0, 0, 0, 0, 0, 0, others=14)
+    # One's own is as it always was: the later text holds.
+    assert store.bring_in(made, author="bob", alone=True).updated == 2
+    assert "put into bob's mouth" in {n.text for n in store.notes_of(A) if n.author == "bob"}
+    mine = Annotations(str(tmp_path / "mine.sqlite"))
+    mine.bring_in(made, author="zoe", alone=True)
+    assert {one.author for one in mine.lists()} == {"zoe"}
+
+
 def test_one_list_takes_what_is_said_of_its_features(store: Annotations, tmp_path: Path) -> None:
     filled(store)
     uuid = store.create_list("one", "ann")
@@ -381,7 +421,7 @@ def test_an_older_database_keeps_what_was_marked_as_from_elsewhere(
     """Of the tables of version 2, where the request was the mark, which a browser could give."""
     store.create_study("s", "{}", {0: 9, 1: 9})
     answers = [Given(0, "x"), Given(1, "y")]
-    names = store.add_votes("s", {who: answers for who in ("imported", "restored", "posing")})
+    names = store.add_votes("s", dict.fromkeys(("imported", "restored", "posing"), answers))
     agreed, judged = (
         store.annotator_by_login("s", "https://id", who).annotator for who in ("ann", "bob")
     )

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from pipeline.annotations.opening import WRITING, open_engine, refused
-from pipeline.annotations.records import AnnotationsError, FeatureKey
+from pipeline.annotations.records import AnnotationsError, FeatureKey, Unreachable
 
 MOST_READ = 10_000
 """Rows that a read gives at most."""
@@ -37,26 +37,34 @@ class Base:
         """A connection that sees one state of the database.
 
         Raises:
-            AnnotationsError: the database cannot be read.
+            Unreachable: the database cannot be read.
+            AnnotationsError: what was asked is no text or number of a database.
         """
-        try:
-            with self._reader.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise AnnotationsError(refused(self.place, error)) from error
+        with self._told(), self._reader.begin() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection whose writes are kept when the block ends, all or none.
 
         Raises:
-            AnnotationsError: the database cannot be written.
+            Unreachable: the database cannot be written.
+            AnnotationsError: what was to be written is no text or number of a database.
         """
+        with self._told(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            with self._writer.begin() as connection:
-                yield connection
+            yield
+        except (DataError, UnicodeEncodeError, OverflowError) as error:
+            raise AnnotationsError(
+                "what was given holds characters that are no text (NUL), or a number that is too "
+                "large; take them out"
+            ) from error
         except SQLAlchemyError as error:
-            raise AnnotationsError(refused(self.place, error)) from error
+            raise Unreachable(refused(self.place, error)) from error
 
 
 def insert(connection: Connection, table: Table) -> Any:
