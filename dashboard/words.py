@@ -259,10 +259,13 @@ AWAY_TO_JUDGE = (
     "Answers cannot be kept just now. Nothing is lost: what you answered before is kept. This page "
     "goes on by itself; you can also come back later."
 )
-AWAY_JUDGING = "Answers cannot be kept just now. Nothing is lost: what you press is sent again until it is kept."
+AWAY_JUDGING = (
+    "Answers cannot be kept just now. Nothing is lost: what you press is sent again until it is "
+    "kept."
+)
 AWAY_TO_OWN = (
-    "Whose study this is cannot be looked up just now, for the database does not answer. Nothing is "
-    "lost: try again in a few minutes. The server's log says why."
+    "Whose study this is cannot be looked up just now, for the database does not answer. Nothing "
+    "is lost: try again in a few minutes. The server's log says why."
 )
 NO_STORE = (
     "Stars, notes and lists cannot be read. Put right what is said above, then load this page anew."

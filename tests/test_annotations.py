@@ -296,7 +296,7 @@ def test_an_import_merges_and_the_later_text_holds(store: Annotations, tmp_path:
 
 
 def test_under_a_login_an_import_writes_as_who_imports(store: Annotations, tmp_path: Path) -> None:
-    """What a file says of others is no proof: nothing of theirs changes, nothing is in their name."""
+    """What a file says is no proof: nothing of others changes, nothing comes in their name."""
     other = Annotations(str(tmp_path / "other.sqlite"))
     for who in ("bob", "eve", "ann"):
         other.star(who, A, NAME)
