@@ -80,9 +80,11 @@ def refusal(page: str, who: Visitor) -> str:
         return NOT_OWNED
     if who is Visitor.STRANGER:
         return CLOSED
-    if page == RESULTS and not (_owns_every() and people.away()):
-        asked = st.query_params.get(STUDY)
-        if not owned() or (asked is not None and asked not in owned()):
+    if page == RESULTS:
+        asked, names = st.query_params.get(STUDY), owned()
+        if _owns_every() and people.away():
+            return ""  # and the page says why it has nothing
+        if not names or (asked is not None and asked not in names):
             return NO_RESULTS
     return ""
 
