@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard import access, connection, login, people, widgets
+from dashboard import access, connection, login, people, share, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
 from dashboard.sheets import data_uri
@@ -18,7 +18,13 @@ TAKES_FEATURES = [
 
 
 def page() -> None:
-    """One run of the script: the page of the address, as far as the visitor may see it."""
+    """One run of the script, in its turn where a model works."""
+    with share.shared().page():
+        run()
+
+
+def run() -> None:
+    """The page of the address, as far as the visitor may see it."""
     # In the page itself: a file of Streamlit's is gone for a moment when a press interrupts a run.
     icon = data_uri((HERE / "icon.png").read_bytes(), kind="png")
     st.set_page_config(page_title="Loupe", page_icon=icon, layout="wide")

@@ -18,7 +18,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from dashboard import connection, queries
+from dashboard import connection, queries, share
 from dashboard.faults import Unavailable, told
 from dashboard.records import Dictionary, Example, Fired
 from dashboard.turns import Kept, Turns
@@ -84,6 +84,14 @@ class Live:
         self.readers: Kept[examples.Reader] = Kept(2)
         self.directions: Kept[Any] = Kept(256)
 
+    @contextmanager
+    def turn(self, say: Say) -> Iterator[None]:
+        """One's turn, in which pages leave the model its share; `say` is told how long it takes."""
+        own = share.shared()
+        own.leave()
+        with self.turns.turn(lambda before: say(_place(before))), own.model():
+            yield
+
 
 @st.cache_resource(show_spinner=False)
 def shared() -> Live:
@@ -99,7 +107,7 @@ def studied(run: connection.Run, model: str) -> Iterator[Studied]:
         Unavailable: it cannot be had.
     """
     live = shared()
-    with _said() as say, told(), live.turns.turn(lambda before: say(_place(before))):
+    with _said() as say, told(), live.turn(say):
         settings = _settings(run, config.Model, "models", model)
         identity = plan.weights_identity(settings)
         key = json.dumps([settings.model_dump(mode="json"), identity])
@@ -262,7 +270,7 @@ def _embedded(
     key = (settings.model_dump_json(), identity)
 
     def made() -> Vectors:
-        with _said() as say, told(), live.turns.turn(lambda before: say(_place(before))):
+        with _said() as say, told(), live.turn(say):
             if key not in live.encoders:
                 say(f"Loading the encoder {settings.id}, once for all visitors …")
             _offline()
