@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 
 class LoupeError(Exception):
-    """A fault that the user can mend: one line that names the input and the remedy."""
+    """A fault that the user can mend: one line that names the input and the remedy.
+
+    What it quotes of a file may be any signs: those that a terminal would act on, or that cannot be
+    written, are told as `?`.
+    """
+
+    def __str__(self) -> str:
+        return "".join(s if s.isprintable() or s == "\n" else "?" for s in super().__str__())
 
 
 @contextmanager

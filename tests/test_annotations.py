@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import sqlite3
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from pipeline.annotations import (
     AnnotationsError,
     FeatureKey,
     Imported,
+    Unreachable,
     default_place,
 )
 from pipeline.annotations.schema import METADATA
@@ -517,6 +518,62 @@ def test_a_database_that_goes_away_says_so(store: Annotations, place: str) -> No
         with pytest.raises(AnnotationsError, match="cannot be used") as caught:
             ask()
         assert "\n" not in str(caught.value)
+
+
+def test_what_no_database_keeps_is_not_taken_for_a_database_that_is_away(
+    store: Annotations,
+) -> None:
+    store.create_study("s", "{}", {0: 1})
+    for ask in (
+        lambda text: store.study_content(text),
+        lambda text: store.owns(text, "x"),
+        lambda text: store.erase("s", text),
+        lambda text: store.invite(text),
+        lambda text: store.vote(text, "a", 0, "x", request="r"),
+        lambda text: store.votes(text),
+        lambda text: store.list_of(text),
+        lambda text: store.items_of(text),
+        lambda text: store.annotator_by_login(text, "https://id", "ann"),
+    ):
+        for text in ("\0", "\udcff", "a\ud800"):
+            try:
+                ask(text)
+            except AnnotationsError as error:
+                assert not isinstance(error, Unreachable), ascii(str(error))
+                str(error).encode()
+    early = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    with pytest.raises(AnnotationsError, match="time that is too large") as caught:
+        store.add_votes("s", {"ann": [Given(0, "x", created=early)]})
+    assert not isinstance(caught.value, Unreachable)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "postgresql://me:not-told@/x?host=/nowhere",
+        "postgresql:///x?host=/nowhere&user=me&password=not-told",
+        "postgresql:///x?host=/nowhere&sslpassword=not-told&password=not-told",
+    ],
+)
+def test_no_message_tells_a_password(place: str) -> None:
+    with pytest.raises(Unreachable) as caught:
+        Annotations(place)
+    assert "not-told" not in str(caught.value) and "/nowhere" in str(caught.value)
+
+
+def test_a_file_that_is_taken_away_is_not_written_any_more(tmp_path: Path) -> None:
+    place = tmp_path / "a b?#%20.sqlite"
+    store = Annotations(str(place))
+    store.star("ann", A, NAME)
+    away = place.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            store.star("bob", A, NAME)
+        assert not place.exists(), "no empty one comes in its place"
+    away.rename(place)
+    store.star("bob", A, NAME)
+    assert {star.author for star in store.stars()} == {"ann", "bob"}
+    store.close()
 
 
 def test_the_environment_names_the_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
 from pipeline.annotations.opening import WRITING, open_engine, refused
 from pipeline.annotations.records import AnnotationsError, FeatureKey, Unreachable
@@ -16,6 +16,10 @@ MOST_READ = 10_000
 T = TypeVar("T")
 _AT_ONCE = 500
 """Rows or keys of one statement; SQLite takes a bounded number of parameters."""
+_NO_VALUE = (
+    "what was given holds characters that are no text (NUL), or a number or time that is too "
+    "large; take them out"
+)
 
 
 class Base:
@@ -59,11 +63,11 @@ class Base:
         try:
             yield
         except (DataError, UnicodeEncodeError, OverflowError) as error:
-            raise AnnotationsError(
-                "what was given holds characters that are no text (NUL), or a number that is too "
-                "large; take them out"
-            ) from error
+            raise AnnotationsError(_NO_VALUE) from error
         except SQLAlchemyError as error:
+            # Of the driver, or what kept a value from reaching it.
+            if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
+                raise AnnotationsError(_NO_VALUE) from error
             raise Unreachable(refused(self.place, error)) from error
 
 
