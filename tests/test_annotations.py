@@ -533,9 +533,9 @@ def test_what_no_database_keeps_is_not_taken_for_a_database_that_is_away(
         lambda text: store.annotator_by_login(text, "https://id", "ann"),
     ]  # fmt: skip
     texts, told = ("\0", "\udcff", "a\ud800"), []
-    for ask, text in itertools.product(asks, texts):
+    for ask, given in itertools.product(asks, texts):
         try:
-            ask(text)
+            ask(given)
         except AnnotationsError as error:
             told.append(error)
     assert [str(one) for one in told if isinstance(one, Unreachable)] == []
