@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pages import data, open_page, said, shows
+from pages import APP, data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 
@@ -118,6 +118,27 @@ def test_who_judges_reads_that_nothing_is_lost(
     assert [shows(new.run(), "annotate") for new in pages[1:]] == [True, False]
     assert "Take part" in [button.label for button in pages[2].button]
     assert store.trials("mine", who)
+
+
+def test_who_signed_in_stays_at_their_trial(
+    monkeypatch: pytest.MonkeyPatch, run: Path, store: Annotations, drawn: Content, away: Away
+) -> None:
+    of = drawn.study.model_copy(update={"names": False, "login": True})
+    content = drawn.model_copy(update={"study": of})
+    store.create_study("mine", content.model_dump_json(), content.wanted)
+    monkeypatch.setattr("sys.argv", ["app.py", str(run)])
+    at = AppTest.from_file(str(APP), default_timeout=120)
+    at.user = {"is_logged_in": True, "iss": "https://id", "sub": "7"}
+    at.secrets["auth"] = {}
+    at.run()
+    at.query_params["study"] = "mine"
+    at.switch_page("views/annotate.py").run()
+    at.button[0].click().run()
+    before = data(at, "annotate")
+    with away():
+        at.run()
+        assert data(at, "annotate") == before | {"note": words.AWAY_JUDGING}
+    assert data(at.run(), "annotate")["note"] == ""
 
 
 @pytest.mark.parametrize("page", ["lists", "feature", "results", "annotate"])

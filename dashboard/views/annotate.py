@@ -123,8 +123,10 @@ def end(content: Content, who: Annotator, at: judging.Standing) -> None:
 def arrival(study: str) -> Annotator | None:
     """Someone who comes by the study's address: by a name of their own, or by the login."""
     if not people.answers():
-        wait()
-        return None
+        known = studies.known(study)
+        if known is None:
+            wait()
+        return known
     try:
         content = studies.content(study)
     except Unreachable:
