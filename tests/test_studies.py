@@ -162,6 +162,15 @@ def test_no_name_that_a_browser_gives_marks_an_answer(
     assert [vote.elsewhere for vote in store.votes("again")] == [False]
 
 
+def test_no_login_is_one_whose_answers_come_from_a_file(store: Annotations) -> None:
+    store.create_study(STUDY, "{}", {0: 3})
+    store.add_votes(STUDY, {"ann": [Given(0, "x")]})
+    for issuer, subject in (("elsewhere", "ann"), ("", "ann"), ("https://id", "")):
+        with pytest.raises(AnnotationsError, match="does not say who you are"):
+            store.annotator_by_login(STUDY, issuer, subject)
+    assert store.trials(STUDY, store.annotator_by_login(STUDY, "https://id", "ann").annotator) == ()
+
+
 def test_a_trial_waits_until_it_is_answered(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1, 1: 1})
     ann = joined(store)

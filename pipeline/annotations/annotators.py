@@ -24,6 +24,10 @@ from pipeline.annotations.schema import ANNOTATORS, STUDIES, VOTES
 from pipeline.annotations.trials import Annotator
 
 
+ELSEWHERE = "elsewhere"
+"""Vouches for those whose answers come from a file; no login does under this name."""
+
+
 class Annotators(base.Base):
     """Owners and annotators of studies."""
 
@@ -71,9 +75,11 @@ class Annotators(base.Base):
             name: kept at the first time; may be empty.
 
         Raises:
-            AnnotationsError: no such study, it has `most` people already and this one is new, or
-                the database fails.
+            AnnotationsError: no such study, it has `most` people already and this one is new, the
+                login is of nobody, or the database fails.
         """
+        if not issuer or not subject or issuer == ELSEWHERE:
+            raise AnnotationsError("the login does not say who you are; sign in another way")
         with self.writing() as connection:
             return self.vouched(connection, study, issuer, subject, name, most=most)
 

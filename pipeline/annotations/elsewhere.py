@@ -6,14 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
-from pipeline.annotations.annotators import digest, lock
+from pipeline.annotations.annotators import ELSEWHERE, digest, lock
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
 from pipeline.annotations.schema import ANNOTATORS, TRIALS, VOTES
 from pipeline.annotations.studies import Studies, trials_of
 from pipeline.annotations.trials import MOST_ANSWER, Given, Vote, state_after
-
-_ELSEWHERE = "elsewhere"
-"""Vouches for those whose answers come from a file."""
 
 
 class Elsewhere(Studies):
@@ -44,7 +41,7 @@ class Elsewhere(Studies):
                         f"annotator {name[:80]!r}: is a pseudonym of {study}, whose own answers "
                         "these are; leave them out"
                     )
-                who = self.vouched(connection, study, _ELSEWHERE, name).annotator
+                who = self.vouched(connection, study, ELSEWHERE, name).annotator
                 found[name] = who
                 if trials_of(connection, study, who):
                     raise AnnotationsError(f"annotator {name[:80]!r}: has votes in {study} already")
