@@ -23,7 +23,6 @@ from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, n
 from pipeline.annotations.schema import ANNOTATORS, STUDIES, VOTES
 from pipeline.annotations.trials import Annotator
 
-
 ELSEWHERE = "elsewhere"
 """Vouches for those whose answers come from a file; no login does under this name."""
 
