@@ -86,10 +86,9 @@ class Live:
 
     @contextmanager
     def turn(self, say: Say) -> Iterator[None]:
-        """One's turn, in which pages leave the model its share; `say` is told how long it takes."""
-        own = share.shared()
-        own.leave()
-        with self.turns.turn(lambda before: say(_place(before))), own.model():
+        """One's turn, which the visitor's page waits for; `say` is told how long it takes."""
+        share.shared().leave()
+        with self.turns.turn(lambda before: say(_place(before))):
             yield
 
 
@@ -120,7 +119,9 @@ def studied(run: connection.Run, model: str) -> Iterator[Studied]:
         adapter = live.models.get(key, lambda: models.load(settings, device=pick_device("auto")))
         made_by = run.bundle.manifest.get("models", {}).get(model, {}).get("fingerprint")
         same = made_by in (None, identity)
-        yield Studied(adapter, key, "" if same else _CHANGED.format(settings.id), model)
+        changed = "" if same else _CHANGED.format(settings.id)
+        with share.shared().model():  # from here on: nobody need wait while it loads
+            yield Studied(adapter, key, changed, model)
 
 
 def sae_of(run: connection.Run, dictionary: Dictionary, adapter: "Adapter") -> "SAE":
@@ -280,7 +281,8 @@ def _embedded(
             loaded = live.encoders.get(
                 key, lambda: ImageEncoder(settings, device=pick_device("auto"))
             )
-            found: Vectors = embed(loaded)
+            with share.shared().model():
+                found: Vectors = embed(loaded)
             return found
 
     return live.vectors.get((key, what), made)
