@@ -5,7 +5,7 @@ answer of another seed. Times are from the press of Run to the whole page.
 
     python bench/steering_browsed.py data/runs/demo-llava
 
-PEOPLE browse; --alone and --beside are how many answers of each, --turns how often they change.
+--each answers a turn, --turns turns of each kind.
 """
 
 import argparse
@@ -38,7 +38,6 @@ async def steered(person: Person, feature: str, seed: int) -> float:
     """Seconds from Run to the answer."""
     choices: dict[str, Any] = {"features": feature, "at": "2", "random": seed}
     await person.ask("steering", choices)
-    await person.ask("steering", choices)
     return await person.ask("steering", choices, press="run")
 
 
@@ -53,13 +52,18 @@ async def browse(url: str, dictionaries: Dictionaries, seed: int, on: asyncio.Ev
 
 
 async def measure(url: str, run: Path, *, people: int, each: int, turns: int) -> None:
+    """Print the table."""
     dictionaries, feature = known(run)
     person = await arrive(url)
+    await person.ask("steering", {"features": feature, "at": "2"})
     await steered(person, feature, 0)  # loads the model
     on, pages = asyncio.Event(), list[float]()
     on.set()
     crowd = [asyncio.create_task(browse(url, dictionaries, i, on, pages)) for i in range(people)]
-    await asyncio.sleep(5)
+    await asyncio.sleep(10)
+    pages.clear()
+    await asyncio.sleep(10)
+    undisturbed, seed = list(pages), 0
     waits: dict[bool, list[float]] = {False: [], True: []}
     beside = list[float]()
     for turn in range(2 * turns):
@@ -67,29 +71,25 @@ async def measure(url: str, run: Path, *, people: int, each: int, turns: int) ->
         on.set() if busy else on.clear()
         await asyncio.sleep(3)
         pages.clear()
-        for number in range(each):
-            seed = 1 + turn * each + number
+        for _ in range(each):
+            seed += 1
             waits[busy].append(await steered(person, feature, seed))
-        if busy:
-            beside += pages
-    on.set()
-    pages.clear()
-    await asyncio.sleep(20)
-    alone = list(pages)
+        beside += pages if busy else []
     for task in crowd:
         task.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
     print("| what | median s | longest s | n |")
     print("|---|---|---|---|")
-    ratio = statistics.median(waits[True]) / statistics.median(waits[False])
     for name, values in (
         ("a steered answer, nobody else there", waits[False]),
         (f"a steered answer, {people} browsing", waits[True]),
         (f"a page, {people} browsing, meanwhile", beside),
-        (f"a page, {people} browsing, nobody steering", alone),
+        (f"a page, {people} browsing, nobody steering", undisturbed),
     ):
-        print(f"| {name} | {statistics.median(values):.2f} | {max(values):.2f} | {len(values)} |")
-    print(f"\nsteered with {people} browsing: {ratio:.1f} times alone")
+        middle, longest = statistics.median(values or [0]), max(values, default=0)
+        print(f"| {name} | {middle:.2f} | {longest:.2f} | {len(values)} |")
+    ratio = statistics.median(waits[True]) / statistics.median(waits[False])
+    print(f"\nsteered with {people} browsing: {ratio:.1f} times alone", flush=True)
     if person.problems:
         raise SystemExit(f"the page complained: {person.problems[:3]}")
 
@@ -98,8 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--people", type=int, default=10)
-    parser.add_argument("--each", type=int, default=4)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--each", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=4)
     asked = parser.parse_args()
     start = time.monotonic()
     with served(ROOT / "dashboard" / "app.py", asked.run) as (url, _):
