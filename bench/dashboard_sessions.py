@@ -26,6 +26,8 @@ Dictionaries = Sequence[tuple[str, str, int]]
 """Of each its id, its hook point as Browse names it, and how many features it has."""
 THINKING = (0.5, 2.5)
 """Seconds between an answer and the next question of one person."""
+_DONE = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_WITH_COMPILE_ERROR)
+"""Not where a run ends to begin anew at once."""
 
 
 @contextmanager
@@ -79,11 +81,18 @@ class Person:
     page: str = ""
     query: str = ""
     widgets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    buttons: dict[str, str] = field(default_factory=dict)
     received: int = 0
     problems: list[str] = field(default_factory=list)
 
-    async def ask(self, page: str, choices: Mapping[str, str | int] | None = None) -> float:
-        """Go to an address of the app; seconds until the script has run."""
+    async def ask(
+        self, page: str, choices: Mapping[str, str | int] | None = None, *, press: str = ""
+    ) -> float:
+        """Go to an address of the app; seconds until the script has run.
+
+        Args:
+            press: the key of a button that was there, which is pressed.
+        """
         message = BackMsg()
         asked = message.rerun_script
         asked.page_name, asked.query_string = page, urlencode(choices or {})
@@ -92,6 +101,8 @@ class Person:
         asked.context_info.url = f"http://localhost/{page}"
         for identity, state in self.widgets.items():
             asked.widget_states.widgets.add(id=identity, json_value=json.dumps(state))
+        if press:
+            asked.widget_states.widgets.add(id=self.buttons[press], trigger_value=True)
         start = time.perf_counter()
         await self.socket.send(message.SerializeToString())
         await self._answered()
@@ -105,13 +116,15 @@ class Person:
             kind = message.WhichOneof("type")
             if kind == "delta":
                 self._note(message.delta.new_element)
-            elif kind == "script_finished":
+            elif kind == "script_finished" and message.script_finished in _DONE:
                 return
 
     def _note(self, element: Any) -> None:
         kind = element.WhichOneof("type")
         if kind == "bidi_component" and element.bidi_component.component_name.endswith("page"):
             self.widgets[element.bidi_component.id] = {"there": True}  # as the browser's code tells
+        elif kind == "button":
+            self.buttons[element.button.id.partition("-steer-")[2]] = element.button.id
         elif kind in ("exception", "alert"):
             self.problems.append(str(getattr(element, kind))[:300])
 

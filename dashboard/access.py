@@ -10,7 +10,7 @@ from enum import Enum
 
 import streamlit as st
 
-from dashboard import login, people
+from dashboard import login, people, words
 from dashboard.components.badge import cookies, remember
 from pipeline.annotations import Annotations, Annotator, default_place
 
@@ -25,6 +25,8 @@ OWNER_COOKIE, INVITED_COOKIE, JOINING_COOKIE = "loupe_owner.", "loupe_invited", 
 OWNER_DAYS = 90
 MOST_COOKIES = 20
 _OWNED, _INVITED, _CAME_BACK = "access-owned", "access-invited", "access-came-back"
+_KNOWN = "access-known"
+"""Session key of the invitation that was looked up last, and whose it is."""
 
 CLOSED = (
     "A study is kept here, so this page opens only for its owner: by the link that `study create` "
@@ -58,7 +60,7 @@ def visitor() -> Visitor:
     holds = _holds_studies()
     if not holds:
         return Visitor.ANNOTATOR if holds is None and _came_invited() else Visitor.ANYBODY
-    if owned():
+    if _owns_every() or owned():
         return Visitor.OWNER
     if st.session_state.get(_INVITED) or invited() is not None:
         return Visitor.ANNOTATOR
@@ -69,6 +71,8 @@ def refusal(page: str, who: Visitor) -> str:
     """Why this visitor does not see the page of this address; empty where it opens."""
     if page == ANNOTATE:
         return ""
+    if who is Visitor.STRANGER and people.away():
+        return words.AWAY_TO_OWN
     if who is Visitor.ANNOTATOR:
         alone = os.environ.get(OPEN) == "1" and INVITE not in st.query_params
         return NO_PART + (HOW_ALONE if alone else "")
@@ -77,15 +81,18 @@ def refusal(page: str, who: Visitor) -> str:
     if who is Visitor.STRANGER:
         return CLOSED
     if page == RESULTS:
-        asked = st.query_params.get(STUDY)
-        if not owned() or (asked is not None and asked not in owned()):
+        asked, names = st.query_params.get(STUDY), owned()
+        if _owns_every() and people.away():
+            return ""  # and the page says why it has nothing
+        if not names or (asked is not None and asked not in names):
             return NO_RESULTS
     return ""
 
 
 def owned() -> list[str]:
-    """Names of the studies that the visitor owns."""
-    if login.offered() and owner_by(st.user.to_dict(), os.environ.get(OWNERS, "")):
+    """Names of the studies that the visitor owns; where the store does not answer, of those that
+    this visit has proved."""
+    if _owns_every():
         nothing: list[str] = []
         return people.ask(lambda store: store.studies(), nothing)
     tokens = _owners_tokens()
@@ -96,7 +103,12 @@ def owned() -> list[str]:
     found = people.ask(proven, None) if tokens else []
     if found is not None:
         st.session_state[_OWNED] = {study: tokens[study] for study in found}
-    return found or []
+    return list(_owned()) if found is None else found
+
+
+def _owns_every() -> bool:
+    """Whether the visitor signed in as one of the owners listed."""
+    return login.offered() and owner_by(st.user.to_dict(), os.environ.get(OWNERS, ""))
 
 
 def owner_by(claims: Mapping[str, object], listed: str) -> bool:
@@ -108,12 +120,18 @@ def owner_by(claims: Mapping[str, object], listed: str) -> bool:
 
 
 def invited() -> Annotator | None:
-    """Whose invitation this is: of the address, else of this visit, else of this browser."""
+    """Whose invitation this is: of the address, else of this visit, else of this browser. Where the
+    store does not answer, as this visit knew it last."""
     token = st.query_params.get(INVITE) or st.session_state.get(_INVITED)
     token = token or cookies().get(INVITED_COOKIE, "")
-    found = people.ask(lambda store: store.annotator_of(token), None) if token else None
+    if not token:
+        return None
+    found = people.ask(lambda store: store.annotator_of(token), None)
+    if found is None and people.away():
+        known, who = st.session_state.get(_KNOWN, ("", None))
+        return who if known == token else None
     if found is not None:
-        st.session_state[_INVITED] = token
+        st.session_state[_INVITED], st.session_state[_KNOWN] = token, (token, found)
     return found
 
 

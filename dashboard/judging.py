@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from pipeline.annotations import Annotations, AnnotationsError, Trial
+from pipeline.annotations import Annotations, AnnotationsError, Trial, Unreachable
 from pipeline.annotations.trials import MOST_MS, MOST_REQUEST, OPEN, SKIP, OutOfTurn
 from pipeline.study.active import uncertain
 from pipeline.study.assignment import CATCH, PRACTICE, Schedule, chooser
@@ -154,17 +154,19 @@ def keep(store: Annotations, content: Content, annotator: str, said: Mapping[str
     taken back. Nothing in `said` is trusted. Sent again it is kept once.
 
     Raises:
-        AnnotationsError: the store fails; it can be sent again.
+        Unreachable: the store fails; it can be sent again.
     """
     request = said.get("request")
     if not isinstance(request, str) or not 0 < len(request) <= MOST_REQUEST:
         return Heard("", line="That was no answer of this page.")
     try:
         return _kept(store, content, annotator, said, request)
-    except NoAnswer as problem:
-        return Heard(request, line=f"Not kept: {problem}.")
     except OutOfTurn:
         return Heard(request, line="That was answered already, perhaps in another window.")
+    except Unreachable:
+        raise
+    except AnnotationsError as problem:
+        return Heard(request, line=f"Not kept: {problem}.")
 
 
 def _kept(

@@ -18,7 +18,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from dashboard import connection, queries
+from dashboard import connection, queries, share
 from dashboard.faults import Unavailable, of_image, told
 from dashboard.records import Dictionary, Example, Fired
 from dashboard.turns import Kept, Turns
@@ -86,6 +86,13 @@ class Live:
         self.readers: Kept[examples.Reader] = Kept(2)
         self.directions: Kept[Any] = Kept(256)
 
+    @contextmanager
+    def turn(self, say: Say) -> Iterator[None]:
+        """One's turn, which the visitor's page waits for; `say` is told how long it takes."""
+        share.shared().leave()
+        with self.turns.turn(lambda before: say(_place(before))):
+            yield
+
 
 @st.cache_resource(show_spinner=False)
 def shared() -> Live:
@@ -101,7 +108,7 @@ def studied(run: connection.Run, model: str) -> Iterator[Studied]:
         Unavailable: it cannot be had.
     """
     live = shared()
-    with _said() as say, told(), live.turns.turn(lambda before: say(_place(before))):
+    with _said() as say, told(), live.turn(say):
         settings = _settings(run, config.Model, "models", model)
         identity = plan.weights_identity(settings)
         key = json.dumps([settings.model_dump(mode="json"), identity])
@@ -114,7 +121,9 @@ def studied(run: connection.Run, model: str) -> Iterator[Studied]:
         adapter = live.models.get(key, lambda: models.load(settings, device=pick_device("auto")))
         made_by = run.bundle.manifest.get("models", {}).get(model, {}).get("fingerprint")
         same = made_by in (None, identity)
-        yield Studied(adapter, key, "" if same else _CHANGED.format(settings.id), model)
+        changed = "" if same else _CHANGED.format(settings.id)
+        with share.shared().model():  # from here on: nobody need wait while it loads
+            yield Studied(adapter, key, changed, model)
 
 
 def sae_of(run: connection.Run, dictionary: Dictionary, adapter: "Adapter") -> "SAE":
@@ -280,7 +289,7 @@ def _asked(
     key = (settings.model_dump_json(), identity)
 
     def made() -> T:
-        with _said() as say, told(), live.turns.turn(lambda before: say(_place(before))):
+        with _said() as say, told(), live.turn(say):
             if key not in live.encoders:
                 say(f"Loading the encoder {settings.id}, once for all visitors …")
             _offline()
@@ -290,7 +299,8 @@ def _asked(
             loaded = live.encoders.get(
                 key, lambda: ImageEncoder(settings, device=pick_device("auto"))
             )
-            return ask(loaded)
+            with share.shared().model():
+                return ask(loaded)
 
     found: T = live.encoded.get((key, what), made)
     return found

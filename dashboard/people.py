@@ -2,9 +2,11 @@
 
 A bundle names features by its dictionaries' ids, the store by their fingerprints: here one becomes
 the other. No function raises where the store fails: it answers with nothing, and `notice` says in
-one line what is wrong.
+one line what is wrong: why, to who may look around here, and to people who take part in a study no
+more than that nothing is lost.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from pipeline.annotations import (
     AnnotationsError,
     FeatureKey,
     FeatureList,
+    Imported,
+    Unreachable,
     default_place,
 )
 
@@ -29,11 +33,16 @@ AUTHOR = "author"
 """Session key of the name that a visitor gave in this visit; empty once it is taken back."""
 NOBODY = "me"
 """What visitors are called who have not said their name."""
+UNSIGNED = " (not signed in)"
+"""Behind a name that is given where names come from a login."""
 CLAIMS = ("email", "preferred_username", "name", "sub")
 """What a login may say of a person, the surest first."""
 RETRY_SECONDS = 10
 """After so long a store that could not be opened is tried again."""
+_MOST_UNSIGNED = MOST_NAME - len(UNSIGNED)
 _PROBLEM, _NAME_BOX, _TURN = "people-problem", "people-name", "people-turn"
+_AWAY, _WHY = "people-away", "people-why"
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -45,12 +54,27 @@ class _Opened:
     at: float
 
 
+@dataclass
+class _Silence:
+    """A store that did not answer: as long as that took it is not asked again, so that no page
+    waits for it over and over."""
+
+    until: float = 0.0
+    problem: str = ""
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _opened(place: str) -> _Opened:
     try:
         return _Opened(Annotations(place), "", time.monotonic())
     except AnnotationsError as error:
+        _LOG.error("what people say cannot be kept: %s", error)
         return _Opened(None, f"Stars, notes and lists: {error}", time.monotonic())
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _silence(place: str) -> _Silence:
+    return _Silence()
 
 
 def store() -> Annotations | None:
@@ -61,7 +85,7 @@ def store() -> Annotations | None:
         _opened.clear(place)
         opened = _opened(place)
     if opened.store is None:
-        st.session_state[_PROBLEM] = opened.problem
+        _went_wrong(opened.problem, away=True)
     return opened.store
 
 
@@ -70,47 +94,98 @@ def ask(do: Callable[[Annotations], T], otherwise: T) -> T:
     opened = store()
     if opened is None:
         return otherwise
-    try:
-        return do(opened)
-    except AnnotationsError as error:
-        st.session_state[_PROBLEM] = str(error)
+    silence, begun = _silence(opened.place), time.monotonic()
+    if begun < silence.until:
+        _went_wrong(silence.problem, away=True)
         return otherwise
+    try:
+        found = do(opened)
+    except Unreachable as error:
+        if not silence.problem:
+            _LOG.error("what people say cannot be kept: %s", error)
+        silence.problem = str(error)
+        silence.until = 2 * time.monotonic() - begun
+        _went_wrong(str(error), away=True)
+        return otherwise
+    except AnnotationsError as error:
+        _went_wrong(str(error), away=False)
+        return otherwise
+    silence.problem, st.session_state[_AWAY] = "", False
+    return found
+
+
+def away() -> bool:
+    """Whether the store did not answer when it was asked last."""
+    return bool(st.session_state.get(_AWAY))
+
+
+def answers() -> bool:
+    """Whether the store answers now."""
+    return ask(lambda s: s.holds_studies(), None) is not None
+
+
+def tell(*, why: bool) -> None:
+    """Whether `notice` tells this visitor why the store does not answer, from now on."""
+    st.session_state[_WHY] = why
 
 
 def notice() -> bool:
     """Say what went wrong since the last notice, and whether anything did. A page that asks or
     writes anything here calls this after."""
-    problem = st.session_state.pop(_PROBLEM, "")
+    problem, gone = st.session_state.pop(_PROBLEM, ("", False))
     if problem:
-        st.warning(widgets.plain(problem))
+        why = st.session_state.get(_WHY, True) or not gone
+        st.warning(widgets.plain(problem) if why else words.AWAY)
     return bool(problem)
 
 
+def told_already() -> None:
+    """The page itself says that the store does not answer: `notice` adds to it only why."""
+    if not st.session_state.get(_WHY, True):
+        st.session_state.pop(_PROBLEM, None)
+
+
+def _went_wrong(problem: str, *, away: bool) -> None:
+    st.session_state[_PROBLEM], st.session_state[_AWAY] = (problem, away), away
+
+
+def by_login() -> bool:
+    """Whether this server has a login, so that a name says who somebody is."""
+    return "is_logged_in" in st.user
+
+
 def signed_in() -> str | None:
-    """The visitor as the login names them; None where there is no login, or nobody logged in."""
+    """The visitor as the login names them; None where there is no login, or nobody logged in. An
+    address that the provider says it has not verified is nobody's name, and neither is NOBODY."""
     if not st.user.get("is_logged_in"):
         return None
-    claims = (st.user.get(claim) for claim in CLAIMS)
-    return next((str(claim)[:MOST_NAME] for claim in claims if claim), None)
+    unproven = {"email"} if st.user.get("email_verified") in (False, "false") else set()
+    said = (str(st.user.get(claim) or "") for claim in CLAIMS if claim not in unproven)
+    return next((one[:MOST_NAME] for one in said if one.strip() and one != NOBODY), None)
 
 
 def author() -> str:
     """Who is speaking: as the login says, else by the name given in this visit, else by the one
-    that the browser kept from an earlier visit, else NOBODY."""
+    that the browser kept from an earlier visit, else NOBODY. Where there is a login, a name that
+    is only given says so: nobody speaks as one who signs in."""
+    return signed_in() or (f"{_given()[:_MOST_UNSIGNED]}{UNSIGNED}" if by_login() else _given())
+
+
+def _given() -> str:
     given = st.session_state[AUTHOR] if AUTHOR in st.session_state else kept_name(MOST_NAME)
-    return signed_in() or given or NOBODY
+    return str(given or NOBODY)
 
 
 def name_box() -> None:
     """A field for the visitor's name; nothing where a login tells it, as the page's foot says."""
     if signed_in():
         return
-    st.session_state[_NAME_BOX] = author()
+    st.session_state[_NAME_BOX] = _given()
     st.text_input(
         "Your name", key=_NAME_BOX, max_chars=MOST_NAME, on_change=_rename,
         help=words.YOUR_NAME,
     )  # fmt: skip
-    if author() == NOBODY:
+    if _given() == NOBODY:
         st.caption(f"“{NOBODY}” is everybody who gives no name.")
 
 
@@ -183,7 +258,8 @@ def star(dictionary: Dictionary, feature_id: int, on: bool) -> None:
 
 
 def write_note(dictionary: Dictionary, feature_id: int, text: str) -> None:
-    """Write the visitor's note on a feature; blank removes it."""
+    """Write the visitor's note on a feature; blank removes it. Where the store is `away` after it,
+    it is not kept; of a label likewise."""
     who, name = author(), dictionary.dictionary_id
     ask(lambda s: s.write_note(who, key(dictionary, feature_id), name, text), None)
 
@@ -233,6 +309,13 @@ def said(dictionaries: Sequence[Dictionary]) -> Asked:
         return {each: words for each, words in found.items() if words}
 
     return asked
+
+
+def bring_in(file: bytes) -> Imported | None:
+    """Import what Lists exported, as the visitor: under a login nothing comes in as somebody
+    else's; None, with a notice, where that fails."""
+    who, alone = author(), by_login()
+    return ask(lambda s: s.bring_in(file, author=who, alone=alone), None)
 
 
 def lists() -> list[FeatureList]:

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import downloads, people, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Dictionary, Said
+from pipeline.annotations import MOST_NAME, MOST_NOTE
 
 MOST_SHOWN = 20
 
@@ -15,6 +16,7 @@ MOST_SHOWN = 20
 def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
     """A star, a label, a note and the files of the feature; only this part runs anew on a press."""
     at = (dictionary.dictionary_id, feature_id)
+    keep_waiting(dictionary, feature_id)
     every = people.said([dictionary])
     said = every([at]).get(at, [])
     on = at in people.starred([dictionary])
@@ -41,19 +43,52 @@ def write(dictionary: Dictionary, feature_id: int) -> None:
     """The visitor's own label and note, kept as soon as the field is left."""
     people.name_box()
     note, label = people.mine(dictionary, feature_id)
-    name = f"{people.author()}:{dictionary.dictionary_id}:{feature_id}"
+    fields, waiting = _fields(dictionary, feature_id), _waiting()
+
+    def changed(field: str) -> None:
+        keep(field, dictionary, feature_id, st.session_state[field])
+
+    for_label, for_note = fields
     st.text_input(
-        "Your label", label, max_chars=people.MOST_NAME, key=f"label-{name}", help=words.YOUR_LABEL,
-        on_change=lambda: people.write_label(
-            dictionary, feature_id, st.session_state[f"label-{name}"]
-        ),
+        "Your label", waiting.get(for_label, label), max_chars=MOST_NAME, key=for_label,
+        help=words.YOUR_LABEL, on_change=changed, args=(for_label,),
     )  # fmt: skip
     st.text_area(
-        "Your note", note, max_chars=10_000, key=f"note-{name}",
-        on_change=lambda: people.write_note(
-            dictionary, feature_id, st.session_state[f"note-{name}"]
-        ),
+        "Your note", waiting.get(for_note, note), max_chars=MOST_NOTE, key=for_note,
+        on_change=changed, args=(for_note,),
     )  # fmt: skip
+    if waiting.keys() & set(fields):
+        st.caption(words.WAITING)
+
+
+def keep(field: str, dictionary: Dictionary, feature_id: int, text: str) -> None:
+    """Write what a field says; where the store is away it waits in this visit."""
+    for_label, _ = _fields(dictionary, feature_id)
+    save = people.write_label if field == for_label else people.write_note
+    save(dictionary, feature_id, text)
+    if people.away():
+        _waiting()[field] = text
+    else:
+        _waiting().pop(field, None)
+
+
+def keep_waiting(dictionary: Dictionary, feature_id: int) -> None:
+    """Write what waits for the store to answer again."""
+    for field in _fields(dictionary, feature_id):
+        if field in _waiting():
+            keep(field, dictionary, feature_id, _waiting()[field])
+
+
+def _waiting() -> dict[str, str]:
+    """Field -> what was written in it and is not kept yet."""
+    found: dict[str, str] = st.session_state.setdefault("remarks-waiting", {})
+    return found
+
+
+def _fields(dictionary: Dictionary, feature_id: int) -> tuple[str, str]:
+    """The keys of the fields for the visitor's own label and note."""
+    name = f"{people.author()}:{dictionary.dictionary_id}:{feature_id}"
+    return f"label-{name}", f"note-{name}"
 
 
 def notes(said: Sequence[Said]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from dashboard import connection, live, steering, toward
+from dashboard import connection, live, share, steering, toward
 from dashboard.faults import told
 from dashboard.records import Card, Dictionary, Key
 from pipeline import config
@@ -203,6 +203,7 @@ def _answer(
 
     def listened(said: "Sequence[Answer]") -> None:
         heard(dict(zip(names, said, strict=True)), time.monotonic() - start)
+        share.shared().give_way()
 
     with _faults():
         answers(

@@ -8,7 +8,14 @@ import streamlit as st
 
 from dashboard import connection, judging, people, queries
 from dashboard.sheets import data_uri
-from pipeline.annotations import MOST_NAME, Annotations, AnnotationsError, Annotator, Trial
+from pipeline.annotations import (
+    MOST_NAME,
+    Annotations,
+    AnnotationsError,
+    Annotator,
+    Trial,
+    Unreachable,
+)
 from pipeline.study import shown
 from pipeline.study.content import Content
 
@@ -27,6 +34,10 @@ INSTRUCTIONS = {
 """What is told where a study's file tells nothing else."""
 
 
+_SIGNED_IN = "study-signed-in"
+"""Session key of the login that was looked up last, for which study, and who it is there."""
+
+
 class Missing(RuntimeError):
     """A study's pictures are not to be had; one line for who judges."""
 
@@ -40,11 +51,12 @@ def content(study: str) -> Content:
     """What the study consists of.
 
     Raises:
-        AnnotationsError: there is none of this name, or the store fails.
+        Unreachable: the store fails.
+        AnnotationsError: there is none of this name.
     """
     store = people.store()
     if store is None:
-        raise AnnotationsError("the votes cannot be kept now; come back later")
+        raise Unreachable("the votes cannot be kept now; come back later")
     return _content(store.place, study, store)
 
 
@@ -72,19 +84,36 @@ def join(of: Content, name: str) -> str | None:
 
 
 def signed_in(of: Content) -> Annotator | None:
-    """Who signed in, as an annotator of the study; None, with a notice, where that fails."""
-    issuer, subject = str(st.user.get("iss") or ""), str(st.user.get("sub") or "")
+    """Who signed in, as an annotator of the study; None, with a notice, where that fails. Where the
+    store does not answer, as this visit knew them."""
+    issuer, subject = _login()
     verified = st.user.get("email_verified") in (True, "true")
     name = str(st.user.get("email") or "") if of.study.emails and verified else ""
 
     def do(store: Annotations) -> Annotator:
-        if not issuer or not subject:
-            raise AnnotationsError("the login does not say who you are; sign in another way")
         return store.annotator_by_login(
             of.study.name, issuer, subject, name[:MOST_NAME], most=of.study.people
         )
 
-    return people.ask(do, None)
+    found = people.ask(do, None)
+    if found is None and people.away():
+        return known(of.study.name)
+    if found is not None:
+        st.session_state[_SIGNED_IN] = (of.study.name, issuer, subject), found
+    return found
+
+
+def known(study: str) -> Annotator | None:
+    """Who signed in to the study before in this visit, and still is."""
+    key, found = st.session_state.get(_SIGNED_IN, ((), None))
+    return found if key == (study, *_login()) else None
+
+
+def _login() -> tuple[str, str]:
+    """Who vouches for the visitor, and what it calls them; empty where nobody is signed in."""
+    if not st.user.get("is_logged_in"):
+        return "", ""
+    return str(st.user.get("iss") or ""), str(st.user.get("sub") or "")
 
 
 def pictures(of: Content, who: Annotator, trials: Sequence[Trial]) -> dict[int, str]:

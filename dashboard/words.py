@@ -236,7 +236,16 @@ ORPHANS = (
 )
 EXCHANGE = (
     "All stars, notes, labels and lists as one file. An import adds what is not here and takes "
-    "nothing away; of two texts the later one holds."
+    "nothing away; of two texts the later one holds. Where people sign in, it writes as you alone."
+)
+IMPORTED_AS_THEIRS = (
+    "What the file says others said, {count} in all, is kept under the names that it gives, which "
+    "nothing proves."
+)
+IMPORTED_AS_MINE = (
+    "The file says that others said {count} of what it holds. A file proves nobody's name: of "
+    "these, lists are yours now, and a note or label where you had none; nothing that others said "
+    "here changed."
 )
 SHARE = "The list as a file, with the notes on its features and their labels, for others to import."
 ARRANGE = "Arrange: put features in another order, or take them out."
@@ -244,6 +253,20 @@ NO_STARS = "You have no stars yet. Open a feature and press Star: it is kept her
 EMPTY_LIST = (
     "This list is empty. Choose features with the box on their cards, in Browse or wherever cards "
     "are shown, and take them to List and export."
+)
+AWAY = "Nothing can be kept here just now. What was kept is not lost: try again in a few minutes."
+WAITING = "Not kept yet: it waits here, and is kept as soon as the database answers."
+AWAY_TO_JUDGE = (
+    "Answers cannot be kept just now. Nothing is lost: what you answered before is kept. This page "
+    "goes on by itself; you can also come back later."
+)
+AWAY_JUDGING = (
+    "Answers cannot be kept just now. Nothing is lost: what you press is sent again until it is "
+    "kept."
+)
+AWAY_TO_OWN = (
+    "Whose study this is cannot be looked up just now, for the database does not answer. Nothing "
+    "is lost: try again in a few minutes. The server's log says why."
 )
 NO_STORE = (
     "Stars, notes and lists cannot be read. Put right what is said above, then load this page anew."

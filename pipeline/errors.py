@@ -23,7 +23,14 @@ log = logging.getLogger(__name__)
 
 
 class LoupeError(Exception):
-    """A fault that the user can mend: one line that names the input and the remedy."""
+    """A fault that the user can mend: one line that names the input and the remedy.
+
+    What it quotes of a file may be any signs: those that a terminal would act on, or that cannot be
+    written, are told as `?`.
+    """
+
+    def __str__(self) -> str:
+        return "".join(s if s.isprintable() or s == "\n" else "?" for s in super().__str__())
 
 
 @contextmanager

@@ -154,15 +154,18 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def serve(script: Path | str, *arguments: str, log: Path, env: dict[str, str]) -> Iterator[str]:
-    """A Streamlit script in a process of its own; its address, once it answers."""
+def serve(
+    script: Path | str, *arguments: str, log: Path, env: dict[str, str], cwd: Path = ROOT
+) -> Iterator[str]:
+    """A Streamlit script in a process of its own, from the folder `cwd`; its address, once it
+    answers."""
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += ["--server.port", str(port), "--", *arguments]
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=cwd, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT
         ) as process,
     ):
         try:

@@ -7,7 +7,8 @@ import numpy as np
 
 def damaged(data: bytes, *, seed: int, count: int = 100) -> Iterator[bytes]:
     """`count` damaged forms of `data`: cut, with bytes changed, lost, zeroed, doubled, moved or put
-    in, half of them near the beginning or the end, where formats keep what they say of themselves."""
+    in, half of them near the beginning or the end, where formats keep what they say of
+    themselves."""
     rng = np.random.default_rng(seed)
     made = 0
     while made < count:

@@ -19,17 +19,46 @@ FOLDERS = "/usr/lib/postgresql"
 
 
 class Server:
-    """A running server; `database()` makes an empty database and gives its URL."""
+    """A server; `database()` makes an empty database and gives its URL."""
 
-    def __init__(self, programs: Path, socket: Path) -> None:
-        self._programs, self._socket = programs, socket
+    def __init__(
+        self, programs: Path, folder: Path, user: dict[str, int | str | list[str]]
+    ) -> None:
+        self._programs, self._folder, self._user = programs, folder, user
+        self._process: subprocess.Popen[bytes] | None = None
 
     def database(self) -> str:
         """The URL of a new database."""
         name = f"t{uuid4().hex}"
-        command = [self._programs / "createdb", "--username", "loupe", "--host", self._socket, name]
+        command = [self._programs / "createdb", "--username", "loupe", "--host", self._folder, name]
         subprocess.run(command, check=True, capture_output=True)
-        return f"postgresql://loupe@/{name}?host={self._socket}"
+        return f"postgresql://loupe@/{name}?host={self._folder}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        folder, log = self._folder, self._folder / "log"
+        command = [self._programs / "postgres", "-D", folder / "data", "-k", folder]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*command, "-c", "listen_addresses="],
+                stdout=output, stderr=output, cwd=folder, **self._user,
+            )  # fmt: skip
+        _wait(self._programs, folder, self._process, log)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it; connections are cut."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        self._process.wait(30)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop it until the block ends; its databases stay."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
 
 
 @contextmanager
@@ -43,23 +72,18 @@ def server() -> Iterator[Server]:
     # The path of a socket is at most about 100 characters long, so not below pytest's folder.
     folder = Path(tempfile.mkdtemp(prefix="loupe-pg-", dir="/tmp"))
     user = _hand_over(folder)
-    data, log = folder / "data", folder / "log"
     try:
         subprocess.run(
-            [programs / "initdb", "--pgdata", data, "--username", "loupe", "--auth", "trust",
-             "--encoding", "UTF8", "--locale", "C", "--no-sync"],
+            [programs / "initdb", "--pgdata", folder / "data", "--username", "loupe", "--auth",
+             "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"],
             check=True, capture_output=True, cwd=folder, **user,
         )  # fmt: skip
-        command = [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="]
-        with log.open("wb") as output, subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=folder, **user
-        ) as process:  # fmt: skip
-            try:
-                _wait(programs, folder, process, log)
-                yield Server(programs, folder)
-            finally:
-                process.send_signal(signal.SIGQUIT)  # at once: nothing of it is kept
-                process.wait(30)
+        running = Server(programs, folder, user)
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop(signal.SIGQUIT)  # at once: nothing of it is kept
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

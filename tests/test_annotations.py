@@ -1,10 +1,11 @@
 """The store of what people say, on SQLite and on a real PostgreSQL."""
 
+import itertools
 import json
 import multiprocessing
 import sqlite3
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +24,11 @@ from pipeline.annotations import (
     AnnotationsError,
     FeatureKey,
     Imported,
+    Unreachable,
     default_place,
 )
 from pipeline.annotations.schema import METADATA
+from pipeline.annotations.trials import Given
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -294,6 +297,46 @@ def test_an_import_merges_and_the_later_text_holds(store: Annotations, tmp_path:
     assert store.bring_in(made) == Imported(0, 0, 0, 0, 0, 0)
 
 
+def test_under_a_login_an_import_writes_as_who_imports(store: Annotations, tmp_path: Path) -> None:
+    """What a file says is no proof: nothing of others changes, nothing comes in their name."""
+    other = Annotations(str(tmp_path / "other.sqlite"))
+    for who in ("bob", "eve", "ann"):
+        other.star(who, A, NAME)
+        other.write_note(who, A, NAME, f"{who} of A")
+        other.write_label(who, B, NAME, f"{who} of B")
+    other.write_note("bob", B, NAME, "bob of B")
+    other.write_note("eve", B, NAME, "eve of B")
+    other.write_note("bob", C, NAME, "b" * MOST_NOTE)
+    uuid = other.create_list("bob's", "bob", "as it was")
+    other.add(uuid, [(A, NAME)])
+    before = other.export()
+    store.bring_in(before)  # as where there is no login
+    other.write_note("bob", A, NAME, "put into bob's mouth")
+    other.write_label("new", C, NAME, "of nobody here")
+    other.edit_list(uuid, name="no longer", note="bob's")
+    other.add(uuid, [(B, NAME)])
+    made = other.export()
+    assert store.bring_in(made, author="zoe", alone=True) == Imported(
+        0, notes=3, labels=2, lists=0, items=1, updated=0, others=14
+    )
+    assert {(n.author, n.text) for n in (*store.notes_of(A), *store.notes_of(B))} == {
+        ("bob", "bob of A"), ("eve", "eve of A"), ("ann", "ann of A"), ("bob", "bob of B"),
+        ("eve", "eve of B"), ("zoe", "bob: put into bob's mouth"), ("zoe", "eve: eve of B"),
+    }  # fmt: skip
+    assert {n.text for n in store.notes_of(C)} == {"b" * MOST_NOTE}, "a name that does not fit"
+    assert [(n.author, n.text) for n in store.labels_of(C)] == [("zoe", "of nobody here")]
+    assert {star.author for star in store.stars()} == {"ann", "bob", "eve"}
+    found = store.list_of(uuid)
+    assert found is not None and (found.name, found.note) == ("bob's", "as it was")
+    assert store.bring_in(made, author="zoe", alone=True) == Imported(0, 0, 0, 0, 0, 0, others=14)
+    # One's own is as it always was: the later text holds.
+    assert store.bring_in(made, author="bob", alone=True).updated == 2
+    assert "put into bob's mouth" in {n.text for n in store.notes_of(A) if n.author == "bob"}
+    mine = Annotations(str(tmp_path / "mine.sqlite"))
+    mine.bring_in(made, author="zoe", alone=True)
+    assert {one.author for one in mine.lists()} == {"zoe"}
+
+
 def test_one_list_takes_what_is_said_of_its_features(store: Annotations, tmp_path: Path) -> None:
     filled(store)
     uuid = store.create_list("one", "ann")
@@ -374,6 +417,54 @@ def test_the_migrations_make_the_schema(store: Annotations, place: str) -> None:
         assert compare_metadata(context, METADATA) == []
 
 
+def test_an_older_database_keeps_what_was_marked_as_from_elsewhere(
+    store: Annotations, place: str
+) -> None:
+    """Of the tables of version 2, where the request was the mark, which a browser could give."""
+    store.create_study("s", "{}", {0: 9, 1: 9})
+    answers = [Given(0, "x"), Given(1, "y")]
+    names = store.add_votes("s", dict.fromkeys(("imported", "restored", "posing"), answers))
+    agreed, judged = (
+        store.annotator_by_login("s", "https://id", who).annotator for who in ("ann", "bob")
+    )
+    store.consent("s", agreed)
+    with store.writing() as connection:
+        connection.execute(text("ALTER TABLE votes DROP COLUMN elsewhere"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+        connection.execute(text("UPDATE votes SET request = 'import'"))
+        for who, name in [(names["restored"], "restored 1"), (names["posing"], "0f3a")]:
+            at = {"who": who, "name": name}
+            connection.execute(
+                text("UPDATE votes SET request = :name WHERE annotator = :who AND trial = 1"), at
+            )
+        for who, number, name in [(agreed, 0, "import"), (judged, 0, "import"), (judged, 1, "b7")]:
+            at = {"who": who, "number": number, "name": name}
+            connection.execute(
+                text(
+                    "INSERT INTO trials SELECT 's', :who, :number, 0, 'trial', swapped, 'voted', "
+                    "issued FROM trials LIMIT 1"
+                ),
+                at,
+            )
+            connection.execute(
+                text(
+                    "INSERT INTO votes SELECT 's', :who, :number, 0, 'x', :name, NULL, created "
+                    "FROM votes LIMIT 1"
+                ),
+                at,
+            )
+    store.close()
+    found: dict[str, list[bool]] = {}
+    again = Annotations(place)
+    for vote in again.votes("s"):
+        found.setdefault(vote.annotator, []).append(vote.elsewhere)
+    assert found == {
+        names["imported"]: [True, True], names["restored"]: [True, False],
+        names["posing"]: [False, False], agreed: [False], judged: [False, False],
+    }  # fmt: skip
+    again.close()
+
+
 def test_what_is_kept_is_there_when_it_is_opened_again(place: str) -> None:
     first = Annotations(place)
     first.star("ann", A, NAME)
@@ -428,6 +519,60 @@ def test_a_database_that_goes_away_says_so(store: Annotations, place: str) -> No
         with pytest.raises(AnnotationsError, match="cannot be used") as caught:
             ask()
         assert "\n" not in str(caught.value)
+
+
+def test_what_no_database_keeps_is_not_taken_for_a_database_that_is_away(
+    store: Annotations,
+) -> None:
+    store.create_study("s", "{}", {0: 1})
+    asks: list[Callable[[str], object]] = [
+        store.study_content, store.votes, store.list_of, store.items_of, store.invite,
+        lambda text: store.owns(text, "x"),
+        lambda text: store.erase("s", text),
+        lambda text: store.vote(text, "a", 0, "x", request="r"),
+        lambda text: store.annotator_by_login(text, "https://id", "ann"),
+    ]  # fmt: skip
+    texts, told = ("\0", "\udcff", "a\ud800"), []
+    for ask, given in itertools.product(asks, texts):
+        try:
+            ask(given)
+        except AnnotationsError as error:
+            told.append(error)
+    assert [str(one) for one in told if isinstance(one, Unreachable)] == []
+    assert len(told) > len(asks) and all(str(one).isprintable() for one in told)
+    early = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    with pytest.raises(AnnotationsError, match="time that is too large") as caught:
+        store.add_votes("s", {"ann": [Given(0, "x", created=early)]})
+    assert not isinstance(caught.value, Unreachable)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "postgresql://me:not-told@/x?host=/nowhere",
+        "postgresql:///x?host=/nowhere&user=me&password=not-told",
+        "postgresql:///x?host=/nowhere&sslpassword=not-told&password=not-told",
+    ],
+)
+def test_no_message_tells_a_password(place: str) -> None:
+    with pytest.raises(Unreachable) as caught:
+        Annotations(place)
+    assert "not-told" not in str(caught.value) and "/nowhere" in str(caught.value)
+
+
+def test_a_file_that_is_taken_away_is_not_written_any_more(tmp_path: Path) -> None:
+    place = tmp_path / "a b?#%20.sqlite"
+    store = Annotations(str(place))
+    store.star("ann", A, NAME)
+    away = place.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            store.star("bob", A, NAME)
+        assert not place.exists(), "no empty one comes in its place"
+    away.rename(place)
+    store.star("bob", A, NAME)
+    assert {star.author for star in store.stars()} == {"ann", "bob"}
+    store.close()
 
 
 def test_the_environment_names_the_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,7 +275,7 @@ def test_chosen_features_go_into_a_list(
 def test_import(opened: Callable[..., AppTest], store: Annotations, tmp_path: Path, prints) -> None:
     other = Annotations(str(tmp_path / "other.sqlite"))
     other.star("me", *features(prints, 4)[0])
-    other.create_list("brought", "ann")
+    other.create_list("brought", "me")
     at = opened()
     at.file_uploader(key="lists-file").upload("x.json", b'{"a": 1}', "application/json").run()
     assert "a: Extra inputs" in plain(at.warning[0].value)
@@ -283,7 +283,12 @@ def test_import(opened: Callable[..., AppTest], store: Annotations, tmp_path: Pa
     file = other.export().encode()
     at.file_uploader(key="lists-file").upload("y.json", file, "application/json").run()
     assert at.success[0].value.startswith("Imported. New here: 1 stars, 0 notes, 0 labels, 1 lists")
+    assert "others" not in at.success[0].value
     assert shown(at) == [("vision.0 / matryoshka", 4)]
+    other.write_note("bob", *features(prints, 4)[0], "of bob")
+    file = other.export().encode()
+    at.file_uploader(key="lists-file").upload("z.json", file, "application/json").run()
+    assert "what the file says others said, 1 in all" in at.success[0].value.lower()
     assert store.export() == other.export()
 
 

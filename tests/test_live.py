@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 from small_run import make_run
 
 from dashboard import codes, connection, live, queries, records
+from dashboard.share import Share
 from dashboard.turns import Kept, Turns
 
 Opened = Callable[[Path], connection.Run]
@@ -55,6 +57,83 @@ def picture(run: connection.Run, example_id: int) -> live.Picture:
 
 def some_example(run: connection.Run) -> int:
     return queries.drawn(run.connection, 0, limit=1)[0].example_id
+
+
+# --- The share of the model ---
+
+
+def test_pages_run_while_the_model_gives_way_and_not_beside_it() -> None:
+    share, log, waits = Share(least=0.0, patience=30.0), [], threading.Barrier(4)
+
+    def page(name: int) -> None:
+        with share.page():
+            waits.wait()
+        waits.wait()
+        with share.page():
+            log.append(f"{name} in")
+            log.append(f"{name} out")
+
+    pages = [threading.Thread(target=page, args=(name,)) for name in range(3)]
+    for each in pages:
+        each.start()
+    waits.wait()  # nobody waits where no model works
+    with share.model():
+        waits.wait()
+        while len(share._waiting) < 3:
+            time.sleep(0.001)
+        assert log == []
+        time.sleep(0.05)
+        share.give_way()
+        while share._waiting:  # it has given way as long as it had worked
+            share.give_way()
+    for each in pages:
+        each.join(30)
+    assert [one.split()[1] for one in log] == ["in", "out"] * 3
+    assert [log[n].split()[0] for n in (0, 2, 4)] == [log[n].split()[0] for n in (1, 3, 5)]
+
+
+def test_no_page_waits_for_ever_and_no_model_for_a_page() -> None:
+    share = Share(least=0.0, patience=0.05)
+    stay, inside = threading.Event(), threading.Event()
+
+    def page() -> None:
+        with share.page():
+            inside.set()
+            stay.wait(30)
+
+    with share.model():
+        pages = [threading.Thread(target=page) for _ in range(2)]
+        for each in pages:
+            each.start()
+        assert inside.wait(30), "it runs beside the model after all"
+        share.give_way()
+    stay.set()
+    for each in pages:
+        each.join(30)
+    with share.page():
+        pass
+
+
+def test_the_page_that_asks_a_model_holds_no_page_up() -> None:
+    share, order = Share(least=0.0, patience=30.0), []
+
+    def asks() -> None:
+        with share.page():
+            share.leave()
+            order.append("waits for the model")
+            done.wait(30)
+
+    done = threading.Event()
+    with share.model():
+        first = threading.Thread(target=asks)
+        first.start()
+        while not share._waiting:
+            time.sleep(0.001)
+        time.sleep(0.01)
+        share.give_way()  # comes back though that page is not over
+        assert order == ["waits for the model"]
+        done.set()
+        first.join(30)
 
 
 # --- The queue ---

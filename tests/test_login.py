@@ -19,7 +19,7 @@ from synthetic import make_bundle
 from typer.testing import CliRunner
 
 from dashboard import access, login
-from pipeline.annotations import Annotations, Annotator
+from pipeline.annotations import Annotations, Annotator, FeatureKey
 from pipeline.study.content import Content
 from pipeline.study.creation import create
 from pipeline.study.files import Study
@@ -388,6 +388,50 @@ def test_every_page_opens_by_an_address_that_is_vouched_for(
         at = visit(name, user)
         assert not at.exception and buttons(at)[-1] == "Sign out"
         assert (CLOSED in said(at)) is not verified, name
+
+
+def test_an_import_writes_as_who_is_signed_in(
+    monkeypatch: pytest.MonkeyPatch, visit: Callable[..., AppTest], store: Annotations,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(access.OWNERS, OWNER)
+    feature = FeatureKey("f" * 16, 3)
+    store.write_note("bob", feature, "model/hook/sae", "bob's own")
+    other = Annotations(str(tmp_path / "other.sqlite"))
+    other.write_note("bob", feature, "model/hook/sae", "not bob's")
+    other.write_label("bob", feature, "model/hook/sae", "not bob's")
+    at = visit("lists", {"is_logged_in": True, "email": OWNER, "email_verified": True})
+    file = other.export().encode()
+    at.file_uploader(key="lists-file").upload("x.json", file, "application/json").run()
+    assert "others said 2 of what it holds" in at.success[0].value
+    assert {(one.author, one.text) for one in store.notes_of(feature)} == {
+        ("bob", "bob's own"), (OWNER, "bob: not bob's"),
+    }  # fmt: skip
+    assert {one.author for one in store.labels_of(feature)} == {OWNER}
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"email": "ann@x.org"}, "ann@x.org"),
+        ({"email": "ann@x.org", "email_verified": False, "name": "A"}, "A"),
+        ({"email": "ann@x.org", "email_verified": "false", "sub": "7"}, "7"),
+        ({"email": " ", "name": "me", "sub": "7"}, "7"),
+        ({"is_logged_in": False, "email": "ann@x.org"}, "ann@x.org (not signed in)"),
+    ],
+)
+def test_nobody_speaks_in_the_name_of_one_who_signs_in(
+    monkeypatch: pytest.MonkeyPatch, claims: dict[str, object], name: str
+) -> None:
+    import streamlit as st
+
+    from dashboard import people
+
+    monkeypatch.setattr(st, "user", {"is_logged_in": True} | claims)
+    monkeypatch.setattr(st, "session_state", {people.AUTHOR: "ann@x.org"})
+    assert people.author() == name
+    monkeypatch.setattr(st, "session_state", {people.AUTHOR: "n" * 200})
+    assert len(people.author()) <= 200
 
 
 @pytest.mark.usefixtures("store")

@@ -147,6 +147,30 @@ def test_answers_from_elsewhere_take_nobodys_place(store: Annotations) -> None:
         store.invite(STUDY, "Bob", most=1)
 
 
+@pytest.mark.parametrize("request_name", ["import", "import 0", "restored 0", "elsewhere", "True"])
+def test_no_name_that_a_browser_gives_marks_an_answer(
+    store: Annotations, request_name: str
+) -> None:
+    store.create_study(STUDY, "{}", {0: 3})
+    who = joined(store)
+    next_trial(store, STUDY, who, first_unseen, hold=HOLD)
+    store.vote(STUDY, who, 0, "x", request=request_name)
+    assert [vote.elsewhere for vote in store.votes(STUDY)] == [False]
+    with pytest.raises(AnnotationsError, match="all the people"):
+        store.invite(STUDY, "Bob", most=1)
+    store.restore_study("again", "{}", {0: 3}, store.votes(STUDY))
+    assert [vote.elsewhere for vote in store.votes("again")] == [False]
+
+
+def test_no_login_is_one_whose_answers_come_from_a_file(store: Annotations) -> None:
+    store.create_study(STUDY, "{}", {0: 3})
+    store.add_votes(STUDY, {"ann": [Given(0, "x")]})
+    for issuer, subject in (("elsewhere", "ann"), ("", "ann"), ("https://id", "")):
+        with pytest.raises(AnnotationsError, match="does not say who you are"):
+            store.annotator_by_login(STUDY, issuer, subject)
+    assert store.trials(STUDY, store.annotator_by_login(STUDY, "https://id", "ann").annotator) == ()
+
+
 def test_a_trial_waits_until_it_is_answered(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1, 1: 1})
     ann = joined(store)

@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import access, judging, login, people, studies, widgets
+from dashboard import access, judging, login, people, studies, widgets, words
 from dashboard.components.annotate import annotate
 from dashboard.components.mylink import my_link
-from pipeline.annotations import MOST_NAME, AnnotationsError, Annotator
+from pipeline.annotations import MOST_NAME, AnnotationsError, Annotator, Unreachable
 from pipeline.study.content import Content
 
 NEEDED = "This page needs an invitation: open it by the link that you were given."
@@ -39,11 +39,14 @@ def welcome(content: Content, who: Annotator) -> None:
 
 def trial(content: Content, who: Annotator) -> None:
     """The trial to judge, or thanks at the end."""
-    visit = st.session_state.setdefault(f"study-{who.annotator}", {"had": [], "heard": None})
+    visit = st.session_state.setdefault(
+        f"study-{who.annotator}", {"had": [], "heard": None, "data": None}
+    )
     at = studies.standing(content, who)
-    had, visit["had"] = visit["had"], []
     if at is None:
+        held(visit, content, who)
         return
+    had, visit["had"], visit["data"] = visit["had"], [], None
     if not at.open:
         end(content, who, at)
         return
@@ -57,7 +60,35 @@ def trial(content: Content, who: Annotator) -> None:
         content, who.annotator, at, pictures, unseen=unseen, heard=visit["heard"]
     )  # fmt: skip
     annotate(data, on_said=lambda said: answered(content, who, said), key="annotate")
-    visit["had"] = [one.trial for one in at.open]
+    visit["had"], visit["data"] = [one.trial for one in at.open], data
+
+
+def held(visit: dict[str, Any], content: Content, who: Annotator) -> None:
+    """The trial as it was shown last, where the store does not answer: what was pressed waits in
+    the page, which sends it again until it is kept."""
+    data = visit["data"]
+    if data is None:
+        wait()
+        return
+    annotate(
+        data | {"note": words.AWAY_JUDGING},
+        on_said=lambda said: answered(content, who, said), key="annotate",
+    )  # fmt: skip
+    people.told_already()
+
+
+def wait() -> None:
+    """That answers cannot be kept; goes on by itself once they can."""
+    widgets.refused(words.AWAY_TO_JUDGE)
+    again()
+    people.told_already()
+
+
+@st.fragment(run_every=people.RETRY_SECONDS)
+def again() -> None:
+    """Look whether the store answers."""
+    if people.answers():
+        st.rerun()
 
 
 def answered(content: Content, who: Annotator, said: dict[str, Any]) -> None:
@@ -91,8 +122,16 @@ def end(content: Content, who: Annotator, at: judging.Standing) -> None:
 
 def arrival(study: str) -> Annotator | None:
     """Someone who comes by the study's address: by a name of their own, or by the login."""
+    if not people.answers():
+        known = studies.known(study)
+        if known is None:
+            wait()
+        return known
     try:
         content = studies.content(study)
+    except Unreachable:
+        wait()
+        return None
     except (AnnotationsError, ValueError):
         widgets.refused(UNKNOWN)
         return None
@@ -138,11 +177,15 @@ if asked and access.INVITE not in st.query_params:
     found = arrival(asked)
 else:
     found = access.invited()
-    if found is None:
+    if found is None and people.away():
+        wait()
+    elif found is None:
         widgets.refused(UNKNOWN if access.INVITE in st.query_params else NEEDED)
 if found is not None:
     try:
         content = studies.content(found.study)
+    except Unreachable:
+        wait()
     except (AnnotationsError, ValueError) as problem:
         widgets.refused(str(problem))
     else:

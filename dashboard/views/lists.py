@@ -67,12 +67,14 @@ def delete(uuid: str) -> None:
 def bring_in() -> None:
     """Import the uploaded file."""
     file = st.session_state[FILE]
-    done = people.ask(lambda s: s.bring_in(file.getvalue()), None) if file else None
+    done = people.bring_in(file.getvalue()) if file else None
     if done:
+        others = words.IMPORTED_AS_MINE if people.by_login() else words.IMPORTED_AS_THEIRS
         st.session_state[SAID] = (
             f"Imported. New here: {done.stars:,} stars, {done.notes:,} notes, {done.labels:,} "
             f"labels, {done.lists:,} lists, {done.items:,} features in lists. Brought up to date: "
             f"{done.updated:,}."
+            + (f" {others.format(count=f'{done.others:,}')}" if done.others else "")
         )
 
 

@@ -162,8 +162,8 @@ head = st.container(key="results-head")
 if not owned:
     with head:
         widgets.heading("Results")
-    widgets.empty(words.NO_STUDY)
-    people.notice()
+    if not people.notice():
+        widgets.empty(words.NO_STUDY)
     st.stop()
 choices = st.container(key="results-choices", horizontal=True, vertical_alignment="bottom")
 with choices:
@@ -172,6 +172,7 @@ try:
     heard = verdicts.heard(chosen)
 except (AnnotationsError, ValueError) as problem:
     widgets.refused(str(problem))
+    people.notice()
     st.stop()
 if heard is not None:
     page(heard)

@@ -19,6 +19,7 @@ from pipeline.annotations.records import (
     Item,
     Remark,
     Star,
+    Unreachable,
 )
 from pipeline.annotations.store import Annotations
 from pipeline.annotations.trials import Annotator, Choice, Standing, Trial, Vote
@@ -26,5 +27,5 @@ from pipeline.annotations.trials import Annotator, Choice, Standing, Trial, Vote
 __all__ = [
     "DEFAULT", "MOST_ITEMS", "MOST_NAME", "MOST_NOTE", "VARIABLE", "Annotations",
     "AnnotationsError", "Annotator", "Choice", "FeatureKey", "FeatureList", "Imported", "Item",
-    "Remark", "Standing", "Star", "Trial", "Vote", "default_place",
+    "Remark", "Standing", "Star", "Trial", "Unreachable", "Vote", "default_place",
 ]  # fmt: skip

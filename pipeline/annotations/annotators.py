@@ -21,7 +21,10 @@ from sqlalchemy import (
 from pipeline.annotations import base
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
 from pipeline.annotations.schema import ANNOTATORS, STUDIES, VOTES
-from pipeline.annotations.trials import IMPORTED, Annotator
+from pipeline.annotations.trials import Annotator
+
+ELSEWHERE = "elsewhere"
+"""Vouches for those whose answers come from a file; no login does under this name."""
 
 
 class Annotators(base.Base):
@@ -71,9 +74,11 @@ class Annotators(base.Base):
             name: kept at the first time; may be empty.
 
         Raises:
-            AnnotationsError: no such study, it has `most` people already and this one is new, or
-                the database fails.
+            AnnotationsError: no such study, it has `most` people already and this one is new, the
+                login is of nobody, or the database fails.
         """
+        if not issuer or not subject or issuer == ELSEWHERE:
+            raise AnnotationsError("the login does not say who you are; sign in another way")
         with self.writing() as connection:
             return self.vouched(connection, study, issuer, subject, name, most=most)
 
@@ -147,7 +152,7 @@ def _see_room(connection: Connection, study: str, most: int | None) -> None:
     lock(connection, study)
     keys = ("study", "annotator")
     imported = exists().where(
-        *(VOTES.c[key] == ANNOTATORS.c[key] for key in keys), VOTES.c.request == IMPORTED
+        *(VOTES.c[key] == ANNOTATORS.c[key] for key in keys), VOTES.c.elsewhere
     )
     query = select(func.count()).where(ANNOTATORS.c.study == study, ~imported)
     if connection.execute(query).scalar_one() >= most:

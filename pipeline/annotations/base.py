@@ -6,16 +6,20 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
 from pipeline.annotations.opening import WRITING, open_engine, refused
-from pipeline.annotations.records import AnnotationsError, FeatureKey
+from pipeline.annotations.records import AnnotationsError, FeatureKey, Unreachable
 
 MOST_READ = 10_000
 """Rows that a read gives at most."""
 T = TypeVar("T")
 _AT_ONCE = 500
 """Rows or keys of one statement; SQLite takes a bounded number of parameters."""
+_NO_VALUE = (
+    "what was given holds characters that are no text (NUL), or a number or time that is too "
+    "large; take them out"
+)
 
 
 class Base:
@@ -37,26 +41,34 @@ class Base:
         """A connection that sees one state of the database.
 
         Raises:
-            AnnotationsError: the database cannot be read.
+            Unreachable: the database cannot be read.
+            AnnotationsError: what was asked is no text or number of a database.
         """
-        try:
-            with self._reader.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise AnnotationsError(refused(self.place, error)) from error
+        with self._told(), self._reader.begin() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection whose writes are kept when the block ends, all or none.
 
         Raises:
-            AnnotationsError: the database cannot be written.
+            Unreachable: the database cannot be written.
+            AnnotationsError: what was to be written is no text or number of a database.
         """
+        with self._told(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            with self._writer.begin() as connection:
-                yield connection
+            yield
+        except (DataError, UnicodeEncodeError, OverflowError) as error:
+            raise AnnotationsError(_NO_VALUE) from error
         except SQLAlchemyError as error:
-            raise AnnotationsError(refused(self.place, error)) from error
+            # Of the driver, or what kept a value from reaching it.
+            if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
+                raise AnnotationsError(_NO_VALUE) from error
+            raise Unreachable(refused(self.place, error)) from error
 
 
 def insert(connection: Connection, table: Table) -> Any:

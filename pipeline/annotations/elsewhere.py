@@ -6,14 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select
 
-from pipeline.annotations.annotators import digest, lock
+from pipeline.annotations.annotators import ELSEWHERE, digest, lock
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
 from pipeline.annotations.schema import ANNOTATORS, TRIALS, VOTES
 from pipeline.annotations.studies import Studies, trials_of
-from pipeline.annotations.trials import IMPORTED, MOST_ANSWER, Given, Vote, state_after
-
-_ELSEWHERE = "elsewhere"
-"""Vouches for those whose answers come from a file."""
+from pipeline.annotations.trials import MOST_ANSWER, Given, Vote, state_after
 
 
 class Elsewhere(Studies):
@@ -44,7 +41,7 @@ class Elsewhere(Studies):
                         f"annotator {name[:80]!r}: is a pseudonym of {study}, whose own answers "
                         "these are; leave them out"
                     )
-                who = self.vouched(connection, study, _ELSEWHERE, name).annotator
+                who = self.vouched(connection, study, ELSEWHERE, name).annotator
                 found[name] = who
                 if trials_of(connection, study, who):
                     raise AnnotationsError(f"annotator {name[:80]!r}: has votes in {study} already")
@@ -59,8 +56,8 @@ class Elsewhere(Studies):
                     votes.append(
                         row
                         | {"revision": 0, "answer": checked(one.answer, "answer", MOST_ANSWER)}
-                        | {"request": IMPORTED, "response_ms": one.response_ms}
-                        | {"created": one.created or moment}
+                        | {"request": "import 0", "response_ms": one.response_ms}
+                        | {"created": one.created or moment, "elsewhere": True}
                     )
                 _insert(connection, TRIALS, trials)
                 _insert(connection, VOTES, votes)
@@ -97,12 +94,11 @@ class Elsewhere(Studies):
                 "item": trial.item, "role": trial.role, "swapped": trial.swapped,
                 "state": state_after(vote.answer), "issued": vote.created,
             }  # fmt: skip
-            imported = vote.elsewhere and not vote.revision  # a request is of one answer
             rows.append(
                 at
                 | {"revision": vote.revision, "answer": checked(vote.answer, "answer", MOST_ANSWER)}
-                | {"request": IMPORTED if imported else f"restored {vote.revision}"}
-                | {"response_ms": vote.response_ms, "created": vote.created}
+                | {"request": f"restored {vote.revision}", "response_ms": vote.response_ms}
+                | {"created": vote.created, "elsewhere": vote.elsewhere}
             )
         with self.writing() as connection:
             token = self.created(connection, study, content, wanted)

@@ -13,11 +13,14 @@ Times are ISO 8601 with a zone. `fingerprint` and `feature_id` say which feature
 An import adds what is not there and takes nothing away. Of a note, label or list that is there too,
 the later text holds. Features that a known list does not hold go to its end, so that one taken out
 since the export is there again. Importing a file twice changes nothing.
+
+A file is no proof of who said what. Where people are known by a login, an import writes as the one
+who imports (`as_if_said_by`), and nothing that somebody else wrote here changes.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -85,6 +88,9 @@ class _Label(_Star):
     changed: _Moment
 
 
+_Remark = TypeVar("_Remark", _Note, _Label)
+
+
 class _Item(_Feature):
     added: _Moment
 
@@ -123,8 +129,14 @@ class Exchange(Base):
             made = _everything(connection) if uuid is None else _one_list(connection, uuid)
         return made.model_dump_json(indent=1)
 
-    def bring_in(self, file: str | bytes) -> Imported:
+    def bring_in(
+        self, file: str | bytes, *, author: str | None = None, alone: bool = False
+    ) -> Imported:
         """Add what an exported file holds and this database does not; all of it or nothing.
+
+        Args:
+            author: who imports; None where nobody asks whose anything is.
+            alone: whether the import writes as `author` alone (see `as_if_said_by`).
 
         Returns:
             How many of each were new.
@@ -133,16 +145,22 @@ class Exchange(Base):
             AnnotationsError: no such file, and where in it; or the database cannot be written.
         """
         read = _read(file)
+        others = _others(read, author)
+        taken = _File()
+        if author is not None and alone:
+            read, taken = as_if_said_by(read, author)
         with self.writing() as connection:
             stars = insert_new(connection, STARS, [one.model_dump() for one in read.stars])
             notes, later_notes = _remarks(connection, NOTES, read.notes)
             labels, later_labels = _remarks(connection, LABELS, read.labels)
+            notes += insert_new(connection, NOTES, [one.model_dump() for one in taken.notes])
+            labels += insert_new(connection, LABELS, [one.model_dump() for one in taken.labels])
             lists = items = updated = 0
             for one in sorted(read.lists, key=lambda one: one.uuid):
-                new, later, gained = _list(connection, one)
+                new, later, gained = _list(connection, one, only=author if alone else None)
                 lists, updated, items = lists + new, updated + later, items + gained
         return Imported(
-            stars, notes, labels, lists, items, later_notes + later_labels + updated
+            stars, notes, labels, lists, items, later_notes + later_labels + updated, others
         )  # fmt: skip
 
 
@@ -157,6 +175,51 @@ def _read(file: str | bytes) -> _File:
             f"not what Lists exports, version 1 ({place}: {about}); "
             "choose a JSON file from Export, and update Loupe if a newer one wrote it"
         ) from error
+
+
+def _others(read: _File, author: str | None) -> int:
+    """How many stars, notes, labels and lists the file says are of anybody but `author`."""
+    every: list[_Star | _List] = [*read.stars, *read.notes, *read.labels, *read.lists]
+    return 0 if author is None else sum(one.author != author for one in every)
+
+
+def as_if_said_by(read: _File, author: str) -> tuple[_File, _File]:
+    """The file as `author` may bring it in who can write under no other name.
+
+    Returns:
+        What it holds of the author's own, with all lists, which become the author's; and of the
+        features of which somebody else says something, the latest note and label, to become the
+        author's where the author has none there: a note with who is said to have written it. Stars
+        of others are in neither.
+    """
+    own = read.model_copy(
+        update={
+            "stars": [one for one in read.stars if one.author == author],
+            "notes": [one for one in read.notes if one.author == author],
+            "labels": [one for one in read.labels if one.author == author],
+            "lists": [one.model_copy(update={"author": author}) for one in read.lists],
+        }
+    )
+    notes = [
+        one.model_copy(update={"author": author, "text": _said(one)})
+        for one in _latest([one for one in read.notes if one.author != author])
+    ]
+    labels = [
+        one.model_copy(update={"author": author})
+        for one in _latest([one for one in read.labels if one.author != author])
+    ]
+    return own, _File(notes=notes, labels=labels)
+
+
+def _latest(remarks: list[_Remark]) -> list[_Remark]:
+    """Of each feature the remark that was changed last."""
+    ordered = sorted(remarks, key=lambda one: one.changed)
+    return list({(one.fingerprint, one.feature_id): one for one in ordered}.values())
+
+
+def _said(one: _Note) -> str:
+    text = f"{one.author}: {one.text}"
+    return text if len(text) <= MOST_NOTE else one.text
 
 
 def _everything(connection: Connection) -> _File:
@@ -235,13 +298,19 @@ def _changed(connection: Connection, table: Table, rows: Any) -> dict[tuple[Any,
     return {tuple(row[:-1]): row.changed for row in found}
 
 
-def _list(connection: Connection, one: _List) -> tuple[bool, bool, int]:
-    """Bring a list in: whether it was new, whether it was later, and how many items it gained."""
+def _list(connection: Connection, one: _List, *, only: str | None) -> tuple[bool, bool, int]:
+    """Bring a list in: whether it was new, whether it was later, and how many items it gained.
+
+    Args:
+        only: whose list's name and note may change; None for anybody's.
+    """
     row = one.model_dump(exclude={"items"}) | {"uuid": str(one.uuid)}
     new = bool(insert_new(connection, LISTS, [row]))
     hold(connection, row["uuid"])
     values = {name: row[name] for name in ("name", "note", "changed")}
     there = and_(LISTS.c.uuid == row["uuid"], LISTS.c.changed < row["changed"])
+    if only is not None:
+        there &= LISTS.c.author == only
     later = bool(connection.execute(update(LISTS).where(there).values(values)).rowcount)
     items = [
         (FeatureKey(item.fingerprint, item.feature_id), item.dictionary_id, item.added)

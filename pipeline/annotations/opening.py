@@ -9,12 +9,13 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 
-from pipeline.annotations.records import AnnotationsError
+from pipeline.annotations.records import AnnotationsError, Unreachable
 
 VARIABLE = "LOUPE_ANNOTATIONS"
 """Environment variable that names the database, by a URL or a path."""
@@ -37,30 +38,52 @@ def default_place() -> str:
 
 def shown(place: str) -> str:
     """The place as messages name it: without a password."""
+    if "://" not in place:
+        return place
     try:
-        return make_url(place).render_as_string(hide_password=True) if "://" in place else place
-    except ArgumentError:
+        url = make_url(place)
+    except (ArgumentError, ValueError):
         return "the URL given"
+    bare = url.difference_update_query([name for name in url.query if _is_secret(name)])
+    return bare.render_as_string(hide_password=True)
+
+
+def _is_secret(name: str) -> bool:
+    return "pass" in name.lower()
+
+
+def _secrets(place: str) -> list[str]:
+    """Passwords that a place holds."""
+    try:
+        url = make_url(place)
+    except (ArgumentError, ValueError):
+        return []
+    held = [str(value) for name, value in url.query.items() if _is_secret(name)]
+    return [secret for secret in (url.password, *held) if secret]
 
 
 def open_engine(place: str) -> Engine:
     """The database at a path or URL, its tables made or brought up to date.
 
     Raises:
-        AnnotationsError: no such kind of database, or it cannot be opened or written.
+        AnnotationsError: no such kind of database.
+        Unreachable: it cannot be opened or written.
     """
     url = _url(place)
     try:
         engine = _sqlite(url) if url.drivername == "sqlite" else _postgres(url)
-        _migrate(engine)
+        _migrate(engine, shown(place))
     except (DBAPIError, OSError) as error:
-        raise AnnotationsError(refused(place, error)) from error
+        raise Unreachable(refused(place, error)) from error
     return engine
 
 
 def refused(place: str, error: Exception) -> str:
     """One line for what a database answered, with the remedy."""
-    said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    for secret in _secrets(place):
+        said = said.replace(secret, "***")
+    said = said[:300]
     remedy = (
         "start the server, or name another database"
         if "://" in place and not place.startswith("sqlite")
@@ -100,11 +123,20 @@ def _postgres(url: URL) -> Engine:
 def _sqlite(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
         raise AnnotationsError(f"sqlite in memory keeps nothing; name a file in {VARIABLE}")
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": WAIT_SECONDS})
+    if url.database.startswith("file:"):
+        raise AnnotationsError(f"sqlite: name the file itself, without file:, in {VARIABLE}")
+    file = Path(url.database)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    # From here on no connection makes the file: where it is gone, an empty one in its place would
+    # look as if nothing had ever been kept.
+    made = url.set(database=f"file:{quote(url.database)}")
+    made = made.update_query_dict({"mode": "rw", "uri": "true"})
+    engine = create_engine(made, connect_args={"timeout": WAIT_SECONDS})
 
     @event.listens_for(engine, "connect")
-    def settings(connection: Any, _: Any) -> None:
+    def settings(connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(file)
         connection.isolation_level = None  # BEGIN is said below, not by the driver
         # SQLite's own knows only the capitals of ASCII.
         connection.create_function(
@@ -114,12 +146,28 @@ def _sqlite(url: URL) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
         _write_ahead(connection)
 
+    @event.listens_for(engine, "checkout")
+    def same_file(_: Any, record: Any, __: Any) -> None:
+        # Of a file that was taken away a connection that is open knows nothing, and what it then
+        # writes is in no file.
+        if record.info["file"] != _identity(file):
+            raise DisconnectionError("the file is another one now")
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writing = connection.get_execution_options().get(WRITING)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Which file lies there; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _write_ahead(connection: Any) -> None:
@@ -135,7 +183,7 @@ def _write_ahead(connection: Any) -> None:
             time.sleep(0.02)
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, place: str) -> None:
     """Apply the steps that the database lacks, all or none; other processes wait meanwhile."""
     from alembic import command
     from alembic.config import Config
@@ -156,7 +204,7 @@ def _migrate(engine: Engine) -> None:
         there = MigrationContext.configure(connection).get_current_revision()
         if there not in {None, *(step.revision for step in steps.walk_revisions())}:
             raise AnnotationsError(
-                f"{shown(str(engine.url))}: was made by a newer Loupe (tables of version {there}, "
+                f"{place}: was made by a newer Loupe (tables of version {there}, "
                 f"this one knows {newest}); update Loupe, or name another database in {VARIABLE}"
             )
         config.attributes["connection"] = connection

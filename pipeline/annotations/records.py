@@ -20,6 +20,11 @@ class AnnotationsError(LoupeError, RuntimeError):
     """What was asked cannot be done; the message, one line, names what is wrong and the remedy."""
 
 
+class Unreachable(AnnotationsError):
+    """The database does not answer, or not as one that is whole; what was asked may be asked again.
+    The message names the place and what it said, without a password: for who runs the server."""
+
+
 @dataclass(frozen=True, order=True)
 class FeatureKey:
     """A feature, wherever it is shown: its dictionary's fingerprint and its id.
@@ -97,6 +102,8 @@ class Imported:
     """Features that lists gained, new lists' own among them."""
     updated: int
     """Notes, labels and lists of which the file held a later text."""
+    others: int = 0
+    """Stars, notes, labels and lists that the file says are of others than who imports."""
 
 
 def now() -> datetime:

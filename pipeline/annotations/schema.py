@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 
@@ -158,6 +159,7 @@ VOTES = Table(
     Column("request", Text, nullable=False),
     Column("response_ms", Integer),
     Column("created", Moment, nullable=False),
+    Column("elsewhere", Boolean, nullable=False, server_default=false()),
     ForeignKeyConstraint(
         ["study", "annotator", "trial"],
         ["trials.study", "trials.annotator", "trials.trial"],

@@ -17,7 +17,6 @@ from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, n
 from pipeline.annotations.schema import STUDIES, STUDY_ITEMS, TRIALS, VOTES
 from pipeline.annotations.trials import (
     COUNTED,
-    IMPORTED,
     MOST_ANSWER,
     MOST_MS,
     MOST_REQUEST,
@@ -157,8 +156,8 @@ class Studies(Annotators):
         query = (
             select(
                 VOTES.c.annotator, VOTES.c.trial, VOTES.c.revision, VOTES.c.answer,
-                VOTES.c.response_ms, VOTES.c.created, VOTES.c.request, TRIALS.c.item, TRIALS.c.role,
-                TRIALS.c.swapped, TRIALS.c.state,
+                VOTES.c.response_ms, VOTES.c.created, VOTES.c.elsewhere, TRIALS.c.item,
+                TRIALS.c.role, TRIALS.c.swapped, TRIALS.c.state,
             )
             .select_from(joined)
             .where(VOTES.c.study == study)
@@ -173,7 +172,7 @@ class Studies(Annotators):
                     row.answer,
                     row.response_ms,
                     row.created,
-                    row.request == IMPORTED,
+                    row.elsewhere,
                 )
                 for row in connection.execute(query)
             ]

@@ -15,8 +15,6 @@ MOST_REQUEST = 64
 """Characters of the name that a browser gives an answer."""
 MOST_MS = 2**31 - 1
 MOST_ANSWER = 200
-IMPORTED = "import"
-"""The request of answers that were given elsewhere."""
 
 
 def state_after(answer: str) -> str:

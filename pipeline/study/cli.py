@@ -82,7 +82,8 @@ def status(name: Name, store: Store = None) -> None:
     for one in results.checked(content, votes):
         time = "" if one.median_ms is None else f", median {one.median_ms / 1000:.1f} s"
         typer.echo(
-            f"{one.annotator}: {one.votes} votes, {one.caught} of {one.catches} checks failed, "
+            f"{_shown(one.annotator)}: {one.votes} votes, "
+            f"{one.caught} of {one.catches} checks failed, "
             f"{one.alike} of {one.repeats} repetitions alike, {one.skips} skipped{time}"
         )
 

@@ -1,6 +1,7 @@
 """Embeddings that somebody brings."""
 
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from pipeline.study.draw import StudyError
+
+_NONE = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, SyntaxError, TokenError),
+    *(MemoryError, OverflowError, RecursionError),
+)
+"""What NumPy raises of a file that is no .npy: the head of one is a line of Python."""
 
 
 def read_embeddings(path: Path) -> NDArray[np.float64]:
@@ -24,13 +31,13 @@ def read_embeddings(path: Path) -> NDArray[np.float64]:
             (found,) = held.values()
         else:
             found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, KeyError, TypeError, SafetensorError) as error:
-        raise StudyError(
-            f"{path}: no .npy or .safetensors of a matrix ({str(error).splitlines()[0]})"
-        ) from None
+    except (*_NONE, SafetensorError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise StudyError(f"{path}: no .npy or .safetensors of a matrix ({said})") from None
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiu":
         raise StudyError(f"{path}: no matrix of numbers; give one, [images, d]")
-    vectors = found.astype(np.float64)
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        vectors = found.astype(np.float64)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     bad = np.flatnonzero(~(np.isfinite(length) & (length > 0)))
     if len(bad):

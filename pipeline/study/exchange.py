@@ -60,7 +60,8 @@ def votes_csv(content: Content, votes: Sequence[Vote]) -> str:
     """`votes_columns` as text."""
     columns = votes_columns(content, votes)
     columns["swapped"] = list(map(int, columns["swapped"]))
-    columns["answer"] = list(map(guarded, columns["answer"]))
+    for name in ("annotator", "answer"):  # a restored study's pseudonyms are a file's
+        columns[name] = list(map(guarded, columns[name]))
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(COLUMNS)

@@ -3,7 +3,7 @@ with the columns `item`, `annotator` and `answer`."""
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -129,4 +129,7 @@ def _moment(text: str, path: Path, line: int) -> datetime | None:
         raise StudyError(f"{path}, line {line}: created {text[:80]!r} is no time") from None
     if found.tzinfo is None:
         raise StudyError(f"{path}, line {line}: created {text[:80]!r} has no zone")
-    return found
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:
+        raise StudyError(f"{path}, line {line}: created {text[:80]!r} is no time") from None

@@ -167,7 +167,7 @@ def ratings_csv(content: Content, votes: Sequence[Vote]) -> str:
         about = _about(content, item, most)
         for vote in by_item[item.item]:
             time = "" if vote.response_ms is None else vote.response_ms
-            rows.writerow([item.item, vote.annotator, guarded(vote.answer), time, *about])
+            rows.writerow([item.item, guarded(vote.annotator), guarded(vote.answer), time, *about])
         if not by_item[item.item]:
             rows.writerow([item.item, "", "", "", *about])
     return file.getvalue()

@@ -16,6 +16,8 @@ from pipeline.study.exchange import COLUMNS, ELSEWHERE, STUDY, VOTES
 from pipeline.study.files import TEXTS, Study
 
 _ROWS = (STUDY, VOTES)
+MOST_NUMBER = 2**31 - 1
+"""That a database holds."""
 _READ = tuple(name for name in COLUMNS if name != "shown")
 """What a file of votes must have: the order in which all stood follows from it."""
 
@@ -109,6 +111,8 @@ def _vote(row: Mapping[str, str], content: Content, path: Path, line: int) -> Vo
     trial, revision = (given.whole(row, name, path, line, -1) for name in ("trial", "revision"))
     if trial < 0 or revision < 0 or one.created is None:
         raise StudyError(f"{path}, line {line}: lacks its trial, revision or time")
+    if max(trial, revision) > MOST_NUMBER:
+        raise StudyError(f"{path}, line {line}: its trial or revision is too large a number")
     state = SKIPPED if one.answer == SKIP else VOTED
     return Vote(
         who, Trial(trial, one.item, one.role, one.swapped, state), revision, one.answer,

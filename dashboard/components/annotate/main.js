@@ -26,7 +26,7 @@ function fresh() {
 
 function send(state) {
   state.attempt += 1;
-  if (state.attempt > 1) say(state, "The server does not answer yet: your answer is sent again…");
+  if (state.attempt > 1) say(state, "Your answer is not kept yet. It is not lost: it is sent again…");
   state.tell("said", { ...state.said, attempt: state.attempt });
   clearTimeout(state.timer);
   state.timer = setTimeout(() => state.said && send(state), AGAIN_MS);
@@ -286,7 +286,10 @@ function take(state, data) {
   for (const [number, sides] of Object.entries(data.sides)) state.sides.set(Number(number), sides);
   const moved = !before || state.lost || before.trial !== data.trial || !state.root.querySelector(".trial");
   const heard = state.said && data.heard === state.said.request;
-  if (!moved && !heard) return;
+  if (!moved && !heard) {
+    say(state, data.note);
+    return;
+  }
   clearTimeout(state.timer);
   const told = heard && moved && (data.pause || data.feedback?.trial === before?.trial);
   state.said = null;

@@ -1,0 +1,96 @@
+"""What every page stands in: its configuration, the navigation, who may see it, the run picker."""
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from dashboard import access, connection, login, people, share, uploads, widgets
+from dashboard.components.page import styled
+from dashboard.components.tray import tray
+from dashboard.sheets import data_uri
+
+HERE = Path(__file__).parent
+TAKES_FEATURES = [
+    ("Compare", "compare", 6), ("Steer", "steering", 8), ("List and export", "lists", 200),
+]  # fmt: skip
+"""Pages that chosen features can be taken to: title, address, at most so many."""
+
+
+def page() -> None:
+    """One run of the script, in its turn where a model works."""
+    with share.shared().page():
+        run()
+
+
+def run() -> None:
+    """The page of the address, as far as the visitor may see it."""
+    # In the page itself: a file of Streamlit's is gone for a moment when a press interrupts a run.
+    icon = data_uri((HERE / "icon.png").read_bytes(), kind="png")
+    st.set_page_config(page_title="Loupe", page_icon=icon, layout="wide")
+    who = access.visitor()
+    sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
+    chosen = st.navigation(pages(who), position="top" if sees else "hidden")
+    judges = chosen.url_path == access.ANNOTATE and who is not access.Visitor.OWNER
+    people.tell(why=sees and not judges)
+    if not styled():
+        st.stop()
+    access.keep()
+    uploads.opened(chosen.url_path)
+    if not chosen.url_path and (study := access.came_to_join(who)):
+        st.switch_page("views/annotate.py", query_params={access.STUDY: study})
+    try:
+        show(chosen, who)
+    finally:  # also where a page ends early by `st.stop`
+        login.sign_out()
+
+
+def pages(who: access.Visitor) -> list[StreamlitPage]:
+    """Every page; which of them are offered hangs on who looks on."""
+    return [
+        st.Page("views/overview.py", title="Overview", default=True),
+        st.Page("views/browse.py", title="Browse", url_path="browse"),
+        st.Page("views/map.py", title="Map", url_path="map"),
+        st.Page("views/modalities.py", title="Modalities", url_path="modalities"),
+        st.Page("views/compare.py", title="Compare", url_path="compare"),
+        st.Page("views/steering.py", title="Steering", url_path="steering"),
+        st.Page("views/feature.py", title="Feature", url_path="feature"),
+        st.Page("views/image.py", title="Image", url_path="image"),
+        st.Page("views/lists.py", title="Lists", url_path="lists"),
+        st.Page(
+            "views/annotate.py", title="Annotate", url_path=access.ANNOTATE, visibility="hidden"
+        ),
+        st.Page(
+            "views/results.py", title="Results", url_path=access.RESULTS,
+            visibility="visible" if who is access.Visitor.OWNER else "hidden",
+        ),
+    ]  # fmt: skip
+
+
+def show(chosen: StreamlitPage, who: access.Visitor) -> None:
+    """The page, or why there is none."""
+    if why := access.refusal(chosen.url_path, who):
+        widgets.refused(why)
+        if login.offered() and not login.signed_in():
+            login.sign_in()
+        return
+    if chosen.url_path == access.ANNOTATE:
+        chosen.run()
+        return
+    try:
+        names = list(connection.runs())
+        if len(names) > 1:
+            widgets.run_picker(names)
+        connection.current()
+    except connection.Refused as problem:
+        widgets.refused(str(problem))
+        return
+    run = connection.current()
+    for line in connection.judged_alone(run.connection, run.key):
+        widgets.notice([line])
+    with st.container(key="tray-box"):
+        tray(TAKES_FEATURES, run=run.key)
+    try:
+        chosen.run()
+    except connection.Damaged as problem:
+        widgets.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")
