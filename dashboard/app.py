@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, connection, login, widgets
+from dashboard import access, connection, login, state, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
 from dashboard.sheets import data_uri
@@ -39,6 +39,7 @@ pages = [
 ]  # fmt: skip
 sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
 chosen = st.navigation(pages, position="top" if sees else "hidden")
+state.arrive(chosen.url_path)
 if not styled():
     st.stop()
 access.keep()

@@ -38,7 +38,7 @@ def bar(run: Run, *, most: int, folded: bool = True) -> Found:
     the visitor's own, which is `folded` into a popover or stands below."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
-            "Find an image", key="find", bind="query-params", max_chars=200, type="search",
+            "Find an image", **state.own("find"), max_chars=200, type="search",
             placeholder="id, caption, file or tag", label_visibility="collapsed",
         )  # fmt: skip
         st.button("Others at random", help="Draws other images of this run.", on_click=_draw)

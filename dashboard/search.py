@@ -38,14 +38,14 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
     speaks = next((e for e in encoders if e.text), None)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="search"):
         text = st.text_input(
-            "Search", key="q", bind="query-params", max_chars=LIMIT, label_visibility="collapsed",
+            "Search", **state.own("q"), max_chars=LIMIT, label_visibility="collapsed",
             placeholder="Search features" if speaks else "Search features by label", type="search",
         )  # fmt: skip
         kind = "label"
         if speaks:
             kind = st.segmented_control(
-                "Search", list(KINDS), default="words", format_func=KINDS.__getitem__, key="by",
-                bind="query-params", required=True, label_visibility="collapsed", help=words.SEARCH,
+                "Search", list(KINDS), default="words", format_func=KINDS.__getitem__,
+                **state.own("by"), required=True, label_visibility="collapsed", help=words.SEARCH,
             )  # fmt: skip
         with st.popover("By an image"):
             file = st.file_uploader(
@@ -53,7 +53,7 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
                 help=words.SEARCH_IMAGE,
             )  # fmt: skip
         view = st.segmented_control(
-            "View", ["cards", "table"], default="cards", key="view", bind="query-params",
+            "View", ["cards", "table"], default="cards", **state.own("view"),
             required=True, label_visibility="collapsed",
         )  # fmt: skip
     text = (text or "").strip()

@@ -8,6 +8,7 @@ Back works.
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -18,6 +19,37 @@ BETWEEN = "~"
 """Stands between features in an address."""
 RUN = "run"
 """Query parameter and session key of the run picker."""
+_PAGE, _OWNERS = "page", "page-owners"
+"""Session keys: the address of the page that runs, and which page used a control's name last."""
+
+
+def arrive(page: str) -> None:
+    """Say which page runs, by its address, before it draws anything."""
+    st.session_state[_PAGE] = page
+
+
+def here() -> str:
+    """The address of the page that runs, or whose control was used; empty for the first one."""
+    return str(st.session_state.get(_PAGE, ""))
+
+
+def own(name: str) -> dict[str, Any]:
+    """Key and binding of a control of this page whose value stands in the address under `name`.
+
+    Streamlit keeps the value of such a control under its name while other pages are shown, and
+    gives it to whatever control bears that name next. So a value that another page left is let go
+    here; what this page's control was left at comes back.
+    """
+    owners = st.session_state.setdefault(_OWNERS, {})
+    if owners.get(name, here()) != here():
+        st.session_state.pop(name, None)
+    owners[name] = here()
+    return shared(name)
+
+
+def shared(name: str) -> dict[str, Any]:
+    """The same of a control that all pages show, with one value for all of them."""
+    return {"key": name, "bind": "query-params"}
 
 
 def to_page(page: str) -> str:

@@ -297,7 +297,7 @@ def line_legend(groups: Mapping[str, Sequence[tuple[str, str, str]]]) -> None:
 def run_picker(names: Sequence[str]) -> None:
     """Which of several runs is shown."""
     with st.container(key="run-picker"):
-        st.selectbox("run", names, key=state.RUN, bind="query-params", label_visibility="collapsed")
+        st.selectbox("run", names, **state.shared(state.RUN), label_visibility="collapsed")
 
 
 def refused(message: str) -> None:

@@ -12,7 +12,7 @@ looks = ["Dictionaries", "Flow"]
 if features or unread:
     looks = ["Chosen features", *looks]
 look = st.segmented_control(
-    "Compare", looks, default=looks[0], key="look", bind="query-params", required=True,
+    "Compare", looks, default=looks[0], **state.own("look"), required=True,
     help=words.COMPARE, label_visibility="collapsed",
 )  # fmt: skip
 if look == "Chosen features":

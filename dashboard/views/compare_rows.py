@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import downloads, palette, people, queries, records, widgets, words
+from dashboard import downloads, palette, people, queries, records, state, widgets, words
 from dashboard.components.aligned import aligned
 from dashboard.components.grid import grid
 from dashboard.connection import Run
@@ -19,8 +19,8 @@ THRESHOLDS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 def choose_threshold() -> float:
     """From which correlation on a best match counts as one."""
     chosen: float = st.select_slider(
-        "Found again from correlation", THRESHOLDS, MATCH_THRESHOLD, key="threshold",
-        bind="query-params", help=words.THRESHOLD, width=260,
+        "Found again from correlation", THRESHOLDS, MATCH_THRESHOLD, **state.own("threshold"),
+        help=words.THRESHOLD, width=260,
     )  # fmt: skip
     return chosen
 

@@ -155,7 +155,7 @@ def show_around(run: connection.Run, dictionary: records.Dictionary, one: record
     if kinds:
         kind = st.segmented_control(
             "Neighbours", kinds, default=kinds[0], format_func=lambda kind: KINDS[kind][0],
-            key="near", bind="query-params", required=True,
+            **state.own("near"), required=True,
             help=" ".join(KINDS[kind][1] for kind in kinds),
         )  # fmt: skip
         cards(run, [n for n in near if n.kind == kind][:MOST_CARDS], every, key="neighbors")

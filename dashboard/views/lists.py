@@ -159,7 +159,7 @@ def show(items: Sequence[Named], one: FeatureList | None) -> None:
     keys = [at for key, _ in items if (at := listed.place(key))]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="list-tools"):
         view = st.segmented_control(
-            "View", ["cards", "arrange"], default="cards", key="view", bind="query-params",
+            "View", ["cards", "arrange"], default="cards", **state.own("view"),
             required=True, label_visibility="collapsed", help=words.ARRANGE,
         )  # fmt: skip
         downloads.list_downloads(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import connection, words
+from dashboard import connection, state, words
 from dashboard.views import modalities_features, modalities_layers, modalities_tokens
 
 LOOKS = {
@@ -14,7 +14,7 @@ LOOKS = {
 run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
 look = st.segmented_control(
-    "Modalities", list(LOOKS), default="Features", key="look", bind="query-params", required=True,
+    "Modalities", list(LOOKS), default="Features", **state.own("look"), required=True,
     help=words.MODALITIES, label_visibility="collapsed",
 )  # fmt: skip
 LOOKS[look](run, every)

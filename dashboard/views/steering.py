@@ -24,7 +24,7 @@ every = connection.dictionaries(run.connection, run.key)
 models = list(dict.fromkeys(one.model for one in every))
 with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="steer-head"):
     look = st.segmented_control(
-        "Steering", ["Steer", "Scores"], default="Steer", key="look", bind="query-params",
+        "Steering", ["Steer", "Scores"], default="Steer", **state.own("look"),
         required=True, help=words.STEERING, label_visibility="collapsed",
     )  # fmt: skip
     if look == "Steer":

@@ -47,7 +47,7 @@ def show(run: Run) -> None:
     names = {by_id[one.dictionary_id].short: one for one in sums}
     best = max(names, key=lambda name: names[name].steer)
     name = st.selectbox(
-        "Features of", list(names), list(names).index(best), key="scored", bind="query-params",
+        "Features of", list(names), list(names).index(best), **state.own("scored"),
         help=words.DICTIONARY, width=260,
     )  # fmt: skip
     found = queries.steered(run.connection, names[name].dictionary_id)
