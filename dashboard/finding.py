@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import live, queries, sight, state, widgets, words
+from dashboard import access, live, queries, sight, state, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Example
 
@@ -41,7 +41,11 @@ def bar(run: Run, *, most: int, folded: bool = True) -> Found:
             "Find an image", **state.own("find"), max_chars=200, type="search",
             placeholder="id, caption, file or tag", label_visibility="collapsed",
         )  # fmt: skip
-        st.button("Others at random", help="Draws other images of this run.", on_click=_draw)
+        st.button(
+            "Others at random",
+            help="Draws other images of this run.",
+            on_click=access.allowed(_draw),
+        )
         if folded:
             with st.popover("Images of yours" if most > 1 else "An image of yours"):
                 own = _own(most)
@@ -72,7 +76,7 @@ def _own(most: int) -> list[sight.Look]:
     given = st.file_uploader(
         "One image, or two to see side by side" if most > 1 else "An image of yours", type=KINDS,
         accept_multiple_files=most > 1, max_upload_size=20, key=key, help=words.OWN_IMAGE,
-        on_change=_gave, args=(key,),
+        on_change=access.allowed(_gave), args=(key,),
     )  # fmt: skip
     files = given if isinstance(given, list) else [given] if given else []
     if len(files) > most:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import downloads, people, widgets, words
+from dashboard import access, downloads, people, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Dictionary, Said
 
 MOST_SHOWN = 20
 
 
-@st.fragment
+@access.fragment
 def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
     """A star, a label, a note and the files of the feature; only this part runs anew on a press."""
     at = (dictionary.dictionary_id, feature_id)
@@ -21,7 +21,7 @@ def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="remarks"):
         st.button(
             "★ Starred" if on else "☆ Star", key="star", help=words.STAR,
-            on_click=people.star, args=(dictionary, feature_id, not on),
+            on_click=access.allowed(people.star), args=(dictionary, feature_id, not on),
         )  # fmt: skip
         with st.popover("Label and note", help=words.REMARKS, key="say"):
             write(dictionary, feature_id)
@@ -44,14 +44,14 @@ def write(dictionary: Dictionary, feature_id: int) -> None:
     name = f"{people.author()}:{dictionary.dictionary_id}:{feature_id}"
     st.text_input(
         "Your label", label, max_chars=people.MOST_NAME, key=f"label-{name}", help=words.YOUR_LABEL,
-        on_change=lambda: people.write_label(
-            dictionary, feature_id, st.session_state[f"label-{name}"]
+        on_change=access.allowed(
+            lambda: people.write_label(dictionary, feature_id, st.session_state[f"label-{name}"])
         ),
     )  # fmt: skip
     st.text_area(
         "Your note", note, max_chars=10_000, key=f"note-{name}",
-        on_change=lambda: people.write_note(
-            dictionary, feature_id, st.session_state[f"note-{name}"]
+        on_change=access.allowed(
+            lambda: people.write_note(dictionary, feature_id, st.session_state[f"note-{name}"])
         ),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ BETWEEN = "~"
 """Stands between features in an address."""
 RUN = "run"
 """Query parameter and session key of the run picker."""
-_PAGE, _OWNERS = "page", "page-owners"
+_PAGE, _OWNERS = "page-here", "page-owners"
 """Session keys: the address of the page that runs, and which page used a control's name last."""
 
 
@@ -50,6 +50,20 @@ def own(name: str) -> dict[str, Any]:
 def shared(name: str) -> dict[str, Any]:
     """The same of a control that all pages show, with one value for all of them."""
     return {"key": name, "bind": "query-params"}
+
+
+def showing(key: str, value: Any, *, given: str = "value") -> dict[str, Any]:
+    """Key and value of a control that shows `value`, whoever chose it, under the name that the
+    control's command has for it (`given`).
+
+    The browser first learns of a control in a popover when that opens, perhaps runs after it was
+    set: so each run says what it shows. Only where something else than the control chose another
+    value (Back, a link) it is set, for Streamlit takes no value from where it has one.
+    """
+    if st.session_state.get(key, value) != value:
+        st.session_state[key] = value
+        return {"key": key}
+    return {"key": key, given: value}
 
 
 def to_page(page: str) -> str:

@@ -27,7 +27,13 @@ def choose_study(names: list[str]) -> str:
     place = names.index(asked) if asked in names else 0
     return str(
         st.selectbox(
-            "Study", names, place, key="chosen-study", on_change=_go, help=words.STUDY, width=220
+            "Study",
+            names,
+            place,
+            key="chosen-study",
+            on_change=access.allowed(_go),
+            help=words.STUDY,
+            width=220,
         )
     )
 

@@ -14,7 +14,7 @@ def choose_model(models: list[str], asked: str) -> str:
     if len(models) > 1:
         st.segmented_control(
             "Model", models, required=True, label_visibility="collapsed",
-            **steering.bound("model", known, usual=models[0]),
+            **steering.bound("model", known, usual=models[0], given="default"),
         )  # fmt: skip
     return known
 

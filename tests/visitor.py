@@ -1,0 +1,121 @@
+"""A visitor without a browser: what a page's code sends to the server, also what no page would."""
+
+import json
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlencode
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+WAIT = 120
+"""Seconds until a page must have run."""
+
+
+class Visitor:
+    """One session of a dashboard that runs at `url`.
+
+    Attributes:
+        elements: what the last run showed, kind and message, in order.
+        widgets: what the page's controls and components are at, by their ids.
+    """
+
+    def __init__(self, url: str) -> None:
+        address = f"{url.replace('http', 'ws', 1)}/_stcore/stream"
+        self._url, self._socket = url, connect(address, max_size=None, ping_interval=None)
+        self._page, self._query, self._hash, self.ids = "", "", "", dict[str, str]()
+        self.elements: list[tuple[str, Any]] = []
+        self.widgets: dict[str, dict[str, Any]] = {}
+        self.fragments: dict[str, str] = {}
+
+    def __enter__(self) -> "Visitor":
+        self.go("")
+        self.go("")  # the first run waits for the page's style
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, one: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._socket.close()
+
+    def go(self, page: str, **parameters: str | list[str]) -> "Visitor":
+        """Open a page by its address."""
+        self._page, self._query, self._hash = page, urlencode(parameters, doseq=True), ""
+        self.widgets = {id_: at for id_, at in self.widgets.items() if id_.endswith("-page")}
+        return self._ask(history=True)
+
+    def send(self, key: str, /, **value: Any) -> "Visitor":
+        """Set a control to a value of the wire's own kind, as `string_value="x"`."""
+        kept = self.widgets.setdefault(self.ids[key], {})
+        kept.clear()
+        kept.update(value)
+        return self._ask()
+
+    def say(self, key: str, state: Any, *, fragment: str = "") -> "Visitor":
+        """Set a component's state; with `fragment` run only that part of the page."""
+        self.widgets[self.ids[key]] = {"json_value": json.dumps(state)}
+        return self._ask(fragment=fragment)
+
+    def trigger(self, key: str, event: str, value: Any) -> "Visitor":
+        """Something that a component says once, as a click."""
+        name = f"$$STREAMLIT_INTERNAL_KEY_{self.ids[key]}__events"
+        self.widgets[name] = {"json_trigger_value": json.dumps([{"event": event, "value": value}])}
+        self._ask()
+        self.widgets.pop(name)
+        return self
+
+    @property
+    def exceptions(self) -> list[str]:
+        """What the page says of errors that nothing caught."""
+        return [one.message or one.type for kind, one in self.elements if kind == "exception"]
+
+    @property
+    def text(self) -> str:
+        """All words of the page, components' data too."""
+        return "\n".join(str(one) for _, one in self.elements)
+
+    def _ask(self, *, history: bool = False, fragment: str = "") -> "Visitor":
+        message = BackMsg()
+        asked = message.rerun_script
+        asked.query_string, asked.is_history_navigation = self._query, history
+        if self._hash:
+            asked.page_script_hash = self._hash
+        else:
+            asked.page_name = self._page
+        asked.fragment_id = fragment
+        asked.context_info.timezone, asked.context_info.locale = "UTC", "en"
+        asked.context_info.url = f"{self._url}/{self._page}"
+        for id_, value in self.widgets.items():
+            asked.widget_states.widgets.add(id=id_, **value)
+        self._socket.send(message.SerializeToString())
+        self.elements = []
+        self._hear()
+        return self
+
+    def _hear(self) -> None:
+        while True:
+            found = ForwardMsg.FromString(bytes(self._socket.recv(timeout=WAIT)))
+            kind = found.WhichOneof("type")
+            if kind == "new_session":
+                self._hash = found.new_session.page_script_hash
+            elif kind == "page_info_changed":
+                self._query = found.page_info_changed.query_string
+            elif kind == "delta" and found.delta.WhichOneof("type") == "new_element":
+                self._note(found.delta)
+            elif kind == "script_finished":
+                return
+
+    def _note(self, delta: Any) -> None:
+        kind = delta.new_element.WhichOneof("type")
+        one = getattr(delta.new_element, kind)
+        self.elements.append((kind, one))
+        id_ = str(getattr(one, "id", ""))
+        if not id_.startswith("$$ID-"):
+            return
+        key = id_.removeprefix("$$ID-").split("-", 1)[1]
+        self.ids[key] = id_
+        if delta.fragment_id:
+            self.fragments[key] = delta.fragment_id
+        if kind == "bidi_component" and key == "page":
+            self.widgets[id_] = {"json_value": json.dumps({"there": True})}  # as its code tells
