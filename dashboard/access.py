@@ -32,7 +32,8 @@ MOST_COOKIES = 20
 _OWNED, _INVITED, _CAME_BACK = "access-owned", "access-invited", "access-came-back"
 _WHO = "access-who"
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CLOSED = (
     "A study is kept here, so this page opens only for its owner: by the link that `study create` "

@@ -4,16 +4,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import nearness, queries, records, state
+from dashboard.faults import Unavailable
 from dashboard.sheets import Sheets
 from dashboard.steered import SteeredSum
-from pipeline import store
+from pipeline import contract, store
 
 DEFAULT = Path("data/runs/demo")
 MOST_TOGETHER = 256
@@ -43,6 +46,13 @@ class Run:
     connection: duckdb.DuckDBPyConnection
     sheets: Sheets
     bundle: store.Bundle
+
+    def manifest(self, *path: str) -> Any:
+        """What the bundle's manifest holds at this path of names; None where it holds nothing."""
+        found: Any = self.bundle.manifest
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
 
     def contact(
         self, cards: Sequence[records.Card], *, tiles: tuple[int, int], tile: int
@@ -200,7 +210,11 @@ def ms_histogram(
 
 
 def embeddings(run: Run, encoder: str) -> records.Embeddings:
-    """The encoder's embeddings of the bundle's val images."""
+    """The encoder's embeddings of the bundle's val images.
+
+    Raises:
+        Unavailable: their table is missing or damaged.
+    """
     return _embeddings(run.bundle, run.key, encoder)
 
 
@@ -211,7 +225,14 @@ def places(run: Run, dictionary: records.Dictionary, encoder: str) -> NDArray[np
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _embeddings(_bundle: store.Bundle, key: str, encoder: str) -> records.Embeddings:
-    ids, vectors = _bundle.embeddings(encoder)
+    try:
+        ids, vectors = _bundle.embeddings(encoder)
+    except (OSError, pa.ArrowException, ValueError, LookupError) as error:
+        file = _bundle.table(contract.EMBEDDINGS.name).name
+        why = "damaged" if (_bundle.root / file).is_file() else "missing"
+        raise Unavailable(
+            f"the bundle's {file} is {why}; copy it there, or run the pipeline again"
+        ) from error
     return records.Embeddings(ids, vectors)
 
 

@@ -155,7 +155,7 @@ def _any(label: str, options: Sequence[str], default: str, key: str, help: str) 
     options = list(dict.fromkeys(options))
     if len(options) > widgets.MOST_IN_SIGHT:
         chosen = st.multiselect(
-            label, options, [default], format_func=widgets.plain, **state.own(key),
+            label, options, [default], **state.own(key),
             placeholder="all", help=help,
         )  # fmt: skip
     else:
@@ -176,7 +176,7 @@ def _some(
     placeholder: str = "any",
 ) -> list[T]:
     return st.multiselect(
-        label, options, format_func=lambda one: widgets.plain(text(one)), **state.own(key),
+        label, options, format_func=text, **state.own(key),
         placeholder=placeholder, help=help, select_all=False,
     )  # fmt: skip
 

@@ -27,11 +27,7 @@ def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
             write(dictionary, feature_id)
         downloads.feature_downloads(run, dictionary, feature_id, every)
         for one in [s for s in said if s.kind == "label"][:MOST_SHOWN]:
-            st.badge(
-                widgets.plain(one.text),
-                color="blue",
-                help=widgets.plain(f"by {one.author or people.NOBODY}"),
-            )
+            widgets.badge(one.text, about=f"by {one.author or people.NOBODY}")
     notes(said)
     people.remember()
     people.notice()

@@ -9,7 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import connection, live, nearness, queries, state, widgets, words
-from dashboard.records import Dictionary, Encoder, Filter
+from dashboard.records import Dictionary, Embeddings, Encoder, Filter
 from dashboard.sheets import data_uri
 
 KINDS = {"label": "in labels", "words": "by what it shows"}
@@ -87,6 +87,18 @@ def nearest(
     return nearness.best(scores, limit=limit, offset=offset)
 
 
+def held(run: connection.Run, encoder: Encoder) -> Embeddings:
+    """What the run's images are known by, to compare with.
+
+    Raises:
+        live.Unavailable: it is missing.
+    """
+    found = connection.embeddings(run, encoder.encoder)
+    if not len(found.ids):
+        raise live.Unavailable(f"the bundle has no embeddings by {encoder.encoder}")
+    return found
+
+
 def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
     try:
         # Words have in common that they are words: without their mean, features that resemble any
@@ -95,6 +107,7 @@ def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
         vector = live.embed_words(run, encoder.encoder, (text,))[0]
         if names:
             vector = vector - live.embed_words(run, encoder.encoder, tuple(names)).mean(0)
+        held(run, encoder)
     except live.Unavailable as problem:
         st.warning(widgets.plain(f"Search by words is not at hand: {problem}"))
         return None
@@ -105,6 +118,7 @@ def _by_file(run: connection.Run, encoder: Encoder, data: bytes) -> Query | None
     try:
         image = live.opened(data)
         vector = live.embed_image(run, encoder.encoder, image)
+        held(run, encoder)
     except live.Unavailable as problem:
         st.warning(widgets.plain(f"Search by this image is not at hand: {problem}"))
         return None
@@ -113,9 +127,13 @@ def _by_file(run: connection.Run, encoder: Encoder, data: bytes) -> Query | None
 
 def _by_example(run: connection.Run, encoder: Encoder, example_id: int) -> Query | None:
     """An image of the run: its embedding is in the tables."""
-    held = connection.embeddings(run, encoder.encoder)
-    at = int(np.searchsorted(held.ids, example_id))
-    if at == len(held.ids) or held.ids[at] != example_id:
+    try:
+        known = held(run, encoder)
+    except live.Unavailable as problem:
+        st.warning(widgets.plain(f"Search by an image is not at hand: {problem}"))
+        return None
+    at = int(np.searchsorted(known.ids, example_id))
+    if at == len(known.ids) or known.ids[at] != example_id:
         st.warning(f"This run has no val image {example_id}. Search by another one.")
         return None
     picture = queries.pictures(run.connection, [example_id]).get(example_id)
@@ -126,4 +144,4 @@ def _by_example(run: connection.Run, encoder: Encoder, example_id: int) -> Query
             "Features that show images like this one. "
             f'<a href="{html.escape(state.to_page("browse"))}" target="_self">All features</a></p>'
         )
-    return Query(f"like {example_id}", encoder.encoder, held.vectors[at])
+    return Query(f"like {example_id}", encoder.encoder, known.vectors[at])

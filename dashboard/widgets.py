@@ -27,13 +27,28 @@ from dashboard.sheets import data_uri
 CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
 RELATED = {"decoder": "cosine", "jaccard": "overlap", "correlation": "correlation"}
 MOST_IN_SIGHT = 8
-MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|~:$&"})
-"""What could start an image, a link, an icon, a formula or markup; names have none of it."""
+JOINER = "\u2060"
+"""Shows as nothing and joins what it stands between; no address, icon or arrow has one in it."""
+APART = re.compile(r":(?=\S)|@|www(?=\.)|(?<!\S)[<>~-](?=[>=-]+(?!\S))", re.IGNORECASE)
+"""Behind these Streamlit's Markdown, after it has read escapes, looks for addresses, icons, emoji,
+colours and arrows."""
+MARKUP = re.compile(
+    r"[\\`*\[\]<>|~:$&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]"
+)
+"""What could start an image, a link, a formula, emphasis, a list or other markup."""
 
 
 def plain(text: str) -> str:
-    """`text` so that Streamlit's Markdown shows it as it is: no image, link or formula."""
-    return text.translate(MARKDOWN).replace("\n", " ")
+    """`text` so that Streamlit's Markdown shows it as it is, in one line: no image, link, icon,
+    formula or other markup. For messages, labels and the options of pills and segments; those of
+    selections are plain by themselves."""
+    line = re.sub(r"[^\S \u00a0]+", " ", text).strip(" ")
+    return MARKUP.sub(r"\\\g<0>", APART.sub(rf"\g<0>{JOINER}", line))
+
+
+def badge(text: str, *, about: str) -> None:
+    """A small label of plain text, explained on hover."""
+    st.badge(plain(text).replace("\\[", "[").replace("\\]", "]"), color="blue", help=plain(about))
 
 
 def images(count: int) -> str:

@@ -1,6 +1,8 @@
 """A visitor without a browser: what a page's code sends to the server, also what no page would."""
 
 import json
+import re
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +13,58 @@ from websockets.sync.client import connect
 
 WAIT = 120
 """Seconds until a page must have run."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control as the page shows it: what it is at, and how one moves it."""
+
+    key: str
+    kind: str
+    value: Any
+    options: list[str]
+    other: dict[str, Any]
+    """Another value, as the browser would send it."""
+
+
+def control(kind: str, one: Any) -> Control | None:
+    """The control that an element is; None where it is none that is moved."""
+    key = one.id.removeprefix("$$ID-").split("-", 1)[1] if getattr(one, "id", "") else ""
+    if kind == "slider":
+        value = list(one.value if one.set_value else one.default)
+        options = list(one.options)
+        if options:
+            raw = list(one.raw_values) if one.raw_values else [options[int(at)] for at in value]
+            other = [option for option in reversed(options) if option not in raw][: len(raw)]
+            return Control(
+                key, kind, raw, options, {"string_array_value": sorted(other, key=options.index)}
+            )
+        moved = [(at + one.min + one.max) / 3 for at in value]
+        return Control(key, kind, value, [], {"double_array_value": moved})
+    if kind in ("selectbox", "multiselect", "button_group"):
+        options = [getattr(each, "content", each) for each in one.options]
+        told = one.raw_value if kind == "selectbox" else list(one.raw_values)
+        if not one.set_value:
+            places = list(one.default) if kind != "selectbox" else [one.default]
+            told = [options[at] for at in places if at < len(options)]
+            told = told if kind != "selectbox" else "".join(told)
+        left = [option for option in options if option not in told or option != told]
+        left = [option for option in left if option != told and [option] != told]
+        if not left:
+            return None
+        if kind == "selectbox":
+            return Control(key, kind, told, options, {"string_value": left[-1]})
+        return Control(key, kind, told, options, {"string_array_value": left[-1:]})
+    if kind in ("text_input", "text_area"):
+        value = one.value if one.set_value else one.default
+        return Control(key, kind, value, [], {"string_value": "zebra"})
+    if kind == "number_input":
+        value = one.value if one.set_value else one.default
+        wire = "int_value" if one.data_type == one.INT else "double_value"
+        return Control(key, kind, value, [], {wire: int(value) + 1})
+    if kind == "checkbox":
+        return Control(key, kind, one.default, [], {"bool_value": not one.default})
+    return None
 
 
 class Visitor:
@@ -39,31 +93,59 @@ class Visitor:
     ) -> None:
         self._socket.close()
 
-    def go(self, page: str, **parameters: str | list[str]) -> "Visitor":
+    def go(self, page: str, /, **parameters: str | list[str]) -> "Visitor":
         """Open a page by its address."""
         self._page, self._query, self._hash = page, urlencode(parameters, doseq=True), ""
         self.widgets = {id_: at for id_, at in self.widgets.items() if id_.endswith("-page")}
         return self._ask(history=True)
 
-    def send(self, key: str, /, **value: Any) -> "Visitor":
-        """Set a control to a value of the wire's own kind, as `string_value="x"`."""
-        kept = self.widgets.setdefault(self.ids[key], {})
-        kept.clear()
-        kept.update(value)
+    def menu(self, page: str) -> "Visitor":
+        """Open a page by the menu."""
+        self._page, self._query, self._hash = page, "", ""
+        self.widgets = {id_: at for id_, at in self.widgets.items() if id_.endswith("-page")}
         return self._ask()
+
+    def send(self, key: str, value: dict[str, Any]) -> "Visitor":
+        """Set a control to a value as it goes over the wire, `{"string_value": "x"}`."""
+        kind, at = next(iter(value.items()))
+        self.widgets[self.ids[key]] = {kind: {"data": at} if isinstance(at, list) else at}
+        return self._ask()
+
+    @property
+    def controls(self) -> dict[str, Control]:
+        """What the page can be moved by."""
+        found = [control(kind, one) for kind, one in self.elements]
+        return {one.key: one for one in found if one is not None}
 
     def say(self, key: str, state: Any, *, fragment: str = "") -> "Visitor":
         """Set a component's state; with `fragment` run only that part of the page."""
         self.widgets[self.ids[key]] = {"json_value": json.dumps(state)}
         return self._ask(fragment=fragment)
 
-    def trigger(self, key: str, event: str, value: Any) -> "Visitor":
+    def tell(self, key: str, state: Any) -> "Visitor":
+        """Set what is selected in a chart."""
+        self.widgets[self.ids[key]] = {"string_value": json.dumps(state)}
+        return self._ask()
+
+    def trigger(self, key: str, event: str, value: Any, *, fragment: str = "") -> "Visitor":
         """Something that a component says once, as a click."""
         name = f"$$STREAMLIT_INTERNAL_KEY_{self.ids[key]}__events"
         self.widgets[name] = {"json_trigger_value": json.dumps([{"event": event, "value": value}])}
-        self._ask()
+        self._ask(fragment=fragment)
         self.widgets.pop(name)
         return self
+
+    def press(self, key: str, *, fragment: str = "") -> "Visitor":
+        """Press a button."""
+        self.widgets[self.ids[key]] = {"trigger_value": True}
+        self._ask(fragment=fragment)
+        self.widgets.pop(self.ids[key], None)
+        return self
+
+    def digest(self, key: str) -> str:
+        """The digest of the points that a map shows."""
+        shown = next(one for kind, one in self.elements if getattr(one, "id", "") == self.ids[key])
+        return re.search(rb'"digest": "(\w+)"', shown.SerializeToString())[1].decode()
 
     @property
     def exceptions(self) -> list[str]:

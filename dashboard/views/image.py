@@ -48,14 +48,14 @@ def place(every: list[records.Dictionary]) -> records.Dictionary:
     places = list(dict.fromkeys(d.place for d in every))
     with st.container(horizontal=True, gap="medium", key="image-place"):
         layer = st.segmented_control(
-            "Layer", places, default=best.place, **state.own("layer"), required=True,
-            help=words.HOOK,
+            "Layer", places, default=best.place, format_func=widgets.plain,
+            **state.own("layer"), required=True, help=words.HOOK,
         )  # fmt: skip
         here = [d for d in every if d.place == layer]
         names = list(dict.fromkeys(d.name for d in every))
         name = st.segmented_control(
-            "Dictionary", names, default=best.name, **state.own("set"), required=True,
-            help=words.DICTIONARY,
+            "Dictionary", names, default=best.name, format_func=widgets.plain,
+            **state.own("set"), required=True, help=words.DICTIONARY,
         )  # fmt: skip
     return next((d for d in here if d.name == name), here[0])
 

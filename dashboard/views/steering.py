@@ -13,7 +13,7 @@ def choose_model(models: list[str], asked: str) -> str:
         st.warning(widgets.plain(f"This run has no model {asked[:200]!r}: {known} is shown."))
     if len(models) > 1:
         st.segmented_control(
-            "Model", models, required=True, label_visibility="collapsed",
+            "Model", models, required=True, label_visibility="collapsed", format_func=widgets.plain,
             **steering.bound("model", known, usual=models[0], given="default"),
         )  # fmt: skip
     return known

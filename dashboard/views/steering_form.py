@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import access, directions, finding, queries, sight, state, steering
+from dashboard import access, directions, finding, queries, sight, state, steering, widgets
 from dashboard import words_steering as words
 from dashboard.components.strips import strips
 from dashboard.connection import Run
@@ -142,8 +142,8 @@ class Form:
                 st.caption("its activation becomes 0", width="stretch")
             else:
                 st.slider(
-                    f"Strength of {self.name(key)}", min(LEAST, at), max(MOST, at), step=STEP,
-                    label_visibility="collapsed", on_change=access.allowed(self._strengthen),
+                    widgets.plain(f"Strength of {self.name(key)}"), min(LEAST, at), max(MOST, at),
+                    step=STEP, label_visibility="collapsed", on_change=access.allowed(self._strengthen),
                     args=(place, name), format="%g ×", width="stretch",
                     help=words.FACTOR if mode == "scale" else words.STRENGTH,
                     **state.showing(name, at),

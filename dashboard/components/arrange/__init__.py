@@ -25,7 +25,7 @@ def arrange(
     rows: Sequence[dict[str, Any]],
     *,
     movable: bool,
-    on_change: Callable[[list[str], list[str]], None],
+    changed: Callable[[list[str], list[str]], None],
     key: str,
 ) -> None:
     """Show `rows` of {key, title, about, sheet, href, sides}, each with its buttons.
@@ -33,17 +33,17 @@ def arrange(
     Args:
         rows: `sheet`, `href` and `sides` (see `widgets.sides`) may be None.
         movable: whether their order is the visitor's to choose.
-        on_change: called with the keys of rows in their new order, and those that were taken out.
+        changed: called with the keys of rows in their new order, and those that were taken out.
     """
 
-    def changed() -> None:
+    def heard() -> None:
         if said := last_said(key, "said", Arranged):
             order, gone = ([k for k in some if k in known] for some in (said.order, said.gone))
-            on_change(list(dict.fromkeys(order)), gone)
+            changed(list(dict.fromkeys(order)), gone)
 
     known = {row["key"] for row in rows}
     before = last_said(key, "said", Arranged)
     mount(
-        key=key, default={"said": None}, on_said_change=access.allowed(changed),
+        key=key, default={"said": None}, on_said_change=access.allowed(heard),
         data={"rows": list(rows), "movable": movable, "seen": before.number if before else 0},
     )  # fmt: skip
