@@ -1,6 +1,8 @@
 """What a page's controls are at stays on that page; and the server's log has no warning."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,12 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[str]:
-    run = make_bundle(tmp_path_factory.mktemp("runs") / "demo", models=2)
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("runs") / "demo", models=2)
+
+
+@pytest.fixture(scope="module")
+def url(run: Path, log: Path) -> Iterator[str]:
     with serve("dashboard/app.py", str(run), log=log, env={}) as address:
         yield address
 
@@ -80,3 +86,21 @@ def test_a_page_comes_back_as_it_was_left(url: str) -> None:
         one.menu("browse").send("sort", {"string_value": "density"})
         one.menu("").menu("feature").menu("browse")
         assert one.controls["sort"].value == "density"
+
+
+def test_a_bundle_may_be_another_one_under_an_open_page(url: str, run: Path) -> None:
+    """Published anew with fewer dictionaries, features and images, once every control was moved."""
+    with ExitStack() as opened:
+        visitors = {start: opened.enter_context(Visitor(url)) for start in STARTS}
+        for (page, look), one in visitors.items():
+            one.go(page, **({"look": look} if look else {}))
+            for key in list(one.controls):
+                if key in one.controls and key != "look":
+                    one.send(key, one.controls[key].other)
+        other = make_bundle(run.parent / "other", layers=1, d_sae=12, n_examples=40)
+        shutil.move(run / "bundle", run / "before")
+        shutil.move(other, run / "after")
+        (run / "bundle").symlink_to("after/bundle")
+        for start, one in visitors.items():
+            assert not one.again().exceptions, start
+            assert not one.menu(start[0]).exceptions, start

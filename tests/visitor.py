@@ -99,6 +99,10 @@ class Visitor:
         self.widgets = {id_: at for id_, at in self.widgets.items() if id_.endswith("-page")}
         return self._ask(history=True)
 
+    def again(self) -> "Visitor":
+        """Run the page once more."""
+        return self._ask()
+
     def menu(self, page: str) -> "Visitor":
         """Open a page by the menu."""
         self._page, self._query, self._hash = page, "", ""

@@ -143,7 +143,8 @@ class Form:
             else:
                 st.slider(
                     widgets.plain(f"Strength of {self.name(key)}"), min(LEAST, at), max(MOST, at),
-                    step=STEP, label_visibility="collapsed", on_change=access.allowed(self._strengthen),
+                    step=STEP, label_visibility="collapsed",
+                    on_change=access.allowed(self._strengthen),
                     args=(place, name), format="%g ×", width="stretch",
                     help=words.FACTOR if mode == "scale" else words.STRENGTH,
                     **state.showing(name, at),
