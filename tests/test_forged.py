@@ -48,6 +48,8 @@ ADDRESSES = {
     "image": "layer set find example with seed pick", "lists": "view list features page of",
 }  # fmt: skip
 """Page -> the names that its address may hold."""
+FORGED = 12
+"""Messages that each component is sent."""
 TEXTS = (
     *(
         "",
@@ -113,12 +115,12 @@ def test_what_a_component_says_is_checked(url: str, page: str) -> None:
         for key, states in SAID[page].items():
             one.go(page, **({"view": "arrange"} if page == "lists" else {}))
             fragment = one.fragments.get(key, "")
-            for _ in range(25):
+            for _ in range(FORGED):
                 one.say(key, forged(draw.choice(states), draw), fragment=fragment)
                 assert not one.exceptions
         for event in sorted(each for each in EVENTS if each[0] == page):
             one.go(page)
-            for _ in range(25):
+            for _ in range(FORGED):
                 fragment = one.fragments.get(event[1], "")
                 one.trigger(*event[1:], forged(POINTED, draw), fragment=fragment)
                 assert not one.exceptions
@@ -149,7 +151,7 @@ def test_a_point_of_a_chart_is_checked(url: str) -> None:
     with Visitor(url) as one:
         one.go("steering", look="Scores")
         key = next(key for key in one.ids if key.startswith("steering-scores-"))
-        for _ in range(25):
+        for _ in range(FORGED):
             true = {"selection": {"pressed": [{"feature": 1}]}}
             one.tell(key, forged(true, draw))
             assert not one.exceptions

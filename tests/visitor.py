@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -20,51 +21,50 @@ class Control:
     """A control as the page shows it: what it is at, and how one moves it."""
 
     key: str
-    kind: str
     value: Any
-    options: list[str]
     other: dict[str, Any]
     """Another value, as the browser would send it."""
 
 
 def control(kind: str, one: Any) -> Control | None:
-    """The control that an element is; None where it is none that is moved."""
+    """The control that an element is; None where it is none, or has nothing else to choose."""
     key = one.id.removeprefix("$$ID-").split("-", 1)[1] if getattr(one, "id", "") else ""
+    if kind in ("slider", "selectbox", "multiselect", "button_group") and one.options:
+        return _choice(key, kind, one)
     if kind == "slider":
         value = list(one.value if one.set_value else one.default)
-        options = list(one.options)
-        if options:
-            raw = list(one.raw_values) if one.raw_values else [options[int(at)] for at in value]
-            other = [option for option in reversed(options) if option not in raw][: len(raw)]
-            return Control(
-                key, kind, raw, options, {"string_array_value": sorted(other, key=options.index)}
-            )
         moved = [(at + one.min + one.max) / 3 for at in value]
-        return Control(key, kind, value, [], {"double_array_value": moved})
-    if kind in ("selectbox", "multiselect", "button_group"):
-        options = [getattr(each, "content", each) for each in one.options]
-        told = one.raw_value if kind == "selectbox" else list(one.raw_values)
-        if not one.set_value:
-            places = list(one.default) if kind != "selectbox" else [one.default]
-            told = [options[at] for at in places if at < len(options)]
-            told = told if kind != "selectbox" else "".join(told)
-        left = [option for option in options if option not in told or option != told]
-        left = [option for option in left if option != told and [option] != told]
-        if not left:
-            return None
-        if kind == "selectbox":
-            return Control(key, kind, told, options, {"string_value": left[-1]})
-        return Control(key, kind, told, options, {"string_array_value": left[-1:]})
+        return Control(key, value, {"double_array_value": moved})
     if kind in ("text_input", "text_area"):
-        value = one.value if one.set_value else one.default
-        return Control(key, kind, value, [], {"string_value": "zebra"})
+        shown = one.value if one.set_value else one.default
+        return Control(key, shown, {"string_value": "zebra"})
     if kind == "number_input":
-        value = one.value if one.set_value else one.default
+        shown = one.value if one.set_value else one.default
         wire = "int_value" if one.data_type == one.INT else "double_value"
-        return Control(key, kind, value, [], {wire: int(value) + 1})
+        return Control(key, shown, {wire: int(shown) + 1})
     if kind == "checkbox":
-        return Control(key, kind, one.default, [], {"bool_value": not one.default})
+        return Control(key, one.default, {"bool_value": not one.default})
     return None
+
+
+def _choice(key: str, kind: str, one: Any) -> Control | None:
+    """A control with options, which go over the wire by their names."""
+    options = [getattr(each, "content", each) for each in one.options]
+    default = one.default if isinstance(one.default, int) else list(one.default)
+    places = [default] if isinstance(default, int) else default
+    if kind == "selectbox":
+        names = [one.raw_value] if one.set_value else [options[at] for at in places]
+    elif kind == "slider":
+        names = list(one.raw_value) if one.set_value else [options[int(at)] for at in places]
+    else:
+        names = list(one.raw_values) if one.set_value else [options[at] for at in places]
+    left = [option for option in options if option not in names]
+    if not left:
+        return None
+    if kind == "selectbox":
+        return Control(key, names, {"string_value": left[-1]})
+    ends = sorted({*names[1:], left[-1]}, key=options.index) if kind == "slider" else left[-1:]
+    return Control(key, names, {"string_array_value": ends})
 
 
 class Visitor:
@@ -77,7 +77,8 @@ class Visitor:
 
     def __init__(self, url: str) -> None:
         address = f"{url.replace('http', 'ws', 1)}/_stcore/stream"
-        self._url, self._socket = url, connect(address, max_size=None, ping_interval=None)
+        self._url, self._open = url, ExitStack()
+        self._socket = self._open.enter_context(connect(address, max_size=None, ping_interval=None))
         self._page, self._query, self._hash, self.ids = "", "", "", dict[str, str]()
         self.elements: list[tuple[str, Any]] = []
         self.widgets: dict[str, dict[str, Any]] = {}
@@ -91,7 +92,7 @@ class Visitor:
     def __exit__(
         self, kind: type[BaseException] | None, one: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._socket.close()
+        self._open.close()
 
     def go(self, page: str, /, **parameters: str | list[str]) -> "Visitor":
         """Open a page by its address."""
@@ -133,6 +134,7 @@ class Visitor:
 
     def trigger(self, key: str, event: str, value: Any, *, fragment: str = "") -> "Visitor":
         """Something that a component says once, as a click."""
+        self.widgets.setdefault(self.ids[key], {"json_value": "{}"})
         name = f"$$STREAMLIT_INTERNAL_KEY_{self.ids[key]}__events"
         self.widgets[name] = {"json_trigger_value": json.dumps([{"event": event, "value": value}])}
         self._ask(fragment=fragment)
@@ -159,7 +161,7 @@ class Visitor:
     @property
     def text(self) -> str:
         """All words of the page, components' data too."""
-        return "\n".join(str(one) for _, one in self.elements)
+        return "\n".join(getattr(one, "json", "") or str(one) for _, one in self.elements)
 
     def _ask(self, *, history: bool = False, fragment: str = "") -> "Visitor":
         message = BackMsg()
@@ -183,8 +185,8 @@ class Visitor:
         while True:
             found = ForwardMsg.FromString(bytes(self._socket.recv(timeout=WAIT)))
             kind = found.WhichOneof("type")
-            if kind == "new_session":
-                self._hash = found.new_session.page_script_hash
+            if kind == "navigation":
+                self._hash = found.navigation.page_script_hash
             elif kind == "page_info_changed":
                 self._query = found.page_info_changed.query_string
             elif kind == "delta" and found.delta.WhichOneof("type") == "new_element":
