@@ -17,13 +17,20 @@ from dashboard.faults import Unavailable
 from dashboard.sheets import Sheets
 from dashboard.steered import SteeredSum
 from pipeline import contract, store
+from pipeline.errors import LoupeError
 
 DEFAULT = Path("data/runs/demo")
 MOST_TOGETHER = 256
 Refused = store.StoreError
 """What `current` and `runs` raise; its message names the fault and what mends it."""
-Damaged = duckdb.Error
-"""What a query raises when the database cannot be read."""
+
+
+class Lacking(LoupeError):
+    """A table of the bundle's database has no row where another one names it."""
+
+
+Damaged = (duckdb.Error, Lacking)
+"""What a page raises where the database cannot be read, or is not whole."""
 
 _HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
@@ -116,8 +123,9 @@ def named(names: Sequence[str]) -> list[Run]:
 
 def _run(name: str, found: Mapping[str, Path]) -> Run:
     bundle = store.open_bundle(found[name])
-    published = (bundle.root / "manifest.json").stat().st_mtime_ns
-    key = f"{bundle.manifest.get('key', bundle.root.name)}-{published}"
+    files = [bundle.root / "manifest.json", bundle.database]
+    known = [(of.st_mtime_ns, of.st_ino) for one in files if one.exists() and (of := one.stat())]
+    key = f"{bundle.manifest.get('key', bundle.root.name)}-{state.name_of(*known)}"
     title = str(bundle.manifest.get("title") or bundle.manifest.get("name") or name)
     return Run(name, key, title, _connect(str(bundle.database), key), _sheets(), bundle)
 

@@ -36,6 +36,7 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
     """
     encoders = queries.encoders(run.connection)
     speaks = next((e for e in encoders if e.text), None)
+    first = speaks or next(iter(encoders), Encoder("any encoder", "", True))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="search"):
         text = st.text_input(
             "Search", **state.own("q"), max_chars=LIMIT, label_visibility="collapsed",
@@ -59,10 +60,10 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
     text = (text or "").strip()
     if file is not None:
         st.caption("Features that show images like yours. Take it out again to search by words.")
-        return "", _by_file(run, speaks or encoders[0], file.getvalue()), view
+        return "", _by_file(run, first, file.getvalue()), view
     like = state.asked_number("like")
     if like is not None and not text:
-        return "", _by_example(run, speaks or encoders[0], like), view
+        return "", _by_example(run, first, like), view
     if text and kind == "words" and speaks:
         return "", _by_words(run, speaks, text), view
     return text, None, view
