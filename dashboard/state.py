@@ -9,9 +9,10 @@ Back works.
 import hashlib
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.records import Dictionary, Key
 
@@ -25,7 +26,23 @@ _PAGE, _OWNERS = "page-here", "page-owners"
 
 def arrive(page: str) -> None:
     """Say which page runs, by its address, before it draws anything."""
+    if page != here():
+        _as_addressed()
     st.session_state[_PAGE] = page
+
+
+def _as_addressed() -> None:
+    """Give back what a link, or the browser's Back, says in an address: where the page before has a
+    control of the same name, Streamlit takes it for that page's and drops it."""
+    at = get_script_run_ctx()
+    if at is None or not at.is_history_navigation:
+        return
+    if all(name in st.query_params for name in parse_qs(at.query_string, keep_blank_values=True)):
+        return
+    with at.session_state.query_params() as held:
+        held.populate_from_query_string(at.query_string)
+        held.set_initial_query_params_from_current()
+    st.query_params.update({})  # tells the browser
 
 
 def here() -> str:

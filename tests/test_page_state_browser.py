@@ -92,12 +92,12 @@ def test_no_control_changes_a_value_by_being_shown(
 
 def test_choices_stay_on_their_page_by_the_menu_and_by_back(page: "Page", url: str) -> None:
     page.goto(f"{url}/modalities")
-    page.get_by_role("button", name="Layers").click()
+    page.get_by_text("Layers", exact=True).click()
     page.wait_for_url(re.compile("look=Layers"))
     still(page)
     page.get_by_role("link", name="Compare", exact=True).first.click()
     page.wait_for_url(re.compile("/compare$"))
-    page.get_by_role("button", name="Flow").click()
+    page.get_by_text("Flow", exact=True).click()
     page.wait_for_url(re.compile(r"/compare\?look=Flow"))
     still(page)
     page.go_back()
@@ -153,11 +153,18 @@ def test_plain_text_is_shown_as_it_is(page: "Page", tmp_path: Path) -> None:
         for place, text in enumerate(TEXTS):
             room = page.locator(f".st-key-shown-{place}")
             shown = " ".join(text.split())
-            for part in ("stCaptionContainer", "stAlert", "stButton", "stButtonGroup", "stBadge"):
+            for part in (
+                "stCaptionContainer",
+                "stAlert",
+                "stButton",
+                "stButtonGroup",
+                "stMarkdownBadge",
+            ):
                 one = room.locator(f"[data-testid={part}], .{part}").first
                 found = " ".join(one.inner_text().replace("\u2060", "").split())
                 assert found.removeprefix("x ") == shown, (part, text, found)
                 assert not MARKUP.search(one.inner_html()), (part, text)
+        page.goto("about:blank")
 
 
 def test_no_address_in_an_address_becomes_a_link(page: "Page", url: str) -> None:
