@@ -192,7 +192,9 @@ class Visitor:
             elif kind == "delta" and found.delta.WhichOneof("type") == "new_element":
                 self._note(found.delta)
             elif kind == "script_finished":
-                return
+                if found.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                    return
+                self.elements = []
 
     def _note(self, delta: Any) -> None:
         kind = delta.new_element.WhichOneof("type")

@@ -4,6 +4,7 @@ What a browser sends back need not come from this code: each component that answ
 what it says (`Said`), and what is no such record is as if nothing had been said.
 """
 
+import logging
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,11 @@ from typing import Annotated, Any, TypeVar
 
 import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+# Streamlit ignores a state that is no JSON too, but tells all of how it found out each time.
+logging.getLogger("streamlit.components.v2.bidi_component.serialization").addFilter(
+    lambda record: not record.exc_info
+)
 
 HERE = Path(__file__).parent
 Number = Annotated[int, Field(ge=0, lt=2**31)]
