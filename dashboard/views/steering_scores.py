@@ -98,19 +98,12 @@ def summary(one: SteeredSum, dictionary: Dictionary) -> dict[str, object]:
 
 def scatter(found: Sequence[Steered]) -> int | None:
     """The chart; gives the feature whose point is pressed."""
-    key, shown = f"steering-scores-{found[0].dictionary_id}", charts.steering_scores(found)
-    look = {
-        "width": "stretch", "height": HIGH,
-        "alt": "Steering score against the score of the unsteered answers, a point a feature; the "
+    answer = st.altair_chart(
+        charts.steering_scores(found), width="stretch", height=HIGH, on_select="rerun",
+        selection_mode=charts.PRESSED, key=f"steering-scores-{found[0].dictionary_id}",
+        alt="Steering score against the score of the unsteered answers, a point a feature; the "
         "numbers are in the table beside it.",
-    }  # fmt: skip
-    try:
-        answer = st.altair_chart(
-            shown, on_select="rerun", selection_mode=charts.PRESSED, key=key, **look
-        )
-    except (TypeError, ValueError):  # what was sent is no selection: Streamlit does not check
-        st.altair_chart(shown, key=f"{key}-unread", **look)
-        return None
+    )  # fmt: skip
     said, known = heard(Pressed, answer.get("selection")), {one.feature_id for one in found}
     return (
         next((one.feature for one in said.pressed if one.feature in known), None) if said else None
