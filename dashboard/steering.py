@@ -278,9 +278,9 @@ def warn(lines: Sequence[str]) -> None:
 def _number(text: str, kind: type) -> Any:
     try:
         value = kind(text)
-    except ValueError:
+        return value if math.isfinite(value) else None
+    except (ValueError, OverflowError):  # a whole number may be too large to ask
         return None
-    return value if math.isfinite(value) else None
 
 
 def _strengths(text: str, places: Sequence[int], bad: list[str]) -> tuple[float, ...]:
