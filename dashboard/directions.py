@@ -144,13 +144,13 @@ def _choose(run: connection.Run, model: str, hooks: Sequence[str], *, key: str) 
         "Hook point", hooks, key=f"{key}-hook", help=PLACE,
         format_func=lambda name: name.removesuffix(".resid_post"),
     )  # fmt: skip
-    kind = st.segmented_control(
-        "Edit", list(KINDS), default="add", format_func=KINDS.__getitem__, required=True,
+    kind = widgets.segments(
+        "Edit", list(KINDS), default="add", format_func=KINDS.__getitem__,
         key=f"{key}-kind", help=words.ALONG_KINDS,
     )  # fmt: skip
-    source = st.segmented_control(
+    source = widgets.segments(
         "The direction comes from", list(SOURCES), default="tag", format_func=SOURCES.__getitem__,
-        required=True, key=f"{key}-source", help=words.ALONG_SOURCES,
+        key=f"{key}-source", help=words.ALONG_SOURCES,
     )  # fmt: skip
     ends = _ends(run, model, hook, kind, source, key)
     if ends is None:

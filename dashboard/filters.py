@@ -108,9 +108,9 @@ def steering(run: connection.Run, chosen: Sequence[Dictionary]) -> bool | None:
     where no feature of these dictionaries was steered."""
     if not steered(run, chosen):
         return None
-    choice = st.segmented_control(
+    choice = widgets.segments(
         "Steers", ["all", *STEERS], default="all", **state.own("steers"),
-        required=True, help=f"{words.STEERING_SCORE} {words.STEERS}",
+        help=f"{words.STEERING_SCORE} {words.STEERS}",
     )  # fmt: skip
     return STEERS.get(choice)
 
@@ -134,9 +134,9 @@ def order(*, sides: bool = False, steered: bool = False) -> tuple[str, bool]:
     sort = st.selectbox(
         "Sort by", list(names), format_func=names.__getitem__, **state.own("sort"),
     )  # fmt: skip
-    order = st.segmented_control(
+    order = widgets.segments(
         "Order", ["high", "low"], default="high", format_func="{} first".format,
-        **state.own("order"), required=True, label_visibility="collapsed",
+        **state.own("order"), label_visibility="collapsed",
     )  # fmt: skip
     return sort, order == "high"
 

@@ -44,18 +44,18 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
         )  # fmt: skip
         kind = "label"
         if speaks:
-            kind = st.segmented_control(
+            kind = widgets.segments(
                 "Search", list(KINDS), default="words", format_func=KINDS.__getitem__,
-                **state.own("by"), required=True, label_visibility="collapsed", help=words.SEARCH,
+                **state.own("by"), label_visibility="collapsed", help=words.SEARCH,
             )  # fmt: skip
         with st.popover("By an image"):
             file = st.file_uploader(
                 "An image", type=["png", "jpg", "jpeg", "webp"], max_upload_size=20, key="drop",
                 help=words.SEARCH_IMAGE,
             )  # fmt: skip
-        view = st.segmented_control(
+        view = widgets.segments(
             "View", ["cards", "table"], default="cards", **state.own("view"),
-            required=True, label_visibility="collapsed",
+            label_visibility="collapsed",
         )  # fmt: skip
     text = (text or "").strip()
     if file is not None:

@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -38,12 +38,22 @@ MARKUP = re.compile(
 """What could start an image, a link, a formula, emphasis, a list or other markup."""
 
 
+T = TypeVar("T")
+
+
 def plain(text: str) -> str:
     """`text` so that Streamlit's Markdown shows it as it is, in one line: no image, link, icon,
     formula or other markup. For messages, labels and the options of pills and segments; those of
     selections are plain by themselves."""
     line = re.sub(r"[^\S \u00a0]+", " ", text).strip(" ")
     return MARKUP.sub(r"\\\g<0>", APART.sub(rf"\g<0>{JOINER}", line))
+
+
+def segments(label: str, options: Sequence[T], *, default: T, **more: Any) -> T:
+    """One of some options, always; `more` as of `st.segmented_control`. A browser may say that none
+    is chosen, whatever `required` has it do."""
+    chosen = st.segmented_control(label, options, default=default, required=True, **more)
+    return default if chosen is None else chosen
 
 
 def badge(text: str, *, about: str) -> None:

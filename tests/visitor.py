@@ -151,7 +151,9 @@ class Visitor:
     def digest(self, key: str) -> str:
         """The digest of the points that a map shows."""
         shown = next(one for kind, one in self.elements if getattr(one, "id", "") == self.ids[key])
-        return re.search(rb'"digest": "(\w+)"', shown.SerializeToString())[1].decode()
+        found = re.search(rb'"digest": "(\w+)"', shown.SerializeToString())
+        assert found, key
+        return found[1].decode()
 
     @property
     def exceptions(self) -> list[str]:
@@ -183,7 +185,7 @@ class Visitor:
 
     def _hear(self) -> None:
         while True:
-            found = ForwardMsg.FromString(bytes(self._socket.recv(timeout=WAIT)))
+            found = ForwardMsg.FromString(self._socket.recv(timeout=WAIT, decode=False))
             kind = found.WhichOneof("type")
             if kind == "navigation":
                 self._hash = found.navigation.page_script_hash

@@ -91,9 +91,9 @@ def overview(run: Run, columns: Dictionaries, threshold: float) -> None:
     """Distributions overlaid, and who finds whom again."""
     chart, table = st.columns(2, gap="large")
     with chart:
-        spread = st.segmented_control(
+        spread = widgets.segments(
             "Distribution", list(SPREADS), default="ms", format_func=SPREADS.__getitem__,
-            **state.own("spread"), required=True, label_visibility="collapsed",
+            **state.own("spread"), label_visibility="collapsed",
             help=words.MS,
         )  # fmt: skip
         colours = {d.short: c for d, c in zip(columns, palette.COLUMNS, strict=False)}
@@ -137,8 +137,8 @@ def features(run: Run, columns: Dictionaries, threshold: float) -> None:
     alone = {f"only-{d.dictionary_id}": f"only in {d.short}" for d in columns}
     kinds = {"matched": "matched"} | alone
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        shown = st.segmented_control(
-            "Features", list(kinds), default="matched", **state.own("show"), required=True,
+        shown = widgets.segments(
+            "Features", list(kinds), default="matched", **state.own("show"),
             format_func=lambda kind: widgets.plain(kinds[kind]),
             help=words.MATCHED,
         )  # fmt: skip

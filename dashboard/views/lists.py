@@ -163,9 +163,9 @@ def show(items: Sequence[Named], one: FeatureList | None) -> None:
     uuid = one.uuid if one else None
     keys = [at for key, _ in items if (at := listed.place(key))]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="list-tools"):
-        view = st.segmented_control(
+        view = widgets.segments(
             "View", ["cards", "arrange"], default="cards", **state.own("view"),
-            required=True, label_visibility="collapsed", help=words.ARRANGE,
+            label_visibility="collapsed", help=words.ARRANGE,
         )  # fmt: skip
         downloads.list_downloads(
             run, keys, people.said(every), name=one.name if one else "stars"

@@ -94,9 +94,9 @@ if not bases:
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     layout = next(iter(bases))
     if len(bases) > 1:
-        layout = st.segmented_control(
+        layout = widgets.segments(
             "Maps", list(bases), default=layout, format_func=LAYOUTS.__getitem__,
-            **state.own("layout"), required=True, help=words.LAYOUT,
+            **state.own("layout"), help=words.LAYOUT,
         )  # fmt: skip
     chosen = (choose_own if layout == "own" else choose_shared)(bases[layout])
 if not chosen:
@@ -106,9 +106,9 @@ drawn = planes.own(run, chosen) if layout == "own" else [planes.shared(run, chos
 offered = planes.colourings(drawn)
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     first = next(name for name in ("dictionary", "layer", "ms", "density") if name in offered)
-    by = st.segmented_control(
+    by = widgets.segments(
         "Colour", list(offered), default=first if layout == "one" else "ms",
-        **state.own(f"colour_{layout}"), format_func=offered.__getitem__, required=True,
+        **state.own(f"colour_{layout}"), format_func=offered.__getitem__,
         help="What colours the points.",
     )  # fmt: skip
     text = st.text_input(

@@ -34,9 +34,9 @@ def show(run: Run, every: Dictionaries) -> None:
         names = scatter.colourings(found)
         by = "modality_score"
         if names:
-            by = st.segmented_control(
+            by = widgets.segments(
                 "Colour", list(names), default=next(iter(names)), format_func=names.__getitem__,
-                **state.own("colour"), required=True, help="What colours the points.",
+                **state.own("colour"), help="What colours the points.",
             )  # fmt: skip
         ms = st.slider("MS from", 0.0, 1.0, 0.0, 0.05, **state.own("ms"),
                        help=words.LEAST_MS, width=105)  # fmt: skip

@@ -36,9 +36,9 @@ def show(run: Run, every: Dictionaries) -> None:
         model = models[0]
         if len(models) > 1:
             model = st.selectbox("Model", models, **state.own("model"), width=200)
-        metric = st.segmented_control(
+        metric = widgets.segments(
             "Measure", list(METRICS), default="fvu", **state.own("measure"),
-            required=True, help="\n\n".join(f"{n}: {t}" for n, t in METRICS.items()),
+            help="\n\n".join(f"{n}: {t}" for n, t in METRICS.items()),
         )  # fmt: skip
         tolerance = st.select_slider(
             "Alike within", TOLERANCES, TOLERANCE, format_func=widgets.percent,

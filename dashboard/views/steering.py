@@ -23,9 +23,9 @@ run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
 models = list(dict.fromkeys(one.model for one in every))
 with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="steer-head"):
-    look = st.segmented_control(
+    look = widgets.segments(
         "Steering", ["Steer", "Scores"], default="Steer", **state.own("look"),
-        required=True, help=words.STEERING, label_visibility="collapsed",
+        help=words.STEERING, label_visibility="collapsed",
     )  # fmt: skip
     if look == "Steer":
         features, _ = state.asked_features()
