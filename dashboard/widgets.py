@@ -28,10 +28,16 @@ CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
 RELATED = {"decoder": "cosine", "jaccard": "overlap", "correlation": "correlation"}
 MOST_IN_SIGHT = 8
 JOINER = "\u2060"
-"""Shows as nothing and joins what it stands between; no address, icon or arrow has one in it."""
-APART = re.compile(r":(?=\S)|@|www(?=\.)|(?<!\S)[<>~-](?=[>=-]+(?!\S))", re.IGNORECASE)
+"""Shows as nothing and joins what it stands between; no address, icon or arrow has one in it. What
+is copied has it too, so that it stands in these alone."""
+APART = re.compile(
+    r":(?=//|material/|[\w+-]+[:\[])|@(?=\w)|www(?=\.)"
+    r"|(?<!\S)(?=(?:<->|<-|->|>=|<=|~=)(?!\S))[<>~-]",
+    re.IGNORECASE,
+)
 """Behind these Streamlit's Markdown, after it has read escapes, looks for addresses, icons, emoji,
-colours and arrows."""
+colours and arrows. (It makes one dash of two between blanks: those stand in commands, to be
+copied.)"""
 MARKUP = re.compile(
     r"[\\`*\[\]<>|~:$&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]"
 )

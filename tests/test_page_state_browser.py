@@ -120,7 +120,7 @@ TEXTS = [
     "mailto:me@evil.invalid", "ftp://x.invalid/", "![x](http://evil.invalid/x.png)",
     "[a](http://e.invalid)", "<http://e.invalid>", "<b>bold</b>", "$a^2$ $$x$$", "# head", "- item",
     "**bold** _em_ __u__ snake_case_name ~~del~~", ":material/home: :red[hi] :smile: :streamlit:",
-    "1. item", "12) item", "> quote", "    code", "`code`", "a -> b <- c -- d >= e <= f", "&amp;",
+    "1. item", "12) item", "> quote", "    code", "`code`", "a -> b <- c <-> d >= e <= f", "&amp;",
     "| a | b |", "---", "a\nb", "[^1]: note [^1]", "\\* x \\", ":small[x] :blue-badge[y]", "* star",
     "<script>1</script>", "https://[::1]/", "a: b", "x@y.co.uk,https://q.invalid",
 ]  # fmt: skip
