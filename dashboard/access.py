@@ -1,18 +1,23 @@
 """Who may open which page: docs/study.md, "Who sees what", states the rule and why.
 
-Each run of the script decides anew, before a page runs: nothing is only hidden. Tokens come in the
-address; cookies of this browser bring them again to typed addresses and new tabs.
+Each run of the script decides anew, before a page runs: nothing is only hidden. What a page that
+stays open can still ask for is decided anew too: its `fragment`s, its callbacks (`allowed`) and the
+files that it offers (`while_open`). Tokens come in the address; cookies of this browser bring them
+again to typed addresses and new tabs.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import streamlit as st
 
-from dashboard import login, people, words
+from dashboard import login, people, state, words
 from dashboard.components.badge import cookies, remember
-from pipeline.annotations import Annotations, Annotator, default_place
+from pipeline.annotations import Annotations, AnnotationsError, Annotator, default_place
+from pipeline.errors import LoupeError
 
 INVITE, OWNER, STUDY = "invite", "owner", "study"
 """Query parameters: an annotator's token, the owner's, a study's name."""
@@ -27,6 +32,10 @@ MOST_COOKIES = 20
 _OWNED, _INVITED, _CAME_BACK = "access-owned", "access-invited", "access-came-back"
 _KNOWN = "access-known"
 """Session key of the invitation that was looked up last, and whose it is."""
+_WHO = "access-who"
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CLOSED = (
     "A study is kept here, so this page opens only for its owner: by the link that `study create` "
@@ -52,8 +61,18 @@ class Visitor(Enum):
     STRANGER = "stranger"
 
 
+class Closed(LoupeError):
+    """A file of a page that is not open to the visitor any more."""
+
+
 def visitor() -> Visitor:
     """Who looks on, as the address, this visit, the browser and the login tell."""
+    who = _visitor()
+    st.session_state[_WHO] = who
+    return who
+
+
+def _visitor() -> Visitor:
     if INVITE in st.query_params:
         invited()
         return Visitor.ANNOTATOR
@@ -87,6 +106,55 @@ def refusal(page: str, who: Visitor) -> str:
         if not names or (asked is not None and asked not in names):
             return NO_RESULTS
     return ""
+
+
+def fragment(part: Callable[P, None]) -> Callable[P, None]:
+    """A part of a page that runs alone, as `st.fragment`; where the page is not open to the visitor
+    any more the whole page runs instead, which says so."""
+
+    @wraps(part)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> None:
+        if refusal(state.here(), visitor()):
+            st.rerun()
+        part(*args, **kwargs)
+
+    return st.fragment(asked)
+
+
+def allowed(callback: Callable[P, object]) -> Callable[P, None]:
+    """A callback that does nothing where the page is not open to the visitor any more; the run
+    after it says so."""
+
+    @wraps(callback)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> None:
+        if not refusal(state.here(), visitor()):
+            callback(*args, **kwargs)
+
+    return asked
+
+
+def while_open(make: Callable[[], T]) -> Callable[[], T]:
+    """What makes a file that the page offers, which raises `Closed` where the page is not open to
+    the visitor any more. It is called outside any run of the script, so that what is to be known of
+    the visitor is taken along."""
+    who, tokens, opened = st.session_state.get(_WHO), _owned(), people.store()
+
+    def open_still() -> bool:
+        if who is Visitor.OWNER:
+            gone = tokens and opened and not any(opened.owns(*each) for each in tokens.items())
+            return not gone
+        return os.environ.get(OPEN) == "1" or not (opened and opened.holds_studies())
+
+    def made() -> T:
+        try:
+            still = open_still()
+        except AnnotationsError as error:
+            raise Closed(f"who may have this file cannot be asked now: {error}") from error
+        if not still:
+            raise Closed(CLOSED)
+        return make()
+
+    return made
 
 
 def owned() -> list[str]:

@@ -19,14 +19,16 @@ def speaker(run: connection.Run) -> str | None:
     Raises:
         live.Unavailable: the one named embeds no words.
     """
-    config = run.bundle.manifest.get("config") or {}
     speak = {one.encoder: bool(one.text) for one in queries.encoders(run.connection)}
-    named = (config.get("steering") or {}).get("encoder")
+    named, listed = (
+        run.manifest("config", "steering", "encoder"),
+        run.manifest("config", "encoders"),
+    )
     with told():
         from pipeline.models.encoder import first_speaker
 
         # In the config's order.
-        order = {name: speak[name] for name in config.get("encoders", {}) if name in speak}
+        order = {name: speak[name] for name in listed or () if name in speak}
         return first_speaker(order | speak, named, key="steering.encoder")
 
 

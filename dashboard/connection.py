@@ -4,24 +4,33 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import nearness, queries, records, state
+from dashboard.faults import Unavailable
 from dashboard.sheets import Sheets
 from dashboard.steered import SteeredSum
-from pipeline import database, store
-from pipeline.errors import first_line
+from pipeline import contract, database, store
+from pipeline.errors import LoupeError, first_line
 
 DEFAULT = Path("data/runs/demo")
 MOST_TOGETHER = 256
 Refused = store.StoreError
 """What `current` and `runs` raise; its message names the fault and what mends it."""
-Damaged = duckdb.Error
-"""What a query raises when the database cannot be read."""
+
+
+class Lacking(LoupeError):
+    """A table of the bundle's database has no row where another one names it."""
+
+
+Damaged = (duckdb.Error, Lacking)
+"""What a page raises where the database cannot be read, or is not whole."""
 
 _AGAIN = "make the bundle again with: python -m pipeline run CONFIG --check"
 _HARDENED: dict[str, str | bool | int | float | list[str]] = {
@@ -45,6 +54,13 @@ class Run:
     connection: duckdb.DuckDBPyConnection
     sheets: Sheets
     bundle: store.Bundle
+
+    def manifest(self, *path: str) -> Any:
+        """What the bundle's manifest holds at this path of names; None where it holds nothing."""
+        found: Any = self.bundle.manifest
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
 
     def contact(
         self, cards: Sequence[records.Card], *, tiles: tuple[int, int], tile: int
@@ -120,10 +136,13 @@ def named(names: Sequence[str]) -> list[Run]:
 def _run(name: str, found: Mapping[str, Path]) -> Run:
     bundle = store.open_bundle(found[name])
     try:
-        published = (bundle.root / "manifest.json").stat().st_mtime_ns
+        files = [bundle.root / "manifest.json", bundle.database]
+        known = [
+            (of.st_mtime_ns, of.st_ino) for one in files if one.exists() and (of := one.stat())
+        ]
     except OSError as error:  # published anew just now
         raise store.StoreError(f"{found[name]}: {error.strerror}; load the page again") from error
-    key = f"{bundle.manifest.get('key', bundle.root.name)}-{published}"
+    key = f"{bundle.manifest.get('key', bundle.root.name)}-{state.name_of(*known)}"
     title = str(bundle.manifest.get("title") or bundle.manifest.get("name") or name)
     opened = _connect(str(bundle.database), key)
     _complete(bundle, opened, key)
@@ -247,7 +266,11 @@ def ms_histogram(
 
 
 def embeddings(run: Run, encoder: str) -> records.Embeddings:
-    """The encoder's embeddings of the bundle's val images."""
+    """The encoder's embeddings of the bundle's val images.
+
+    Raises:
+        Unavailable: their table is missing or damaged.
+    """
     return _embeddings(run.bundle, run.key, encoder)
 
 
@@ -258,7 +281,14 @@ def places(run: Run, dictionary: records.Dictionary, encoder: str) -> NDArray[np
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _embeddings(_bundle: store.Bundle, key: str, encoder: str) -> records.Embeddings:
-    ids, vectors = _bundle.embeddings(encoder)
+    try:
+        ids, vectors = _bundle.embeddings(encoder)
+    except (OSError, pa.ArrowException, ValueError, LookupError) as error:
+        file = _bundle.table(contract.EMBEDDINGS.name).name
+        why = "damaged" if (_bundle.root / file).is_file() else "missing"
+        raise Unavailable(
+            f"the bundle's {file} is {why}; copy it there, or run the pipeline again"
+        ) from error
     return records.Embeddings(ids, vectors)
 
 

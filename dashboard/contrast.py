@@ -155,7 +155,7 @@ def captions(run: connection.Run, model: str, key: str) -> Among:
 
 
 def _twin(run: connection.Run, model: str) -> str | None:
-    made_by = run.bundle.manifest.get("models", {}).get(model, {}).get("fingerprint")
+    made_by = run.manifest("models", model, "fingerprint")
     for one in queries.encoders(run.connection):
         known = queries.encoder_fingerprint(run.connection, one.encoder)
         if made_by is not None and known == made_by:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import connection, live, means, queries, state, vectors, widgets
+from dashboard import access, connection, live, means, queries, state, vectors, widgets
 from dashboard import words_steering as words
 from dashboard.components.chips import chips
 from dashboard.numbers import number, percent
@@ -56,7 +56,7 @@ def chooser(
         if current.kind in MOST_TIMES:
             _strength(run, model, current, key, warned)
         st.button(
-            "Take out", key=f"{key}-out", on_click=_forget, args=(key,),
+            "Take out", key=f"{key}-out", on_click=access.allowed(_forget), args=(key,),
             help="Steer along no direction.",
         )  # fmt: skip
     return current
@@ -128,13 +128,15 @@ def _strength(run: connection.Run, model: str, one: Toward, key: str, warned: se
     most = MOST_TIMES[one.kind]
     at = f"{key}-times-{state.name_of(one.kind, one.direction, one.to)}"
     # The address is what counts: Back changes it, and so the slider.
-    times = min(most, max(-most, round(one.strength / unit / STEP) * STEP))
-    st.session_state[at] = round(times, 4)
+    times = round(min(most, max(-most, round(one.strength / unit / STEP) * STEP)), 4)
 
     def put() -> None:
         st.query_params[key] = as_text(replace(one, strength=st.session_state[at] * unit))
 
-    st.slider("Strength", -most, most, step=STEP, key=at, help=about_unit, on_change=put, width=320)
+    st.slider(
+        "Strength", -most, most, step=STEP, help=about_unit, width=320,
+        on_change=access.allowed(put), **state.showing(at, times),
+    )  # fmt: skip
 
 
 def _choose(run: connection.Run, model: str, hooks: Sequence[str], *, key: str) -> None:
@@ -142,13 +144,13 @@ def _choose(run: connection.Run, model: str, hooks: Sequence[str], *, key: str) 
         "Hook point", hooks, key=f"{key}-hook", help=PLACE,
         format_func=lambda name: name.removesuffix(".resid_post"),
     )  # fmt: skip
-    kind = st.segmented_control(
-        "Edit", list(KINDS), default="add", format_func=KINDS.__getitem__, required=True,
+    kind = widgets.segments(
+        "Edit", list(KINDS), default="add", format_func=KINDS.__getitem__,
         key=f"{key}-kind", help=words.ALONG_KINDS,
     )  # fmt: skip
-    source = st.segmented_control(
+    source = widgets.segments(
         "The direction comes from", list(SOURCES), default="tag", format_func=SOURCES.__getitem__,
-        required=True, key=f"{key}-source", help=words.ALONG_SOURCES,
+        key=f"{key}-source", help=words.ALONG_SOURCES,
     )  # fmt: skip
     ends = _ends(run, model, hook, kind, source, key)
     if ends is None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from dashboard import connection, people, queries, widgets, words
+from dashboard import connection, people, queries, state, widgets, words
 from dashboard.records import FIRES_ON, Dictionary, Filter, Named
 
 SORTS = {
@@ -43,11 +43,11 @@ def dictionaries(every: Sequence[Dictionary]) -> list[Dictionary]:
 def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str = "") -> Filter:
     """Which features of the dictionaries are listed; `search` is a part of a label."""
     low, high = st.slider(
-        "MS", 0.0, 1.0, (0.0, 1.0), 0.01, key="ms", bind="query-params", help=words.MS,
+        "MS", 0.0, 1.0, (0.0, 1.0), 0.01, **state.own("ms"), help=words.MS,
     )  # fmt: skip
     thin, dense = st.select_slider(
-        "Density", DENSITIES, (0.0, 1.0), format_func=widgets.percent, key="density",
-        bind="query-params", help=words.DENSITY,
+        "Density", DENSITIES, (0.0, 1.0), format_func=widgets.percent, **state.own("density"),
+        help=words.DENSITY,
     )  # fmt: skip
     labels = connection.labels(run.connection, run.key)
     carried = _some("Label", labels, "label", words.LABEL) if labels else []
@@ -56,8 +56,8 @@ def features(run: connection.Run, chosen: Sequence[Dictionary], *, search: str =
         _some("Level", levels, "level", words.LEVEL, text=lambda i: str(i + 1)) if levels else []
     )
     least = st.select_slider(
-        "Active on at least", LEAST, TOP, format_func=widgets.images, key="least",
-        bind="query-params", help=words.LEAST,
+        "Active on at least", LEAST, TOP, format_func=widgets.images, **state.own("least"),
+        help=words.LEAST,
     )  # fmt: skip
     flags = connection.flags(run.connection, run.key)
     without = []
@@ -89,11 +89,11 @@ def modality(run: connection.Run, chosen: Sequence[Dictionary]) -> dict[str, Any
     if not two_sided(run, chosen):
         return {}
     wordy, visual = st.slider(
-        "Modality score", 0.0, 1.0, (0.0, 1.0), 0.01, key="modality", bind="query-params",
+        "Modality score", 0.0, 1.0, (0.0, 1.0), 0.01, **state.own("modality"),
         help=words.MODALITY_SCORE,
     )  # fmt: skip
     apart, together = st.slider(
-        "Pair correlation", -1.0, 1.0, (-1.0, 1.0), 0.01, key="pairs", bind="query-params",
+        "Pair correlation", -1.0, 1.0, (-1.0, 1.0), 0.01, **state.own("pairs"),
         help=words.PAIR_CORRELATION,
     )  # fmt: skip
     fires = _some("Fires on", FIRES_ON, "fires", words.FIRES_ON, text=words.SIDE_NAMES.__getitem__)
@@ -108,9 +108,9 @@ def steering(run: connection.Run, chosen: Sequence[Dictionary]) -> bool | None:
     where no feature of these dictionaries was steered."""
     if not steered(run, chosen):
         return None
-    choice = st.segmented_control(
-        "Steers", ["all", *STEERS], default="all", key="steers", bind="query-params",
-        required=True, help=f"{words.STEERING_SCORE} {words.STEERS}",
+    choice = widgets.segments(
+        "Steers", ["all", *STEERS], default="all", **state.own("steers"),
+        help=f"{words.STEERING_SCORE} {words.STEERS}",
     )  # fmt: skip
     return STEERS.get(choice)
 
@@ -132,11 +132,11 @@ def order(*, sides: bool = False, steered: bool = False) -> tuple[str, bool]:
     had, or not."""
     names = SORTS | (SIDES if sides else {}) | (STEERED if steered else {})
     sort = st.selectbox(
-        "Sort by", list(names), format_func=names.__getitem__, key="sort", bind="query-params",
+        "Sort by", list(names), format_func=names.__getitem__, **state.own("sort"),
     )  # fmt: skip
-    order = st.segmented_control(
+    order = widgets.segments(
         "Order", ["high", "low"], default="high", format_func="{} first".format,
-        key="order", bind="query-params", required=True, label_visibility="collapsed",
+        **state.own("order"), label_visibility="collapsed",
     )  # fmt: skip
     return sort, order == "high"
 
@@ -155,13 +155,13 @@ def _any(label: str, options: Sequence[str], default: str, key: str, help: str) 
     options = list(dict.fromkeys(options))
     if len(options) > widgets.MOST_IN_SIGHT:
         chosen = st.multiselect(
-            label, options, [default], format_func=widgets.plain, key=key, bind="query-params",
+            label, options, [default], **state.own(key),
             placeholder="all", help=help,
         )  # fmt: skip
     else:
         chosen = st.pills(
             label, options, selection_mode="multi", default=[default], format_func=widgets.plain,
-            key=key, bind="query-params", help=f"{help} None chosen: all.",
+            **state.own(key), help=f"{help} None chosen: all.",
         )  # fmt: skip
     return list(chosen or options)
 
@@ -176,8 +176,8 @@ def _some(
     placeholder: str = "any",
 ) -> list[T]:
     return st.multiselect(
-        label, options, format_func=lambda one: widgets.plain(text(one)), key=key,
-        bind="query-params", placeholder=placeholder, help=help, select_all=False,
+        label, options, format_func=text, **state.own(key),
+        placeholder=placeholder, help=help, select_all=False,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import live, queries, sight, state, uploads, widgets, words
+from dashboard import access, live, queries, sight, state, uploads, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Example
 
@@ -36,10 +36,14 @@ def bar(run: Run, *, most: int, folded: bool = True) -> Found:
     the visitor's own, which is `folded` into a popover or stands below."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
-            "Find an image", key="find", bind="query-params", max_chars=200, type="search",
+            "Find an image", **state.own("find"), max_chars=200, type="search",
             placeholder="id, caption, file or tag", label_visibility="collapsed",
         )  # fmt: skip
-        st.button("Others at random", help="Draws other images of this run.", on_click=_draw)
+        st.button(
+            "Others at random",
+            help="Draws other images of this run.",
+            on_click=access.allowed(_draw),
+        )
         if folded:
             with st.popover("Images of yours" if most > 1 else "An image of yours"):
                 own = _own(most)
@@ -72,7 +76,7 @@ def _own(most: int) -> list[sight.Look]:
     given = st.file_uploader(
         "One image, or two to see side by side" if most > 1 else "An image of yours", type=KINDS,
         accept_multiple_files=most > 1, max_upload_size=20, key=key, help=words.OWN_IMAGE,
-        on_change=_gave, args=(key,),
+        on_change=access.allowed(_gave), args=(key,),
     )  # fmt: skip
     files = uploads.first(given, most=most)
     return [look for name, content in files if (look := _given(name, content))]

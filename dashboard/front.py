@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard import access, connection, login, people, share, uploads, widgets
+from dashboard import access, connection, login, people, share, state, uploads, widgets
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
 from dashboard.sheets import data_uri
@@ -31,6 +31,7 @@ def run() -> None:
     who = access.visitor()
     sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
     chosen = st.navigation(pages(who), position="top" if sees else "hidden")
+    state.arrive(chosen.url_path)
     judges = chosen.url_path == access.ANNOTATE and who is not access.Visitor.OWNER
     people.tell(why=sees and not judges)
     if not styled():

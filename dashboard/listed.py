@@ -87,7 +87,7 @@ class Listed:
         if len(items) > MOST_ROWS:
             st.caption(f"The first {MOST_ROWS} of {len(items):,}.")
         arrange(rows, movable=movable, key=key,
-                on_change=lambda order, gone: changed(_keys(order), _keys(gone)))  # fmt: skip
+                changed=lambda order, gone: changed(_keys(order), _keys(gone)))  # fmt: skip
 
     def orphans(self, items: Sequence[Named]) -> None:
         """The features that this bundle does not hold, by the name that they had."""

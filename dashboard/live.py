@@ -18,7 +18,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from dashboard import connection, queries, share
+from dashboard import connection, queries, share, widgets
 from dashboard.faults import Unavailable, of_image, told
 from dashboard.records import Dictionary, Example, Fired
 from dashboard.turns import Kept, Turns
@@ -119,7 +119,7 @@ def studied(run: connection.Run, model: str) -> Iterator[Studied]:
         from pipeline.models.loading import pick_device
 
         adapter = live.models.get(key, lambda: models.load(settings, device=pick_device("auto")))
-        made_by = run.bundle.manifest.get("models", {}).get(model, {}).get("fingerprint")
+        made_by = run.manifest("models", model, "fingerprint")
         same = made_by in (None, identity)
         changed = "" if same else _CHANGED.format(settings.id)
         with share.shared().model():  # from here on: nobody need wait while it loads
@@ -245,7 +245,7 @@ def original(run: connection.Run, example: Example, sha256: str) -> Picture:
         Unavailable: the source is not at hand, or the picture is another one now.
     """
     with told():
-        found = run.bundle.manifest.get("config", {}).get("examples")
+        found = run.manifest("config", "examples")
         if found is None:
             raise Unavailable("the bundle does not say where its images come from")
         settings = config.Examples.model_validate(found)
@@ -264,7 +264,7 @@ def _record(
 ) -> tuple[Any, Any]:
     """Activations of one image at the hook points, on the CPU, and their layouts."""
     seen = examples.Example(0, picture.uri, "val", picture.captions)
-    how = config.Captions.model_validate(run.bundle.manifest.get("config", {}).get("captions", {}))
+    how = config.Captions.model_validate(run.manifest("config", "captions") or {})
     with of_image():
         inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
     (part, acts), *_ = adapter.recorded(inputs, names)
@@ -314,7 +314,7 @@ _CHANGED = (
 
 def _settings(run: connection.Run, kind: Any, part: str, name: str) -> Any:
     """The settings that the manifest holds of a model or an encoder."""
-    found = run.bundle.manifest.get("config", {}).get(part, {}).get(name)
+    found = run.manifest("config", part, name)
     if found is None:
         raise Unavailable(f"the bundle does not say how to load {name}; run the pipeline again")
     return kind.model_validate(found)
@@ -338,7 +338,7 @@ def _said() -> Iterator[Say]:
     def say(text: str) -> None:
         nonlocal place
         place = place or st.empty()
-        place.caption(text)
+        place.caption(widgets.plain(text))
 
     yield say
     if place is not None:

@@ -82,7 +82,7 @@ def sums(
         total, norms, count = torch.zeros(at.adapter.resolve(hook).d_in).double(), 0.0, 0
         if not given:
             return total, norms, count
-        said = run.bundle.manifest.get("config", {}).get("captions", {})
+        said = run.manifest("config", "captions") or {}
         longest = config.Captions.model_validate(said).longest
         only = tokens(run, at.model, name)
         for part, acts in at.adapter.recorded(at.adapter.inputs(given, longest=longest), [name]):

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import widgets, words
+from dashboard import state, widgets, words
 from dashboard.components.kept import keep_name, kept_name
 from dashboard.records import Dictionary, Key, Said
 from pipeline.annotations import (
@@ -180,10 +180,9 @@ def name_box() -> None:
     """A field for the visitor's name; nothing where a login tells it, as the page's foot says."""
     if signed_in():
         return
-    st.session_state[_NAME_BOX] = _given()
     st.text_input(
-        "Your name", key=_NAME_BOX, max_chars=MOST_NAME, on_change=_rename,
-        help=words.YOUR_NAME,
+        "Your name", max_chars=MOST_NAME, on_change=_rename, help=words.YOUR_NAME,
+        **state.showing(_NAME_BOX, _given()),
     )  # fmt: skip
     if _given() == NOBODY:
         st.caption(f"“{NOBODY}” is everybody who gives no name.")

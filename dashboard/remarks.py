@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import downloads, people, widgets, words
+from dashboard import access, downloads, people, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Dictionary, Said
 from pipeline.annotations import MOST_NAME, MOST_NOTE
@@ -12,7 +12,7 @@ from pipeline.annotations import MOST_NAME, MOST_NOTE
 MOST_SHOWN = 20
 
 
-@st.fragment
+@access.fragment
 def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
     """A star, a label, a note and the files of the feature; only this part runs anew on a press."""
     at = (dictionary.dictionary_id, feature_id)
@@ -23,17 +23,13 @@ def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="remarks"):
         st.button(
             "★ Starred" if on else "☆ Star", key="star", help=words.STAR,
-            on_click=people.star, args=(dictionary, feature_id, not on),
+            on_click=access.allowed(people.star), args=(dictionary, feature_id, not on),
         )  # fmt: skip
         with st.popover("Label and note", help=words.REMARKS, key="say"):
             write(dictionary, feature_id)
         downloads.feature_downloads(run, dictionary, feature_id, every)
         for one in [s for s in said if s.kind == "label"][:MOST_SHOWN]:
-            st.badge(
-                widgets.plain(one.text),
-                color="blue",
-                help=widgets.plain(f"by {one.author or people.NOBODY}"),
-            )
+            widgets.badge(one.text, about=f"by {one.author or people.NOBODY}")
     notes(said)
     people.remember()
     people.notice()
@@ -51,11 +47,11 @@ def write(dictionary: Dictionary, feature_id: int) -> None:
     for_label, for_note = fields
     st.text_input(
         "Your label", waiting.get(for_label, label), max_chars=MOST_NAME, key=for_label,
-        help=words.YOUR_LABEL, on_change=changed, args=(for_label,),
+        help=words.YOUR_LABEL, on_change=access.allowed(changed), args=(for_label,),
     )  # fmt: skip
     st.text_area(
         "Your note", waiting.get(for_note, note), max_chars=MOST_NOTE, key=for_note,
-        on_change=changed, args=(for_note,),
+        on_change=access.allowed(changed), args=(for_note,),
     )  # fmt: skip
     if waiting.keys() & set(fields):
         st.caption(words.WAITING)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dashboard import connection, live, nearness, queries, state, uploads, widgets, words
 from dashboard.components.chips import chips
-from dashboard.records import Dictionary, Encoder, Filter
+from dashboard.records import Dictionary, Embeddings, Encoder, Filter
 from dashboard.sheets import data_uri
 
 KINDS = {"label": "in labels", "words": "by what it shows"}
@@ -46,34 +46,35 @@ def bar(run: connection.Run) -> tuple[str, Query | None, str]:
     """
     encoders = queries.encoders(run.connection)
     speaks = next((e for e in encoders if e.text), None)
+    first = speaks or next(iter(encoders), Encoder("any encoder", "", True))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="search"):
         text = st.text_input(
-            "Search", key="q", bind="query-params", max_chars=LIMIT, label_visibility="collapsed",
+            "Search", **state.own("q"), max_chars=LIMIT, label_visibility="collapsed",
             placeholder="Search features" if speaks else "Search features by label", type="search",
         )  # fmt: skip
         kind = "label"
         if speaks:
-            kind = st.segmented_control(
-                "Search", list(KINDS), default="words", format_func=KINDS.__getitem__, key="by",
-                bind="query-params", required=True, label_visibility="collapsed", help=words.SEARCH,
+            kind = widgets.segments(
+                "Search", list(KINDS), default="words", format_func=KINDS.__getitem__,
+                **state.own("by"), label_visibility="collapsed", help=words.SEARCH,
             )  # fmt: skip
         with st.popover("By an image"):
             file = st.file_uploader(
                 "An image", type=["png", "jpg", "jpeg", "webp"], max_upload_size=20, key="drop",
                 help=words.SEARCH_IMAGE,
             )  # fmt: skip
-        view = st.segmented_control(
-            "View", ["cards", "table"], default="cards", key="view", bind="query-params",
-            required=True, label_visibility="collapsed",
+        view = widgets.segments(
+            "View", ["cards", "table"], default="cards", **state.own("view"),
+            label_visibility="collapsed",
         )  # fmt: skip
     text = (text or "").strip()
     given = uploads.first(file, most=1)
     if given:
         st.caption("Features that show images like yours. Take it out again to search by words.")
-        return "", _by_file(run, speaks or encoders[0], given[0][1]), view
+        return "", _by_file(run, first, given[0][1]), view
     like = state.asked_number("like")
     if like is not None and not text:
-        return "", _by_example(run, speaks or encoders[0], like), view
+        return "", _by_example(run, first, like), view
     if text and kind == "words" and speaks:
         return "", _by_words(run, speaks, text), view
     return text, None, view
@@ -100,6 +101,18 @@ def nearest(
     return nearness.best(scores, limit=limit, offset=offset)
 
 
+def held(run: connection.Run, encoder: Encoder) -> Embeddings:
+    """What the run's images are known by, to compare with.
+
+    Raises:
+        live.Unavailable: it is missing.
+    """
+    found = connection.embeddings(run, encoder.encoder)
+    if not len(found.ids):
+        raise live.Unavailable(f"the bundle has no embeddings by {encoder.encoder}")
+    return found
+
+
 def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
     try:
         (known,) = live.known(run, encoder.encoder, (text,))
@@ -113,6 +126,7 @@ def _by_words(run: connection.Run, encoder: Encoder, text: str) -> Query | None:
         vector = live.embed_words(run, encoder.encoder, (known.text,))[0]
         if names:
             vector = vector - live.embed_words(run, encoder.encoder, tuple(names)).mean(0)
+        held(run, encoder)
     except live.Unavailable as problem:
         st.warning(widgets.plain(f"Search by words is not at hand: {problem}"))
         return None
@@ -143,6 +157,7 @@ def _by_file(run: connection.Run, encoder: Encoder, data: bytes) -> Query | None
     try:
         image = live.opened(data)
         vector = live.embed_image(run, encoder.encoder, image)
+        held(run, encoder)
     except live.Unavailable as problem:
         st.warning(widgets.plain(f"Search by this image is not at hand: {problem}"))
         return None
@@ -151,9 +166,13 @@ def _by_file(run: connection.Run, encoder: Encoder, data: bytes) -> Query | None
 
 def _by_example(run: connection.Run, encoder: Encoder, example_id: int) -> Query | None:
     """An image of the run: its embedding is in the tables."""
-    held = connection.embeddings(run, encoder.encoder)
-    at = int(np.searchsorted(held.ids, example_id))
-    if at == len(held.ids) or held.ids[at] != example_id:
+    try:
+        known = held(run, encoder)
+    except live.Unavailable as problem:
+        st.warning(widgets.plain(f"Search by an image is not at hand: {problem}"))
+        return None
+    at = int(np.searchsorted(known.ids, example_id))
+    if at == len(known.ids) or known.ids[at] != example_id:
         st.warning(f"This run has no val image {example_id}. Search by another one.")
         return None
     picture = queries.pictures(run.connection, [example_id]).get(example_id)
@@ -164,4 +183,4 @@ def _by_example(run: connection.Run, encoder: Encoder, example_id: int) -> Query
             "Features that show images like this one. "
             f'<a href="{html.escape(state.to_page("browse"))}" target="_self">All features</a></p>'
         )
-    return Query(f"like {example_id}", encoder.encoder, held.vectors[at])
+    return Query(f"like {example_id}", encoder.encoder, known.vectors[at])

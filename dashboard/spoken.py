@@ -38,7 +38,7 @@ def talks(run: connection.Run, model: str, dictionaries: Sequence[Dictionary]) -
 
 @st.cache_data(max_entries=8, show_spinner="Looking at the model …")
 def _talks(_run: connection.Run, key: str, model: str) -> bool:
-    found = _run.bundle.manifest.get("config", {}).get("models", {}).get(model)
+    found = _run.manifest("config", "models", model)
     try:
         with told():
             from pipeline import models
@@ -139,8 +139,13 @@ def facts(
 
     every = {d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}
     used = {one.dictionary for one in setting.features}
+    known = run.manifest("models", model)
+    manifest = {
+        "name": str(run.manifest("name") or run.name), "versions": run.manifest("versions") or {},
+        "models": {model: known if isinstance(known, Mapping) else {}},
+    }  # fmt: skip
     return facts_of(
-        run.bundle.manifest, model, fingerprint=None, uri=picture.uri,
+        manifest, model, fingerprint=None, uri=picture.uri,
         pixels=picture.image.tobytes(),
         dictionaries={name: every[name].fingerprint for name in used},
     )  # fmt: skip

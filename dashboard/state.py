@@ -8,9 +8,11 @@ Back works.
 
 import hashlib
 from collections.abc import Sequence
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.records import Dictionary, Key
 
@@ -18,6 +20,67 @@ BETWEEN = "~"
 """Stands between features in an address."""
 RUN = "run"
 """Query parameter and session key of the run picker."""
+_PAGE, _OWNERS = "page-here", "page-owners"
+"""Session keys: the address of the page that runs, and which page used a control's name last."""
+
+
+def arrive(page: str) -> None:
+    """Say which page runs, by its address, before it draws anything."""
+    if page != here():
+        _as_addressed()
+    st.session_state[_PAGE] = page
+
+
+def _as_addressed() -> None:
+    """Give back what a link, or the browser's Back, says in an address: where the page before has a
+    control of the same name, Streamlit takes it for that page's and drops it."""
+    at = get_script_run_ctx()
+    if at is None or not at.is_history_navigation:
+        return
+    if all(name in st.query_params for name in parse_qs(at.query_string, keep_blank_values=True)):
+        return
+    with at.session_state.query_params() as held:
+        held.populate_from_query_string(at.query_string)
+        held.set_initial_query_params_from_current()
+    st.query_params.update({})  # tells the browser
+
+
+def here() -> str:
+    """The address of the page that runs, or whose control was used; empty for the first one."""
+    return str(st.session_state.get(_PAGE, ""))
+
+
+def own(name: str) -> dict[str, Any]:
+    """Key and binding of a control of this page whose value stands in the address under `name`.
+
+    Streamlit keeps the value of such a control under its name while other pages are shown, and
+    gives it to whatever control bears that name next. So a value that another page left is let go
+    here; what this page's control was left at comes back.
+    """
+    owners = st.session_state.setdefault(_OWNERS, {})
+    if owners.get(name, here()) != here():
+        st.session_state.pop(name, None)
+    owners[name] = here()
+    return shared(name)
+
+
+def shared(name: str) -> dict[str, Any]:
+    """The same of a control that all pages show, with one value for all of them."""
+    return {"key": name, "bind": "query-params"}
+
+
+def showing(key: str, value: Any, *, given: str = "value") -> dict[str, Any]:
+    """Key and value of a control that shows `value`, whoever chose it, under the name that the
+    control's command has for it (`given`).
+
+    The browser first learns of a control in a popover when that opens, perhaps runs after it was
+    set: so each run says what it shows. Only where something else than the control chose another
+    value (Back, a link) it is set, for Streamlit takes no value from where it has one.
+    """
+    if st.session_state.get(key, value) != value:
+        st.session_state[key] = value
+        return {"key": key}
+    return {"key": key, given: value}
 
 
 def to_page(page: str) -> str:

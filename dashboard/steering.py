@@ -6,13 +6,13 @@ used, so that every setting has a link and the browser's Back works.
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from dashboard import state, toward, widgets
+from dashboard import access, state, toward, widgets
 from dashboard.connection import Run
 from dashboard.records import Card, Dictionary, Key
 
@@ -225,23 +225,21 @@ def put(name: str, value: str | None) -> None:
         st.query_params[name] = value
 
 
-def bound(name: str, value: Any, *, usual: Any, text: Callable[[Any], str] = str) -> dict[str, Any]:
-    """Key and callback of a widget that shows what the address says under `name`.
+def bound(name: str, value: Any, *, usual: Any, given: str = "value") -> dict[str, Any]:
+    """Key, value and callback of a control that shows what the address says under `name`.
 
     Args:
         value: what the address says.
         usual: the value that the address leaves out.
-        text: a value as the address has it.
+        given: as of `state.showing`.
     """
     key = f"steer-{name}"
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
 
     def changed() -> None:
         now = st.session_state[key]
-        put(name, None if now is None or now == usual else text(now))
+        put(name, None if now is None or now == usual else str(now))
 
-    return {"key": key, "on_change": changed}
+    return {"on_change": access.allowed(changed)} | state.showing(key, value, given=given)
 
 
 def unit(card: Card | None) -> float:
@@ -280,9 +278,9 @@ def warn(lines: Sequence[str]) -> None:
 def _number(text: str, kind: type) -> Any:
     try:
         value = kind(text)
-    except ValueError:
+        return value if math.isfinite(value) else None
+    except (ValueError, OverflowError):  # a whole number may be too large to ask
         return None
-    return value if math.isfinite(value) else None
 
 
 def _strengths(text: str, places: Sequence[int], bad: list[str]) -> tuple[float, ...]:

@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -27,13 +27,44 @@ from dashboard.sheets import data_uri
 CARD_HELP = {"ms": words.MS, "density": words.DENSITY}
 RELATED = {"decoder": "cosine", "jaccard": "overlap", "correlation": "correlation"}
 MOST_IN_SIGHT = 8
-MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|~:$&"})
-"""What could start an image, a link, an icon, a formula or markup; names have none of it."""
+JOINER = "\u2060"
+"""Shows as nothing and joins what it stands between; no address, icon or arrow has one in it. What
+is copied has it too, so that it stands in these alone."""
+APART = re.compile(
+    r":(?=//|material/|[\w+-]+[:\[])|@(?=\w)|www(?=\.)"
+    r"|(?<!\S)(?=(?:<->|<-|->|>=|<=|~=)(?!\S))[<>~-]",
+    re.IGNORECASE,
+)
+"""Behind these Streamlit's Markdown, after it has read escapes, looks for addresses, icons, emoji,
+colours and arrows. (It makes one dash of two between blanks: those stand in commands, to be
+copied.)"""
+MARKUP = re.compile(
+    r"[\\`*\[\]<>|~:$&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]"
+)
+"""What could start an image, a link, a formula, emphasis, a list or other markup."""
+
+
+T = TypeVar("T")
 
 
 def plain(text: str) -> str:
-    """`text` so that Streamlit's Markdown shows it as it is: no image, link or formula."""
-    return text.translate(MARKDOWN).replace("\n", " ")
+    """`text` so that Streamlit's Markdown shows it as it is, in one line: no image, link, icon,
+    formula or other markup. For messages, labels and the options of pills and segments; those of
+    selections are plain by themselves."""
+    line = re.sub(r"[^\S \u00a0]+", " ", text).strip(" ")
+    return MARKUP.sub(r"\\\g<0>", APART.sub(rf"\g<0>{JOINER}", line))
+
+
+def segments(label: str, options: Sequence[T], *, default: T, **more: Any) -> T:
+    """One of some options, always; `more` as of `st.segmented_control`. A browser may say that none
+    is chosen, whatever `required` has it do."""
+    chosen = st.segmented_control(label, options, default=default, required=True, **more)
+    return default if chosen is None else chosen
+
+
+def badge(text: str, *, about: str) -> None:
+    """A small label of plain text, explained on hover."""
+    st.badge(plain(text).replace("\\[", "[").replace("\\]", "]"), color="blue", help=plain(about))
 
 
 def images(count: int) -> str:
@@ -298,7 +329,7 @@ def line_legend(groups: Mapping[str, Sequence[tuple[str, str, str]]]) -> None:
 def run_picker(names: Sequence[str]) -> None:
     """Which of several runs is shown."""
     with st.container(key="run-picker"):
-        st.selectbox("run", names, key=state.RUN, bind="query-params", label_visibility="collapsed")
+        st.selectbox("run", names, **state.shared(state.RUN), label_visibility="collapsed")
 
 
 def refused(message: str) -> None:

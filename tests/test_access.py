@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import serve
 from pages import open_page, said
 from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
+from visitor import Visitor
 
 from dashboard import access
 from pipeline.annotations import Annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 PAGES = ["overview", "browse", "map", "modalities", "compare", "steering", "feature", "image",
          "lists", "results"]  # fmt: skip
+SAE = "clip-demo/vision.0.resid_post/matryoshka"
 CLOSED, NO_PART = "opens only for its owner", "is no part of the study"
 
 
@@ -175,6 +178,49 @@ def test_who_comes_to_a_full_study_is_thanked(
     at.button[0].click().run()
     assert not at.exception and "Thank you for coming" in at.warning[0].value
     assert "invite" not in at.query_params
+
+
+def test_a_page_that_stays_open_answers_nothing_once_a_study_closes_it(
+    run: Path, store: Annotations, drawn: Content, tmp_path: Path
+) -> None:
+    """What it asks for after is refused as the page would be: parts that run alone, callbacks."""
+    with serve("dashboard/app.py", str(run), log=tmp_path / "log", env={}) as url, \
+            Visitor(url) as map_, Visitor(url) as feature, Visitor(url) as lists:  # fmt: skip
+        map_.go("map", maps="vision.0 / matryoshka")
+        feature.go("feature", dictionary=SAE, feature="3")
+        lists.go("lists")
+        pointed = {"dictionary": SAE, "feature": 3}
+        map_.trigger("map-hover", "hover", pointed, fragment=map_.fragments["map-hover"])
+        assert '"MS ' in map_.text
+        made(store, drawn)
+        map_.trigger(
+            "map-hover", "hover", pointed | {"feature": 4}, fragment=map_.fragments["map-hover"]
+        )
+        assert '"MS ' not in map_.text and CLOSED in map_.text
+        feature.press("star", fragment=feature.fragments["star"])
+        assert CLOSED in feature.text and not store.stars("me")
+        name = next(key for key in lists.ids if key.startswith("new-name"))
+        lists.send(name, {"string_value": "mine now"})
+        lists.press(name.replace("new-name", "create"))
+        assert CLOSED in lists.text and not store.lists()
+
+
+def test_a_file_of_a_page_is_made_while_the_page_is_open_alone(
+    monkeypatch: pytest.MonkeyPatch, run: Path, store: Annotations, drawn: Content
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(access.st, "session_state", {"access-who": access.Visitor.ANYBODY})
+        make = access.while_open(lambda: b"file")
+        assert make() == b"file"
+        token = made(store, drawn)
+        with pytest.raises(access.Closed, match=CLOSED):
+            make()
+        patch.setenv("LOUPE_OPEN", "1")
+        assert make() == b"file"
+        patch.delenv("LOUPE_OPEN")
+        owner = {"access-who": access.Visitor.OWNER, "access-owned": {"mine": token}}
+        patch.setattr(access.st, "session_state", owner)
+        assert access.while_open(lambda: b"file")() == b"file"
 
 
 def test_results_need_the_owner_of_that_very_study(

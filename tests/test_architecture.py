@@ -107,6 +107,7 @@ READERS = re.compile(
     r"|transformers\.(image_utils\.)?load_image"
 )
 OPENERS = re.compile(r"\bImage\.open$|\bst\.image$|\.imread$|\bImageFile\.Parser$|\bload_image$")
+CALLBACK = re.compile(r"on_click|on_(\w+_)?change|on_select|on_submit|on_dismiss")
 HOOKS = re.compile(r"register_(module_)?(full_)?(forward|backward)(_pre)?_hook")
 SQL = re.compile(r"\bSELECT\s")
 
@@ -409,6 +410,53 @@ def test_house(check) -> None:
 
 
 # Every check fails where it should: files of a small house, the check, and how often it finds.
+def unasked_parts(sources: list[Source]) -> list[str]:
+    """Parts of pages that run alone and callbacks that do not ask who may open the page first, but
+    for signing in and out, and a visitor's own name, which tell nothing."""
+    found = []
+    for source in sources:
+        if source.path in {"dashboard/access.py", "dashboard/login.py"}:
+            continue
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in {
+                "st.fragment",
+                "st.dialog",
+            }:
+                found.append(f"{source.path}:{node.lineno} uses st.{node.attr}")
+            for name, value in passed(node):
+                if CALLBACK.fullmatch(name) and not asks_first(value):
+                    found.append(f"{source.path}:{value.lineno} gives {name} unasked")
+    return found
+
+
+def passed(node: ast.AST) -> list[tuple[str, ast.expr]]:
+    """What a call is given by name, or a dictionary holds by a name that stands there."""
+    if isinstance(node, ast.Call):
+        return [(each.arg, each.value) for each in node.keywords if each.arg]
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return [
+            (k.value, v)
+            for k, v in pairs
+            if isinstance(k, ast.Constant) and isinstance(k.value, str)
+        ]
+    return []
+
+
+def asks_first(value: ast.expr) -> bool:
+    """Whether it is no callback, does nothing, or asks the rule: `access.allowed(...)`."""
+    if isinstance(value, ast.Lambda) and isinstance(value.body, ast.Constant):
+        return True
+    text = ast.unparse(value)
+    return (
+        isinstance(value, ast.Constant) or text.startswith("access.allowed(") or text == "_rename"
+    )
+
+
+def test_parts_and_callbacks_ask_who_may_open_the_page() -> None:
+    assert not unasked_parts(read_sources(ROOT))
+
+
 FAULTS = [
     (without_rule, 1, {"pipeline/utils.py": ""}),
     (forbidden_imports, 1, {"pipeline/store.py": "import pipeline.models"}),
@@ -482,6 +530,9 @@ FAULTS = [
     (opened_pictures, 0, {"pipeline/pictures.py": "Image.open(p, formats=FORMATS)"}),
     (opened_pictures, 1, {"pipeline/examples.py": "data.cast_column(c, datasets.Image())"}),
     (sql_outside_queries, 1, {"dashboard/views/a.py": "c.execute(f'SELECT {x} FROM features')"}),
+    (unasked_parts, 1, {"dashboard/a.py": "@st.fragment\ndef bar(): ..."}),
+    (unasked_parts, 2, {"dashboard/a.py": "st.button('x', on_click=f)\nd = {'on_change': f}"}),
+    (unasked_parts, 0, {"dashboard/a.py": "st.button('x', on_click=access.allowed(f))"}),
     (sql_outside_queries, 0, {"dashboard/queries.py": "TOP = 'SELECT 1'"}),
 ]
 

@@ -104,7 +104,10 @@ def test_number() -> None:
 
 def test_plain_leaves_names_and_defuses_markup() -> None:
     assert widgets.plain("vision.3_a-b") == "vision.3_a-b"
-    assert widgets.plain("![x](http://evil.invalid)") == "!\\[x\\](http\\://evil.invalid)"
+    joined = "!\\[x\\](http\\:\u2060//evil.invalid)"
+    assert widgets.plain("![x](http://evil.invalid)") == joined
+    assert widgets.plain("run app.py -- data/x") == "run app.py -- data/x"
+    assert widgets.plain("x:1, y@z and www.z") == "x\\:1, y@\u2060z and www\u2060.z"
     assert widgets.plain("<script>") == "\\<script\\>"
 
 

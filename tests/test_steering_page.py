@@ -645,6 +645,33 @@ def columns(page: "Page") -> list[str]:
     return [one.inner_text() for one in page.locator(".answers .said:visible").all()]
 
 
+MORE = "() => [...document.querySelectorAll('[data-testid=stPopoverBody] input')].map(i => i.value)"
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ({"longest": "12", "concept": "red", "random": "7"}, ["red", "12", "0.00", "7"]),
+        ({"longest": "64", "concept": "a cat", "temperature": "0.5"}, ["a cat", "64", "0.50", "0"]),
+    ],
+)
+def test_more_shows_what_the_address_says_also_when_it_opens_after_another_run(
+    page: "Page", address: str, asked: dict[str, str], shown: list[str]
+) -> None:
+    visit(page, address, **asked)
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate', { state: {} }))")
+    settled(page)
+    before = page.url
+    page.get_by_role("button", name="More", exact=True).click()
+    page.locator("[data-testid=stPopoverBody]").wait_for()
+    settled(page)
+    assert page.evaluate(MORE) == shown
+    page.keyboard.press("Escape")
+    settled(page)
+    assert page.url == before
+
+
 @pytest.mark.usefixtures("quiet")
 def test_run_by_mouse_and_by_keys_and_read_the_columns(page: "Page", address: str) -> None:
     visit(page, address, concept="stars")

@@ -11,7 +11,7 @@ function el(tag, className, text) {
 function visit(href, { replace = false } = {}) {
   const to = new URL(href, location.href);
   if (replace) (window.loupeReplace ?? history.replaceState.bind(history))({}, "", to);
-  else history.pushState({}, "", to);
+  else (window.loupePush ?? history.pushState.bind(history))({}, "", to);
   window.dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }
 

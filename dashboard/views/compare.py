@@ -1,7 +1,5 @@
 """Compare: dictionaries in columns, features through the layers, chosen features side by side."""
 
-import streamlit as st
-
 from dashboard import connection, queries, state, widgets, words
 from dashboard.views import compare_columns, compare_features, compare_flow
 
@@ -11,8 +9,8 @@ features, unread = state.asked_features()
 looks = ["Dictionaries", "Flow"]
 if features or unread:
     looks = ["Chosen features", *looks]
-look = st.segmented_control(
-    "Compare", looks, default=looks[0], key="look", bind="query-params", required=True,
+look = widgets.segments(
+    "Compare", looks, default=looks[0], **state.own("look"),
     help=words.COMPARE, label_visibility="collapsed",
 )  # fmt: skip
 if look == "Chosen features":

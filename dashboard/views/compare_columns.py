@@ -55,8 +55,8 @@ def choose(every: Dictionaries) -> list[records.Dictionary]:
     others = [d for d in every if d is not best]
     next_to = min(others, key=lambda d: (d.name != best.name, abs(d.depth - best.depth)))
     names = st.multiselect(
-        "Dictionaries", list(by_name), default=[best.short, next_to.short], key="columns",
-        bind="query-params", max_selections=queries.MOST_COLUMNS, help=words.COLUMNS,
+        "Dictionaries", list(by_name), default=[best.short, next_to.short], **state.own("columns"),
+        max_selections=queries.MOST_COLUMNS, help=words.COLUMNS,
         placeholder="choose two to four",
     )  # fmt: skip
     return [by_name[name] for name in names]
@@ -91,9 +91,9 @@ def overview(run: Run, columns: Dictionaries, threshold: float) -> None:
     """Distributions overlaid, and who finds whom again."""
     chart, table = st.columns(2, gap="large")
     with chart:
-        spread = st.segmented_control(
+        spread = widgets.segments(
             "Distribution", list(SPREADS), default="ms", format_func=SPREADS.__getitem__,
-            key="spread", bind="query-params", required=True, label_visibility="collapsed",
+            **state.own("spread"), label_visibility="collapsed",
             help=words.MS,
         )  # fmt: skip
         colours = {d.short: c for d, c in zip(columns, palette.COLUMNS, strict=False)}
@@ -137,17 +137,17 @@ def features(run: Run, columns: Dictionaries, threshold: float) -> None:
     alone = {f"only-{d.dictionary_id}": f"only in {d.short}" for d in columns}
     kinds = {"matched": "matched"} | alone
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        shown = st.segmented_control(
-            "Features", list(kinds), default="matched", key="show", required=True,
-            format_func=lambda kind: widgets.plain(kinds[kind]), bind="query-params",
+        shown = widgets.segments(
+            "Features", list(kinds), default="matched", **state.own("show"),
+            format_func=lambda kind: widgets.plain(kinds[kind]),
             help=words.MATCHED,
         )  # fmt: skip
         sort = "ms"
         if shown == "matched":
             sorts = [name for name in SORTS if name != "found" or len(others) > 1]
             sort = st.selectbox(
-                "Sort by", sorts, format_func=SORTS.__getitem__, key="rows-by",
-                bind="query-params", help=words.ROWS_BY, width=240,
+                "Sort by", sorts, format_func=SORTS.__getitem__, **state.own("rows-by"),
+                help=words.ROWS_BY, width=240,
             )  # fmt: skip
     ids = [d.dictionary_id for d in others]
     of = state.name_of([d.dictionary_id for d in columns], shown, sort, threshold)

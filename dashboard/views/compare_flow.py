@@ -38,8 +38,8 @@ def show(run: Run, every: Layers) -> None:
     best = max(lines, key=lambda name: (lines[name][0].basis == "sae", _mean_ms(lines[name])))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         name = st.selectbox(
-            "Dictionary", list(lines), list(lines).index(best), key="line",
-            bind="query-params", help=words.DICTIONARY,
+            "Dictionary", list(lines), list(lines).index(best), **state.own("line"),
+            help=words.DICTIONARY,
         )  # fmt: skip
         threshold = choose_threshold()
     layers = lines[name]

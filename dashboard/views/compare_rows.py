@@ -5,7 +5,17 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import downloads, palette, people, queries, records, widgets, words
+from dashboard import (
+    connection,
+    downloads,
+    palette,
+    people,
+    queries,
+    records,
+    state,
+    widgets,
+    words,
+)
 from dashboard.components.aligned import aligned
 from dashboard.components.grid import grid
 from dashboard.connection import Run
@@ -19,8 +29,8 @@ THRESHOLDS = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 def choose_threshold() -> float:
     """From which correlation on a best match counts as one."""
     chosen: float = st.select_slider(
-        "Found again from correlation", THRESHOLDS, MATCH_THRESHOLD, key="threshold",
-        bind="query-params", help=words.THRESHOLD, width=260,
+        "Found again from correlation", THRESHOLDS, MATCH_THRESHOLD, **state.own("threshold"),
+        help=words.THRESHOLD, width=260,
     )  # fmt: skip
     return chosen
 
@@ -28,6 +38,8 @@ def choose_threshold() -> float:
 def cards(run: Run, of: records.Dictionary, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
     """The cards of these features by id."""
     found = queries.cards_of(run.connection, of.dictionary_id, ids, examples=TILES[0] * TILES[1])
+    if len(found) < len(set(ids)):
+        raise connection.Lacking(f"cards of {of.short} are missing")
     sheets = run.contact(found, tiles=TILES, tile=TILE)
     return {c.feature_id: widgets.card(c, of, s) for c, s in zip(found, sheets, strict=True)}
 

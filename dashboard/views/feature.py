@@ -153,9 +153,9 @@ def show_around(run: connection.Run, dictionary: records.Dictionary, one: record
     near = queries.neighbors(run.connection, *at, examples=TILES[0] * TILES[1])
     kinds = [kind for kind in KINDS if any(n.kind == kind for n in near)]
     if kinds:
-        kind = st.segmented_control(
+        kind = widgets.segments(
             "Neighbours", kinds, default=kinds[0], format_func=lambda kind: KINDS[kind][0],
-            key="near", bind="query-params", required=True,
+            **state.own("near"),
             help=" ".join(KINDS[kind][1] for kind in kinds),
         )  # fmt: skip
         cards(run, [n for n in near if n.kind == kind][:MOST_CARDS], every, key="neighbors")

@@ -47,15 +47,15 @@ def place(every: list[records.Dictionary]) -> records.Dictionary:
     best = max(every, key=lambda d: (d.basis == "sae", d.grid is not None, d.ms or -1.0))
     places = list(dict.fromkeys(d.place for d in every))
     with st.container(horizontal=True, gap="medium", key="image-place"):
-        layer = st.segmented_control(
-            "Layer", places, default=best.place, key="layer", bind="query-params", required=True,
-            help=words.HOOK,
+        layer = widgets.segments(
+            "Layer", places, default=best.place, format_func=widgets.plain,
+            **state.own("layer"), help=words.HOOK,
         )  # fmt: skip
         here = [d for d in every if d.place == layer]
         names = list(dict.fromkeys(d.name for d in every))
-        name = st.segmented_control(
-            "Dictionary", names, default=best.name, key="set", bind="query-params", required=True,
-            help=words.DICTIONARY,
+        name = widgets.segments(
+            "Dictionary", names, default=best.name, format_func=widgets.plain,
+            **state.own("set"), help=words.DICTIONARY,
         )  # fmt: skip
     return next((d for d in here if d.name == name), here[0])
 

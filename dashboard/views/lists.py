@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import connection, downloads, people, state, widgets, words
+from dashboard import access, connection, downloads, people, state, widgets, words
 from dashboard.components.roster import roster
 from dashboard.listed import Listed, Named
 from dashboard.records import Key
@@ -108,7 +108,7 @@ def export(label: str, uuid: str | None, file: str, *, help: str = "") -> None:
             failed.append(str(error))
             raise
 
-    st.download_button(label, made, file, "application/json", key=f"json-{uuid}",
+    st.download_button(label, access.while_open(made), file, "application/json", key=f"json-{uuid}",
                        on_click="ignore", help=help or None)  # fmt: skip
 
 
@@ -117,7 +117,12 @@ def new_list(label: str, keys: Sequence[Key], *, where: str) -> None:
     name = f"{where}-{st.session_state.get(TURN, 0)}"
     with st.popover(label, key=f"new-list-{name}"):
         st.text_input("Name", key=f"new-name-{name}", max_chars=MOST_NAME)
-        st.button("Create", on_click=create, args=(f"new-name-{name}", keys), key=f"create-{name}")
+        st.button(
+            "Create",
+            on_click=access.allowed(create),
+            args=(f"new-name-{name}", keys),
+            key=f"create-{name}",
+        )
 
 
 def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> None:
@@ -137,7 +142,7 @@ def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> No
         new_list("New list", [], where="panel")
     with st.popover("Import, export", help=words.EXCHANGE, key="exchange"):
         export("Export everything", None, "loupe-annotations.json")
-        st.file_uploader("Import", type="json", key=FILE, on_change=bring_in)
+        st.file_uploader("Import", type="json", key=FILE, on_change=access.allowed(bring_in))
     people.name_box()
 
 
@@ -147,10 +152,10 @@ def show_tools(one: FeatureList) -> None:
         name, note = fields(one)
         st.text_input("Name", one.name, max_chars=MOST_NAME, key=name)
         st.text_area("Note", one.note, max_chars=MOST_NOTE, key=note)
-        st.button("Save", on_click=save, args=(one,), key="save")
+        st.button("Save", on_click=access.allowed(save), args=(one,), key="save")
     with st.popover("Delete", key="delete"):
         st.text(f"Delete the list “{one.name}”? What is said of its features stays.")
-        st.button("Delete it", on_click=delete, args=(one.uuid,), key="delete-it")
+        st.button("Delete it", on_click=access.allowed(delete), args=(one.uuid,), key="delete-it")
     file = f"{downloads.file_name('loupe-list', one.name)}.json"
     export("Share", one.uuid, file, help=words.SHARE)
 
@@ -160,9 +165,9 @@ def show(items: Sequence[Named], one: FeatureList | None) -> None:
     uuid = one.uuid if one else None
     keys = [at for key, _ in items if (at := listed.place(key))]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="list-tools"):
-        view = st.segmented_control(
-            "View", ["cards", "arrange"], default="cards", key="view", bind="query-params",
-            required=True, label_visibility="collapsed", help=words.ARRANGE,
+        view = widgets.segments(
+            "View", ["cards", "arrange"], default="cards", **state.own("view"),
+            label_visibility="collapsed", help=words.ARRANGE,
         )  # fmt: skip
         downloads.list_downloads(
             run, keys, people.said(every), name=one.name if one else "stars"
@@ -202,7 +207,7 @@ def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList
             names = {one.uuid: f"{one.name} (by {one.author})" for one in lists}
             to = st.selectbox("List", list(names), key="lists-to", width=240,
                               format_func=names.__getitem__)  # fmt: skip
-            st.button("Add to it", on_click=add, args=(to, keys), key="add")
+            st.button("Add to it", on_click=access.allowed(add), args=(to, keys), key="add")
         new_list("New list of them", keys, where="chosen")
         downloads.list_downloads(run, keys, people.said(every))
     if keys:

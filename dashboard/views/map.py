@@ -37,8 +37,8 @@ def choose(
 ) -> list[records.Dictionary]:
     """Some of the dictionaries, in their order of depth."""
     names = st.multiselect(
-        "Dictionaries", [d.short for d in every], default=[d.short for d in first], key=key,
-        bind="query-params", max_selections=most, help=help, placeholder="choose one",
+        "Dictionaries", [d.short for d in every], default=[d.short for d in first],
+        **state.own(key), max_selections=most, help=help, placeholder="choose one",
     )  # fmt: skip
     return [d for d in every if d.short in names]
 
@@ -94,9 +94,9 @@ if not bases:
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     layout = next(iter(bases))
     if len(bases) > 1:
-        layout = st.segmented_control(
-            "Maps", list(bases), default=layout, format_func=LAYOUTS.__getitem__, key="layout",
-            bind="query-params", required=True, help=words.LAYOUT,
+        layout = widgets.segments(
+            "Maps", list(bases), default=layout, format_func=LAYOUTS.__getitem__,
+            **state.own("layout"), help=words.LAYOUT,
         )  # fmt: skip
     chosen = (choose_own if layout == "own" else choose_shared)(bases[layout])
 if not chosen:
@@ -106,13 +106,13 @@ drawn = planes.own(run, chosen) if layout == "own" else [planes.shared(run, chos
 offered = planes.colourings(drawn)
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     first = next(name for name in ("dictionary", "layer", "ms", "density") if name in offered)
-    by = st.segmented_control(
-        "Colour", list(offered), default=first if layout == "one" else "ms", key=f"colour_{layout}",
-        format_func=offered.__getitem__, bind="query-params", required=True,
+    by = widgets.segments(
+        "Colour", list(offered), default=first if layout == "one" else "ms",
+        **state.own(f"colour_{layout}"), format_func=offered.__getitem__,
         help="What colours the points.",
     )  # fmt: skip
     text = st.text_input(
-        "Find", key="find", bind="query-params", max_chars=100, placeholder="number or label",
+        "Find", **state.own("find"), max_chars=100, placeholder="number or label",
         help="Highlights features by their number, or by part of their label.", width=220,
     ).strip()  # fmt: skip
 hits = planes.find(run, drawn, text) if text else None

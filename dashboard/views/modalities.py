@@ -1,8 +1,6 @@
 """Modalities: features between pictures and words, layers in sum, and what each token loses."""
 
-import streamlit as st
-
-from dashboard import connection, words
+from dashboard import connection, state, widgets, words
 from dashboard.views import modalities_features, modalities_layers, modalities_tokens
 
 LOOKS = {
@@ -13,8 +11,8 @@ LOOKS = {
 
 run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
-look = st.segmented_control(
-    "Modalities", list(LOOKS), default="Features", key="look", bind="query-params", required=True,
+look = widgets.segments(
+    "Modalities", list(LOOKS), default="Features", **state.own("look"),
     help=words.MODALITIES, label_visibility="collapsed",
 )  # fmt: skip
 LOOKS[look](run, every)

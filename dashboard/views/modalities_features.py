@@ -34,15 +34,15 @@ def show(run: Run, every: Dictionaries) -> None:
         names = scatter.colourings(found)
         by = "modality_score"
         if names:
-            by = st.segmented_control(
+            by = widgets.segments(
                 "Colour", list(names), default=next(iter(names)), format_func=names.__getitem__,
-                key="colour", bind="query-params", required=True, help="What colours the points.",
+                **state.own("colour"), help="What colours the points.",
             )  # fmt: skip
-        ms = st.slider("MS from", 0.0, 1.0, 0.0, 0.05, key="ms", bind="query-params",
+        ms = st.slider("MS from", 0.0, 1.0, 0.0, 0.05, **state.own("ms"),
                        help=words.LEAST_MS, width=105)  # fmt: skip
         density = st.select_slider(
-            "Fires on at least", DENSITIES, 0.0, format_func=widgets.percent, key="fires",
-            bind="query-params", help=words.FIRES, width=130,
+            "Fires on at least", DENSITIES, 0.0, format_func=widgets.percent, **state.own("fires"),
+            help=words.FIRES, width=130,
         )  # fmt: skip
     shown = [scatter.passing(one, ms=ms, density=density) for one in found]
     plot, room = st.container(), st.container()
@@ -112,11 +112,11 @@ def choose(run: Run, offered: Dictionaries) -> list[records.Dictionary]:
     # With its model's name a place is longer.
     width = 205 if offered[0].models == 1 else 290
     one = st.selectbox(
-        "Dictionary", list(by_name), list(by_name).index(best.short), key="left",
-        bind="query-params", help=words.DICTIONARY, width=width,
+        "Dictionary", list(by_name), list(by_name).index(best.short), **state.own("left"),
+        help=words.DICTIONARY, width=width,
     )  # fmt: skip
     other = st.selectbox(
-        "Beside it", [NONE, *by_name], key="right", bind="query-params", help=words.BESIDE,
+        "Beside it", [NONE, *by_name], **state.own("right"), help=words.BESIDE,
         width=width,
     )  # fmt: skip
     return [by_name[name] for name in (one, other) if name in by_name]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import curves, queries, records, widgets, words
+from dashboard import curves, queries, records, state, widgets, words
 from dashboard.connection import Run
 from dashboard.sides import Correlations, Overlap
 from dashboard.views.modalities_features import left_out, two_sided
@@ -25,7 +25,7 @@ def show(run: Run, every: Dictionaries) -> None:
         threshold = choose_threshold(known)
         places = list(dict.fromkeys(d.place for d in layers))
         place = st.selectbox(
-            "Layer of the curve", places, len(places) - 1, key="layer", bind="query-params",
+            "Layer of the curve", places, len(places) - 1, **state.own("layer"),
             format_func=lambda name: name.removeprefix(f"{layers[0].model} "),
             help=words.BY_THRESHOLD, width=200,
         )  # fmt: skip
@@ -46,7 +46,7 @@ def of_model(offered: Dictionaries) -> list[records.Dictionary]:
     models = list(dict.fromkeys(d.model for d in offered))
     model = models[0]
     if len(models) > 1:
-        model = st.selectbox("Model", models, key="model", bind="query-params", width=200)
+        model = st.selectbox("Model", models, **state.own("model"), width=200)
     return sorted((d for d in offered if d.model == model), key=lambda d: d.depth)
 
 
@@ -55,8 +55,8 @@ def choose_threshold(known: Sequence[Overlap]) -> float:
     values = sorted({one.threshold for one in known})
     nearest = min(values, key=lambda value: abs(value - THRESHOLD))
     chosen: float = st.select_slider(
-        "Fires above a density of", values, nearest, format_func=widgets.percent, key="above",
-        bind="query-params", help=words.FIRING, width=300,
+        "Fires above a density of", values, nearest, format_func=widgets.percent,
+        **state.own("above"), help=words.FIRING, width=300,
     )  # fmt: skip
     return chosen
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import curves, queries, records, widgets, words
+from dashboard import curves, queries, records, state, widgets, words
 from dashboard.connection import Run
 from pipeline.metrics.convergence import TOLERANCE, converged
 
@@ -35,14 +35,14 @@ def show(run: Run, every: Dictionaries) -> None:
         models = list(dict.fromkeys(d.model for d in offered))
         model = models[0]
         if len(models) > 1:
-            model = st.selectbox("Model", models, key="model", bind="query-params", width=200)
-        metric = st.segmented_control(
-            "Measure", list(METRICS), default="fvu", key="measure", bind="query-params",
-            required=True, help="\n\n".join(f"{n}: {t}" for n, t in METRICS.items()),
+            model = st.selectbox("Model", models, **state.own("model"), width=200)
+        metric = widgets.segments(
+            "Measure", list(METRICS), default="fvu", **state.own("measure"),
+            help="\n\n".join(f"{n}: {t}" for n, t in METRICS.items()),
         )  # fmt: skip
         tolerance = st.select_slider(
-            "Alike within", TOLERANCES, TOLERANCE, format_func=widgets.percent, key="within",
-            bind="query-params", help=words.CONVERGED, width=200,
+            "Alike within", TOLERANCES, TOLERANCE, format_func=widgets.percent,
+            **state.own("within"), help=words.CONVERGED, width=200,
         )  # fmt: skip
     if not any(r.token_type in CAPTIONS for r in found):
         older = queries.captioned(run.connection) is None

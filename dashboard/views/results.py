@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import streamlit as st
 
-from dashboard import access, connection, downloads, people, verdicts, widgets
+from dashboard import access, connection, downloads, people, state, verdicts, widgets
 from dashboard import words_results as words
 from dashboard.exports import votes as tables
 from dashboard.verdicts import NO_SCORES, Brought, Heard
@@ -27,7 +27,13 @@ def choose_study(names: list[str]) -> str:
     place = names.index(asked) if asked in names else 0
     return str(
         st.selectbox(
-            "Study", names, place, key="chosen-study", on_change=_go, help=words.STUDY, width=220
+            "Study",
+            names,
+            place,
+            key="chosen-study",
+            on_change=access.allowed(_go),
+            help=words.STUDY,
+            width=220,
         )
     )
 
@@ -41,7 +47,7 @@ def choose_failed(heard: Heard) -> int | None:
     for everybody, which is all there is where nobody was checked."""
     choices = [ALL, *SHARES] if any(one.catches for one in heard.checks) else [ALL]
     chosen = st.selectbox(
-        "Checks failed, at most", choices, key="failed", bind="query-params",
+        "Checks failed, at most", choices, **state.own("failed"),
         format_func=lambda n: words.EVERYBODY if n == ALL else f"{n} %", help=words.FAILURES,
         width=190,
     )  # fmt: skip
@@ -54,8 +60,8 @@ def choose_score(found: Findings) -> str:
     first = findings.score_of(found, "ms")
     return str(
         st.selectbox(
-            "Score", sorted(names, key=lambda name: name != first), key="score",
-            bind="query-params", help=words.SCORE, width=220,
+            "Score", sorted(names, key=lambda name: name != first), **state.own("score"),
+            help=words.SCORE, width=220,
         )
     )  # fmt: skip
 

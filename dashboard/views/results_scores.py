@@ -198,7 +198,7 @@ def ranking(found: Findings) -> None:
                     + "; ".join(f"{one.name} {one.value:+.2f}" for one in rows),
                 )  # fmt: skip
                 st.caption(f"{title} of {len(every):,} features.")
-    st.caption(" ".join(filter(None, (sentences.connected(found), words.RANKING))))
+    st.caption(widgets.plain(" ".join(filter(None, (sentences.connected(found), words.RANKING)))))
 
 
 def judged_in(found: Findings, place: int) -> int:

@@ -13,8 +13,8 @@ def choose_model(models: list[str], asked: str) -> str:
         st.warning(widgets.plain(f"This run has no model {asked[:200]!r}: {known} is shown."))
     if len(models) > 1:
         st.segmented_control(
-            "Model", models, required=True, label_visibility="collapsed",
-            **steering.bound("model", known, usual=models[0]),
+            "Model", models, required=True, label_visibility="collapsed", format_func=widgets.plain,
+            **steering.bound("model", known, usual=models[0], given="default"),
         )  # fmt: skip
     return known
 
@@ -23,9 +23,9 @@ run = connection.current()
 every = connection.dictionaries(run.connection, run.key)
 models = list(dict.fromkeys(one.model for one in every))
 with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="steer-head"):
-    look = st.segmented_control(
-        "Steering", ["Steer", "Scores"], default="Steer", key="look", bind="query-params",
-        required=True, help=words.STEERING, label_visibility="collapsed",
+    look = widgets.segments(
+        "Steering", ["Steer", "Scores"], default="Steer", **state.own("look"),
+        help=words.STEERING, label_visibility="collapsed",
     )  # fmt: skip
     if look == "Steer":
         features, _ = state.asked_features()

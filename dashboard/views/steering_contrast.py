@@ -77,7 +77,7 @@ class Towers(Form):
                 value = getattr(self.asked, name)
                 st.segmented_control(
                     title, list(known), format_func=known.__getitem__, required=True, help=about,
-                    **steering.bound(name, value, usual=getattr(Asked(), name)),
+                    **steering.bound(name, value, usual=getattr(Asked(), name), given="default"),
                 )  # fmt: skip
 
 

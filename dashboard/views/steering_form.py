@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import directions, finding, queries, sight, state, steering
+from dashboard import access, directions, finding, queries, sight, state, steering, widgets
 from dashboard import words_steering as words
 from dashboard.components.strips import strips
 from dashboard.connection import Run
@@ -109,7 +109,7 @@ class Form:
             )
             strips([{"name": found.name, "images": thumbs, "wide": True}], key="steer-found")
             st.button(
-                "A blank picture", help=words.BLANK, on_click=steering.put,
+                "A blank picture", help=words.BLANK, on_click=access.allowed(steering.put),
                 args=("example", steering.BLANK),
             )  # fmt: skip
         if found.own:
@@ -141,20 +141,20 @@ class Form:
             if mode == "ablate":
                 st.caption("its activation becomes 0", width="stretch")
             else:
-                if st.session_state.get(name) != at:
-                    st.session_state[name] = at
                 st.slider(
-                    f"Strength of {self.name(key)}", min(LEAST, at), max(MOST, at), step=STEP,
-                    key=name, label_visibility="collapsed", on_change=self._strengthen,
+                    widgets.plain(f"Strength of {self.name(key)}"), min(LEAST, at), max(MOST, at),
+                    step=STEP, label_visibility="collapsed",
+                    on_change=access.allowed(self._strengthen),
                     args=(place, name), format="%g ×", width="stretch",
                     help=words.FACTOR if mode == "scale" else words.STRENGTH,
+                    **state.showing(name, at),
                 )  # fmt: skip
                 told = "" if mode == "scale" else f"{number(at * unit)} (max {number(unit)})"
                 about = "its activation, and the largest over the val images"
                 st.html(f'<p class="strength" title="{about}">{told}</p>', width=136)
             st.button(
-                "✕", key=f"out-{name}", help="Take this feature out", on_click=self._take_out,
-                args=(place,),
+                "✕", key=f"out-{name}", help="Take this feature out",
+                on_click=access.allowed(self._take_out), args=(place,),
             )  # fmt: skip
 
     def _thumb(self, key: Key, card: Card | None) -> None:
@@ -205,7 +205,9 @@ class Form:
             ):
                 st.segmented_control(
                     title, list(known), format_func=known.__getitem__, required=True, help=about,
-                    **steering.bound(name, getattr(asked, name), usual=getattr(usual, name)),
+                    **steering.bound(
+                        name, getattr(asked, name), usual=getattr(usual, name), given="default"
+                    ),
                 )  # fmt: skip
 
     def _rest(self) -> None:

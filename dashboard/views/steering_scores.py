@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import streamlit as st
+from pydantic import Field
 
 from dashboard import charts, connection, outcomes, queries, state, widgets, words
+from dashboard.components import Number, Said, heard
 from dashboard.components.grid import grid
 from dashboard.components.table import table
 from dashboard.connection import Run
@@ -35,6 +37,18 @@ FEATURES = [
 ]  # fmt: skip
 
 
+class Point(Said):
+    """A point of the chart."""
+
+    feature: Number
+
+
+class Pressed(Said):
+    """The chart's selection `charts.PRESSED`."""
+
+    pressed: list[Point] = Field(default_factory=list)
+
+
 def show(run: Run) -> None:
     """The dictionaries in sum, and of one of them each feature."""
     sums = connection.steered_sums(run.connection, run.key)
@@ -47,7 +61,7 @@ def show(run: Run) -> None:
     names = {by_id[one.dictionary_id].short: one for one in sums}
     best = max(names, key=lambda name: names[name].steer)
     name = st.selectbox(
-        "Features of", list(names), list(names).index(best), key="scored", bind="query-params",
+        "Features of", list(names), list(names).index(best), **state.own("scored"),
         help=words.DICTIONARY, width=260,
     )  # fmt: skip
     found = queries.steered(run.connection, names[name].dictionary_id)
@@ -90,8 +104,10 @@ def scatter(found: Sequence[Steered]) -> int | None:
         alt="Steering score against the score of the unsteered answers, a point a feature; the "
         "numbers are in the table beside it.",
     )  # fmt: skip
-    chosen = answer.get("selection", {}).get(charts.PRESSED) or []
-    return int(chosen[0]["feature"]) if chosen else None
+    said, known = heard(Pressed, answer.get("selection")), {one.feature_id for one in found}
+    return (
+        next((one.feature for one in said.pressed if one.feature in known), None) if said else None
+    )
 
 
 def card(run: Run, dictionary: Dictionary, feature_id: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import (
+    access,
     connection,
     contrast,
     downloads,
@@ -68,7 +69,8 @@ def show(run: Run, model: str, form: Form, look: sight.Look) -> None:
     _images(run, model, one, own, made)
     _captions(run, model, one, own, made)
     st.download_button(
-        "Export (JSON)", lambda: json.dumps(made, indent=2, ensure_ascii=False).encode(),
+        "Export (JSON)",
+        access.while_open(lambda: json.dumps(made, indent=2, ensure_ascii=False).encode()),
         file_name=f"{downloads.file_name(run.name, model, 'steered')}.json",
         mime="application/json", on_click="ignore", key="contrast-export", help=words.STEER_EXPORT,
     )  # fmt: skip
@@ -181,7 +183,7 @@ def _choose_labels(run: Run, about: str | None) -> tuple[list[str], str]:
     named = connection.labels(run.connection, run.key)[: contrast.MOST_LABELS]
     known = {"like": like[1:], "tags": tags, "names": named, "own": True}
     sets = [name for name, of in known.items() if of]
-    said = run.bundle.manifest.get("config", {}).get("labels", {}).get("template")
+    said = run.manifest("config", "labels", "template")
     usual = said if isinstance(said, str) else "a photo of {}"
     chosen, own = state.asked_text("labels"), state.asked_text("words")
     chosen = chosen if chosen in sets else sets[0]
@@ -189,8 +191,10 @@ def _choose_labels(run: Run, about: str | None) -> tuple[list[str], str]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="label-set"):
         st.segmented_control(
             "Labels", sets, required=True, help=words.LABEL_SET,
-            format_func=lambda name: f"{SETS[name]} “{about}”" if name == "like" else SETS[name],
-            **steering.bound("labels", chosen, usual=sets[0]),
+            format_func=lambda name: widgets.plain(
+                f"{SETS[name]} “{about}”" if name == "like" else SETS[name]
+            ),
+            **steering.bound("labels", chosen, usual=sets[0], given="default"),
         )  # fmt: skip
         if chosen == "own":
             st.text_input(

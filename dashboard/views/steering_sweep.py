@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import concepts, live, palette, spoken, strengths, telling
+from dashboard import concepts, live, palette, spoken, strengths, telling, widgets
 from dashboard import words_steering as words
 from dashboard.experiments import Experiment
 from dashboard.records import Card
@@ -58,7 +58,8 @@ def _curves(one: Experiment, form: Form) -> None:
         )
         st.altair_chart(chart, width="stretch", height=170)
     if shows:
-        st.caption(words.SHOWS.format(one.shown_by) if one.shows else words.NO_SHOWS)
+        said = words.SHOWS.format(one.shown_by) if one.shows else words.NO_SHOWS
+        st.caption(widgets.plain(said))
 
 
 def _names(cards: Sequence[Card], form: Form) -> list[str]:

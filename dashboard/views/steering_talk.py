@@ -6,6 +6,7 @@ import time
 import streamlit as st
 
 from dashboard import (
+    access,
     connection,
     directions,
     downloads,
@@ -70,12 +71,12 @@ def buttons(form: Form, *, running: bool) -> None:
         first.button("Stop", shortcut="Escape", key="steer-stop")
     else:
         first.button(
-            "Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run", on_click=press,
-            args=("run",),
+            "Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run",
+            on_click=access.allowed(press), args=("run",),
         )  # fmt: skip
     second.button(
         "Sweep", help=words.SWEEP, disabled=running or off or not form.asked.strong,
-        key="steer-sweep", on_click=press, args=("sweep",),
+        key="steer-sweep", on_click=access.allowed(press), args=("sweep",),
     )  # fmt: skip
 
 
@@ -141,8 +142,8 @@ def draw(one: Experiment, form: Form) -> None:
     if not one.finished and not one.fault:
         st.caption(words.STOPPED)
     st.download_button(
-        "Export JSON", lambda: record(one), help=words.RECORD, key="export-steering",
-        file_name=f"{downloads.file_name(form.run.name, 'steering')}.json",
+        "Export JSON", access.while_open(lambda: record(one)), help=words.RECORD,
+        key="export-steering", file_name=f"{downloads.file_name(form.run.name, 'steering')}.json",
         mime="application/json", on_click="ignore",
     )  # fmt: skip
 
@@ -172,7 +173,8 @@ def history() -> None:
             text = said.text if said else ""
             st.button(
                 widgets.plain(f"{one.title}: “{text[:120]}”" if text else one.title),
-                key=f"history-{place}", on_click=experiments.reopen, args=(one,), width="stretch",
+                key=f"history-{place}", on_click=access.allowed(experiments.reopen), args=(one,),
+                width="stretch",
             )  # fmt: skip
 
 

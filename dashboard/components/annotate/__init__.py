@@ -8,11 +8,19 @@ is sent again, under the same name, so that it is kept once.
 from collections.abc import Callable
 from typing import Any
 
-import streamlit as st
-
-from dashboard.components import component
+from dashboard import access
+from dashboard.components import Number, Said, Text, component, last_said
 
 mount = component("annotate")
+
+
+class Answered(Said):
+    """An answer to a trial, the name of the message, and after how many milliseconds."""
+
+    trial: Number
+    answer: Text
+    request: Text
+    ms: int | float | None = None
 
 
 def annotate(data: dict[str, Any], *, on_said: Callable[[dict[str, Any]], None], key: str) -> None:
@@ -27,12 +35,11 @@ def annotate(data: dict[str, Any], *, on_said: Callable[[dict[str, Any]], None],
             it; `question`, `ends`: the words for 1 and 5; `tie`, `skip`, `done`, `of`, `note`.
         on_said: called with {"trial", "answer", "request", "ms"}; `answer` is `left`, `right`,
             `tie`, `skip`, `undo`, a rating, a text from 1 on, the place of an image, or `lost`: the
-            page has no images of this trial. Not checked.
+            page has no images of this trial. Whether it is one of these is not checked.
     """
 
     def changed() -> None:
-        said = (st.session_state.get(key) or {}).get("said")
-        if isinstance(said, dict):
-            on_said(said)
+        if said := last_said(key, "said", Answered):
+            on_said(said.model_dump())
 
-    mount(key=key, default={"said": None}, on_said_change=changed, data=data)
+    mount(key=key, default={"said": None}, on_said_change=access.allowed(changed), data=data)

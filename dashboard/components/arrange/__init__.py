@@ -7,18 +7,25 @@ nothing: what comes back for an earlier number is not drawn.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import streamlit as st
-
-from dashboard.components import component
+from dashboard import access
+from dashboard.components import Number, Said, Text, component, last_said
 
 mount = component("arrange")
+
+
+class Arranged(Said):
+    """The keys of the rows in their order, and of those taken out, as of the message `number`."""
+
+    number: Number
+    order: list[Text]
+    gone: list[Text]
 
 
 def arrange(
     rows: Sequence[dict[str, Any]],
     *,
     movable: bool,
-    on_change: Callable[[list[str], list[str]], None],
+    changed: Callable[[list[str], list[str]], None],
     key: str,
 ) -> None:
     """Show `rows` of {key, title, about, sheet, href, sides}, each with its buttons.
@@ -26,15 +33,17 @@ def arrange(
     Args:
         rows: `sheet`, `href` and `sides` (see `widgets.sides`) may be None.
         movable: whether their order is the visitor's to choose.
-        on_change: called with the keys in their new order, and those that were taken out.
+        changed: called with the keys of rows in their new order, and those that were taken out.
     """
 
-    def changed() -> None:
-        said = st.session_state[key]["said"]
-        on_change([str(each) for each in said["order"]], [str(each) for each in said["gone"]])
+    def heard() -> None:
+        if said := last_said(key, "said", Arranged):
+            order, gone = ([k for k in some if k in known] for some in (said.order, said.gone))
+            changed(list(dict.fromkeys(order)), gone)
 
-    before = (st.session_state.get(key) or {}).get("said") or {}
+    known = {row["key"] for row in rows}
+    before = last_said(key, "said", Arranged)
     mount(
-        key=key, default={"said": None}, on_said_change=changed,
-        data={"rows": list(rows), "movable": movable, "seen": before.get("number", 0)},
+        key=key, default={"said": None}, on_said_change=access.allowed(heard),
+        data={"rows": list(rows), "movable": movable, "seen": before.number if before else 0},
     )  # fmt: skip

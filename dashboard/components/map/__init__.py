@@ -18,8 +18,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import palette
-from dashboard.components import component
+from dashboard import access, palette
+from dashboard.components import Number, Said, Text, component, heard, last_said
 
 mount = component("map")
 hover = component("map/hover")
@@ -103,6 +103,22 @@ class Answer:
     selected: Rows | None
     clicked: tuple[str, int] | None
     """Dictionary and feature."""
+
+
+class Pointed(Said):
+    """The feature below the pointer, or clicked."""
+
+    dictionary: Text
+    feature: Number
+
+
+class Selected(Said):
+    """A selection in a panel of the points with this digest: rows, or a bit a row as base64."""
+
+    panel: Number
+    digest: Text
+    rows: list[Number] | None = None
+    bits: str | None = None
 
 
 def ramp(
@@ -197,29 +213,39 @@ def map_view(
     bar = {"map": key, "part": "bar", "tiles": tiles, "found": hits, "word": standing}
     with st.container(key=f"{key}-map", gap="xsmall"):
         mount(key=f"{key}-bar", data=bar)
-        _hover(describe, key)
+        _hover(describe, panels, key)
         state = mount(
             key=f"{key}-plane", data=plane, default={"selection": None},
             on_selection_change=lambda: None, on_click_change=lambda: None,
         )  # fmt: skip
         mount(key=f"{key}-legend", data=pack_colours(panels, colours, key=key))
-    click = state.click
+    click = heard(Pointed, state.click)
     return Answer(
-        selected=_rows(state.selection, digest),
-        clicked=(str(click["dictionary"]), int(click["feature"])) if click else None,
+        selected=_rows(heard(Selected, state.selection), digest, panels),
+        clicked=(click.dictionary, click.feature) if click and _shows(panels, click) else None,
     )
 
 
-@st.fragment
-def _hover(describe: Describe, key: str) -> None:
+@access.fragment
+def _hover(describe: Describe, panels: Sequence[Panel], key: str) -> None:
     """Answers what feature is below the pointer; runs alone while the pointer moves."""
     place = f"{key}-hover"
-    asked = st.session_state.get(place, {}).get("hover")
+    asked = last_said(place, "hover", Pointed)
     answer = None
-    if asked:
-        dictionary, feature = str(asked["dictionary"]), int(asked["feature"])
-        answer = {"dictionary": dictionary, "feature": feature, **describe(dictionary, feature)}
+    if asked and _shows(panels, asked):
+        answer = {**asked.model_dump(), **describe(asked.dictionary, asked.feature)}
     hover(key=place, data={"map": key, "answer": answer}, on_hover_change=lambda: None)
+
+
+def _shows(panels: Sequence[Panel], one: Pointed) -> bool:
+    """Whether the feature is one of the points."""
+    return any(
+        one.dictionary in panel.dictionaries
+        and (
+            one.feature < len(panel.x) if panel.features is None else one.feature in panel.features
+        )
+        for panel in panels
+    )
 
 
 def pack_panels(panels: Sequence[Panel], *, key: str, height: int | None) -> tuple[bytes, str]:
@@ -278,14 +304,18 @@ def _text(rows: NDArray[Any]) -> str:
     return base64.b64encode(np.asarray(rows, "<i4").tobytes()).decode()
 
 
-def _rows(said: Mapping[str, Any] | None, digest: str) -> Rows | None:
+def _rows(said: Selected | None, digest: str, panels: Sequence[Panel]) -> Rows | None:
     """A selection as the browser sends it: the rows, or a bit a row where they are many. One that
-    was made on other points says nothing of these."""
-    if not said or said["digest"] != digest:
+    was made on other points, or names none of these, says nothing."""
+    if said is None or said.digest != digest or said.panel >= len(panels):
         return None
-    if "bits" in said:
-        packed = np.frombuffer(base64.b64decode(said["bits"]), np.uint8)
+    rows = np.unique(np.asarray(said.rows or [], np.int64))
+    if said.bits is not None:
+        try:
+            packed = np.frombuffer(base64.b64decode(said.bits, validate=True), np.uint8)
+        except ValueError:
+            return None
         rows = np.flatnonzero(np.unpackbits(packed, bitorder="little"))
-    else:
-        rows = np.asarray(said["rows"], np.int64)
-    return Rows(int(said["panel"]), rows)
+    if not len(rows) or rows[-1] >= len(panels[said.panel].x):
+        return None
+    return Rows(said.panel, rows)

@@ -7,7 +7,7 @@ twice, before the reader's eyes. So a session's first run shows nothing but this
 import streamlit as st
 
 from dashboard import palette
-from dashboard.components import HERE, component
+from dashboard.components import HERE, Said, component, heard
 
 ACCENT = (
     f":root {{ --loupe-accent: light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']}); }}"
@@ -18,6 +18,13 @@ SAID = (HERE / "answers" / "style.css").read_text(encoding="utf-8")
 
 THERE = "page-there"
 
+
+class There(Said):
+    """That the style is there."""
+
+    there: bool
+
+
 mount = component("page", isolate_styles=False, css=ACCENT + SAID)
 
 
@@ -25,7 +32,7 @@ def styled() -> bool:
     """Whether the browser has the style; always, where no browser looks on (in tests)."""
     with st.container(key="page-box", height=1, border=False):
         state = mount(key="page", default={"there": False}, on_there_change=lambda: None)
-        if state.there:
+        if (said := heard(There, state)) and said.there:
             st.session_state[THERE] = True  # `st.switch_page` forgets what components said
         there = THERE in st.session_state or not st.context.headers
         if not there:

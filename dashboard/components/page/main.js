@@ -1,23 +1,36 @@
 // Streamlit puts a choice into the address in place of the one before, so that Back would leave the
 // page. A choice that the visitor makes is an entry of its own; what Streamlit puts right by itself
-// is not.
+// is not. Nor does it take the choices out of an entry that the visitor leaves by a link.
 function remember() {
   if (window.loupeReplace) return;
   window.loupeReplace = history.replaceState.bind(history);
   let made = -Infinity;
+  let left = -Infinity;
   const note = (event) => {
-    if (!event.altKey && !event.metaKey) made = performance.now();
+    if (event.altKey || event.metaKey) return;
+    const leads = event.composedPath().some((node) => node.tagName === "A");
+    made = leads ? -Infinity : performance.now();
+    left = leads ? performance.now() : -Infinity;
   };
   for (const kind of ["pointerup", "keydown"]) window.addEventListener(kind, note, true);
-  window.addEventListener("popstate", () => (made = -Infinity), true);
+  window.addEventListener("popstate", () => (made = left = -Infinity), true);
   const push = history.pushState.bind(history);
-  history.pushState = (...entry) => {
-    made = -Infinity; // the choice has its entry
+  window.loupePush = (...entry) => {
+    made = left = -Infinity; // the choice, or the page, has its entry
     push(...entry);
+  };
+  const chooses = (url) => {
+    const to = new URL(url ?? location.href, location.href);
+    return to.pathname === location.pathname && to.search !== location.search;
+  };
+  const leaves = () => performance.now() - left < 3000;
+  history.pushState = (state, title, url) => {
+    if (!chooses(url) || !leaves()) window.loupePush(state, title, url);
   };
   history.replaceState = (state, title, url) => {
     const to = new URL(url ?? location.href, location.href);
-    const chosen = to.pathname === location.pathname && to.search !== location.search;
+    const chosen = chooses(url);
+    if (chosen && leaves()) return;
     if (chosen && performance.now() - made < 3000) {
       history.pushState(state, title, to);
     } else window.loupeReplace(state, title, url);
