@@ -108,9 +108,10 @@ def refusal(page: str, who: Visitor) -> str:
     return ""
 
 
-def fragment(part: Callable[P, None]) -> Callable[P, None]:
-    """A part of a page that runs alone, as `st.fragment`; where the page is not open to the visitor
-    any more the whole page runs instead, which says so."""
+def fragment(part: Callable[P, None], *, every: float | None = None) -> Callable[P, None]:
+    """A part of a page that runs alone, as `st.fragment`, also by itself after so many seconds;
+    where the page is not open to the visitor any more the whole page runs instead, which says so.
+    """
 
     @wraps(part)
     def asked(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -118,7 +119,7 @@ def fragment(part: Callable[P, None]) -> Callable[P, None]:
             st.rerun()
         part(*args, **kwargs)
 
-    return st.fragment(asked)
+    return st.fragment(asked, run_every=every)
 
 
 def allowed(callback: Callable[P, object]) -> Callable[P, None]:

@@ -92,6 +92,7 @@ def labels(
             from pipeline.models.words import known
 
             tower = _tower(at)
+            assert tower.reader is not None
             there = tuple(name for name in names if not known(tower.reader, name).unknown)
             unknown = tuple(name for name in names if name not in there)
             sentences = [template.replace("{}", name) for name in there]

@@ -1,5 +1,6 @@
 """Annotate: what an invitation opens: instructions, practice, and trials of a user study."""
 
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -84,7 +85,7 @@ def wait() -> None:
     people.told_already()
 
 
-@st.fragment(run_every=people.RETRY_SECONDS)
+@partial(access.fragment, every=people.RETRY_SECONDS)
 def again() -> None:
     """Look whether the store answers."""
     if people.answers():
