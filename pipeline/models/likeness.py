@@ -91,7 +91,7 @@ def _samples(name: str, revision: str | None, *, images: bool) -> Samples:
     """Numbers of each matrix in the files of a model; `images`: of its image tower alone, where
     its names tell that from the rest."""
     made: dict[tuple[int, ...], list[Tensor]] = {}
-    some = {}
+    some: dict[str, tuple[tuple[int, ...], Tensor]] = {}
     for file in _files(name, revision):
         some |= dict(_read(file))
     of_images = {key: one for key, one in some.items() if "vis" in key.lower()}
