@@ -1,5 +1,6 @@
 """A run whose model judges itself: refused unless it is meant, and then marked wherever MS goes."""
 
+import html
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -83,7 +84,9 @@ def test_every_file_of_a_feature_says_so(meant: tuple[Path, str]) -> None:
     (score,) = queries.scores(connection, *key)
     assert score.judges_itself
     (profile,) = queries.profiles(connection, [key])
-    assert LINE in report([profile], manifest=bundle.manifest, made=datetime.now(UTC)).decode()
+    assert LINE in html.unescape(
+        report([profile], manifest=bundle.manifest, made=datetime.now(UTC)).decode()
+    )
     assert json.loads(feature_json(profile, manifest=bundle.manifest))["notes"] == [line]
     assert json.loads(neuronpedia_json(profile))["loupe"]["ms_judged_by_itself"] is True
     table = queries.table(connection, [key])

@@ -495,12 +495,17 @@ def test_the_threshold_of_few_activations(values: list[float]) -> None:
 IMAGES, ALONE = ("image", "cls"), ("caption_alone",)
 
 
+def said_of(n: int, *, seed: int) -> Tensor:
+    """The same about as far from the origin, a third as far from each other."""
+    return (synthetic(n, seed=seed) - 5) / 3 + 5
+
+
 @pytest.fixture(scope="module")
 def mixed_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Images, and three times as many captions of a third of their length; one file has no
+    """Images, and three times as many captions of a third of their size; one file has no
     captions."""
     folder, files = tmp_path_factory.mktemp("mixed"), []
-    images, captions = synthetic(1500), synthetic(4500, seed=2) / 3
+    images, captions = synthetic(1500), said_of(4500, seed=2)
     for n, (some, said) in enumerate(
         zip(images.tensor_split(3), captions.tensor_split(3), strict=True)
     ):
@@ -522,7 +527,7 @@ def of_both(files: list[Path], kind: str, *, turned: bool = False) -> SAE:
 @pytest.mark.parametrize("turned", [False, True], ids=["images first", "captions first"])
 def test_k_features_of_each_kind_fire(kind: str, turned: bool, mixed_files: list[Path]) -> None:
     sae = of_both(mixed_files, kind, turned=turned)
-    images, captions = synthetic(1000, seed=5), synthetic(1000, seed=6) / 3
+    images, captions = synthetic(1000, seed=5), said_of(1000, seed=6)
     assert set(sae.thresholds) == {*IMAGES, *ALONE}
     for x, of in ((images, "image"), (captions, "caption_alone")):
         found = figures(sae.of_kind(of), x)
@@ -533,7 +538,7 @@ def test_k_features_of_each_kind_fire(kind: str, turned: bool, mixed_files: list
 
 def test_each_vector_has_the_threshold_of_its_kind(mixed_files: list[Path]) -> None:
     sae = of_both(mixed_files, "batchtopk")
-    x = torch.cat([synthetic(30, seed=5), synthetic(30, seed=6) / 3])
+    x = torch.cat([synthetic(30, seed=5), said_of(30, seed=6)])
     at = torch.tensor([sae.thresholds["caption_alone"]] * 60)[:, None]
     at[::2] = torch.nan  # the SAE's own
     found = sae.encode_sparse(x, at=at)

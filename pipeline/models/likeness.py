@@ -5,13 +5,13 @@ between SAEs and neurons several times. Names tell nothing of it: a copied folde
 the tower alone and a LLaVA with that tower frozen are all the same tower.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from pipeline.config import ConfigError, RunConfig
@@ -22,6 +22,8 @@ none. Other layouts of one tower share about half, as open_clip joins what trans
 three; and one of which the last layers were trained on still judges by the rest."""
 _TAKEN = 64
 """Numbers that are compared of each matrix."""
+_FEWEST = 8
+_FLOATS = ("F64", "F32", "F16", "BF16")
 _CLOSE = 1 / 64
 """Numbers nearer than this part of the matrix's mean size are equal: bfloat16 keeps 8 bits."""
 
@@ -34,12 +36,13 @@ def selves(run: RunConfig) -> dict[str, tuple[str, ...]]:
     models. Reads a few numbers of every matrix; of weights that are not on this machine yet only
     the name counts."""
     found: dict[str, tuple[str, ...]] = {}
-    samples: dict[tuple[str, str | None], Samples] = {}
+    samples: dict[tuple[str, str | None, bool], Samples] = {}
 
     def of(part: tuple[str, str | None], *, images: bool = False) -> Samples:
-        if (*part, images) not in samples:
-            samples[*part, images] = _samples(*part, images=images)  # type: ignore[index]
-        return samples[*part, images]  # type: ignore[index]
+        key = (*part, images)
+        if key not in samples:
+            samples[key] = _samples(*part, images=images)
+        return samples[key]
 
     for name in run.judges:
         encoder = run.encoders[name]
@@ -106,20 +109,22 @@ def _read(file: Path) -> Iterator[tuple[str, tuple[tuple[int, ...], Tensor]]]:
                 for key in opened.keys():  # noqa: SIM118, it is no mapping
                     part = opened.get_slice(key)
                     shape = tuple(part.get_shape())
-                    if _is_matrix(shape):
-                        yield key, (shape, _numbers(part[shape[0] // 2]))
+                    if part.get_dtype() in _FLOATS and _is_matrix(shape):
+                        middle = shape[0] // 2
+                        yield key, (shape, _numbers(part[middle : middle + 1]))
             return
         held = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         held = held.get("state_dict", held) if isinstance(held, dict) else {}
         for key, one in held.items():
             if isinstance(one, Tensor) and one.is_floating_point() and _is_matrix(one.shape):
                 yield str(key), (tuple(one.shape), _numbers(one[one.shape[0] // 2]))
-    except (OSError, ValueError, RuntimeError, SafetensorError):
+    except Exception:  # a damaged pickle may raise anything; loading the model tells of it
         return
 
 
-def _is_matrix(shape: Any) -> bool:
-    return len(shape) > 1 and min(shape) > 0
+def _is_matrix(shape: Sequence[int]) -> bool:
+    """Whether rows are long enough to be told apart."""
+    return len(shape) > 1 and shape[0] > 0 and math.prod(shape[1:]) >= _FEWEST
 
 
 def _numbers(row: Tensor) -> Tensor:
