@@ -102,8 +102,9 @@ class Reader:
         last = int(inputs.tensors["input_ids"].max()) if rows else 0
         if self.rows is not None and last >= self.rows:
             raise ModelError(
-                f"its tokenizer has a token {last}, but the model embeds {self.rows} words: they "
-                "are of different models, or a special token in tokenizer_config.json is misspelt"
+                f"model {self.tokenizer.name_or_path}: its tokenizer has a token {last}, but it "
+                f"embeds {self.rows} words: they are of different models, or a special token in "
+                "tokenizer_config.json is misspelt"
             )
         return Words(
             inputs,
