@@ -111,7 +111,8 @@ def reader_of(described: Any, name: str, *, revision: str | None) -> Reader | No
     # SigLIP read padding as it learnt, always to the full length; CLIP masks it.
     full = described.model_type.startswith("siglip")
     with telling(name):
-        return Reader(tokenizer, most=described.text_config.max_position_embeddings, full=full)
+        most = described.text_config.max_position_embeddings
+        return Reader(tokenizer, most=most, full=full, rows=rows)
 
 
 def embedded(model: Any, words: Words, *, device: torch.device) -> Tensor:

@@ -69,6 +69,7 @@ class Reader:
         full: whether every text is filled up to `most` tokens, not to the longest text.
         first: token ids that stand before each text, where the tokenizer itself puts none.
         extra: what else is no part of a text, beside the tokenizer's own special tokens.
+        rows: how many words the model embeds; not looked at when not given.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Reader:
         full: bool = False,
         first: Sequence[int] = (),
         extra: Sequence[str] = (),
+        rows: int | None = None,
     ) -> None:
         # Of its own: batches are prepared in threads, and a processor's calls pad where these cut.
         self.tokenizer = copy.deepcopy(tokenizer)
@@ -87,6 +89,7 @@ class Reader:
         self.full = full
         self.first = tuple(first)
         self.extra = tuple(extra)
+        self.rows = rows
 
     def plain(self, text: str) -> str:
         """The text without what its tokenizer would take for special tokens."""
@@ -97,8 +100,16 @@ class Reader:
         around = self.tokenizer.num_special_tokens_to_add()
         limit = max(around, min(longest, self.most) - len(self.first))
         rows = [self._row(self.plain(text), limit) for text in texts]
+        inputs = self.padded([[*self.first, *row.ids] for row in rows])
+        last = int(inputs.tensors["input_ids"].max()) if rows else 0
+        if self.rows is not None and last >= self.rows:
+            raise ModelError(
+                f"model {self.tokenizer.name_or_path}: its tokenizer has a token {last}, but it "
+                f"embeds {self.rows} words: they are of different models, or a special token in "
+                "tokenizer_config.json is misspelt"
+            )
         return Words(
-            self.padded([[*self.first, *row.ids] for row in rows]),
+            inputs,
             tuple(row.pieces for row in rows),
             tuple(row.cut for row in rows),
         )
