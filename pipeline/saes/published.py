@@ -54,10 +54,9 @@ def trained_at(source: str, *, revision: str | None = None) -> str:
     if source.startswith(_RELEASE):
         return ""  # their names say so themselves
     path = _place(source, revision)
-    for module in (sae_lens, dictionary_learning):
-        if module.matches(path):
-            return module.trained_at(path)
-    return ""
+    if sae_lens.matches(path):
+        return sae_lens.trained_at(path)
+    return dictionary_learning.trained_at(path) if dictionary_learning.matches(path) else ""
 
 
 def _place(source: str, revision: str | None) -> Path:
