@@ -207,7 +207,8 @@ def _model_files(folder: Path) -> set[Path]:
     for index in folder.glob("*.index.json"):
         try:
             named = json.loads(index.read_bytes())["weight_map"].values()
-            found |= {folder / name for name in named if not Path(name).is_absolute()}
+            names = {name for name in named if isinstance(name, str)}
+            found |= {folder / name for name in names if not Path(name).is_absolute()}
         except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
             continue  # told when the model is loaded
     return {path for path in found if path.is_file() and not _TRAINERS.fullmatch(path.name)}

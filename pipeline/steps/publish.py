@@ -159,7 +159,7 @@ class Worker:
             else:
                 source = self.workspace.part("train", trained)
                 target = folder / store.SAES / row["dictionary_id"]
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("part.json"))
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("part.json", ".*"))
                 row |= {
                     "fingerprint": SAE.load(source).fingerprint(*facts),
                     "source": self._source(place, row["dictionary_id"]),
