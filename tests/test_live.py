@@ -423,7 +423,7 @@ def test_given_images_come_upright() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"<svg onload='x'/>", "not an image that Pillow reads"),
+        (b"<svg onload='x'/>", "not an image that is read"),
         (b"", "not an image"),
         (file_of(Image.new("RGB", (64, 64), "red"), "PNG")[:90], "damaged or truncated"),
         (file_of(Image.new("1", (9000, 9000)), "PNG"), "81.0 million pixels"),
