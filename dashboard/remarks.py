@@ -38,18 +38,20 @@ def write(dictionary: Dictionary, feature_id: int) -> None:
     people.name_box()
     note, label = people.mine(dictionary, feature_id)
     name = f"{people.author()}:{dictionary.dictionary_id}:{feature_id}"
+
+    def labelled() -> None:
+        people.write_label(dictionary, feature_id, st.session_state[f"label-{name}"])
+
+    def noted() -> None:
+        people.write_note(dictionary, feature_id, st.session_state[f"note-{name}"])
+
     st.text_input(
         "Your label", label, max_chars=people.MOST_NAME, key=f"label-{name}", help=words.YOUR_LABEL,
-        on_change=access.allowed(
-            lambda: people.write_label(dictionary, feature_id, st.session_state[f"label-{name}"])
-        ),
+        on_change=access.allowed(labelled),
     )  # fmt: skip
     st.text_area(
-        "Your note", note, max_chars=10_000, key=f"note-{name}",
-        on_change=access.allowed(
-            lambda: people.write_note(dictionary, feature_id, st.session_state[f"note-{name}"])
-        ),
-    )  # fmt: skip
+        "Your note", note, max_chars=10_000, key=f"note-{name}", on_change=access.allowed(noted)
+    )
 
 
 def notes(said: Sequence[Said]) -> None:
