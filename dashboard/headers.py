@@ -31,7 +31,7 @@ def policy(index: str) -> str:
     return "; ".join(
         [
             "default-src 'self'",
-            f"script-src 'self' blob: 'unsafe-eval' {allowed}",
+            f"script-src 'self' blob: {allowed}",
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "font-src 'self' data:",

@@ -113,10 +113,10 @@ def page_log() -> PageLog:
     return PageLog()
 
 
-@pytest.fixture
-def page(browser: "Browser", page_log: PageLog) -> Iterator["Page"]:
+@contextmanager
+def fresh_page(browser: "Browser", page_log: PageLog, *, bypass_csp: bool) -> Iterator["Page"]:
     """A fresh page with its own cookies, 1440 x 900, which records into `page_log`."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=bypass_csp)
     context.set_default_timeout(60_000)  # other tests share the machine
     context.on("request", lambda request: page_log.note_address(request.url))
     opened = context.new_page()
@@ -125,6 +125,21 @@ def page(browser: "Browser", page_log: PageLog) -> Iterator["Page"]:
     opened.on("pageerror", lambda error: page_log.errors.append(str(error)))
     yield opened
     context.close()
+
+
+@pytest.fixture
+def page(browser: "Browser", page_log: PageLog) -> Iterator["Page"]:
+    """A fresh page. Playwright asks in the page itself whether what it waits for is there, which
+    the server's policy forbids, so that here it does not hold; see `strict_page`."""
+    with fresh_page(browser, page_log, bypass_csp=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def strict_page(browser: "Browser", page_log: PageLog) -> Iterator["Page"]:
+    """The same, under the server's Content-Security-Policy, as people have it."""
+    with fresh_page(browser, page_log, bypass_csp=False) as opened:
+        yield opened
 
 
 @contextmanager
