@@ -60,7 +60,7 @@ def meant(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> tuple[Pa
 
 def test_it_is_refused_before_anything_is_collected(tmp_path: Path, tiny_clip: Path) -> None:
     told = run(tmp_path, tiny_clip)
-    assert told.startswith("1: ")
+    assert told.startswith("2: ")
     assert "encoders.own: has the image tower of models.clip" in told
     assert not list((tmp_path / "run").glob("parts/collect/*"))
 
