@@ -114,7 +114,10 @@ def test_every_answer_says_what_a_browser_may_do(url: str) -> None:
         part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";")
     )
     assert policy["default-src"] == "'self'" and policy["frame-ancestors"] == "'none'"
-    assert "unsafe-inline" not in policy["script-src"] and "*" not in headers["content-security-policy"]
+    assert (
+        "unsafe-inline" not in policy["script-src"]
+        and "*" not in headers["content-security-policy"]
+    )
 
 
 @contextmanager
