@@ -417,7 +417,7 @@ def test_batchtopk_without_a_threshold_is_refused(kept: Tensors, tmp_path: Path)
             f"k = {K + 1}, its tensors {K}",
         ),
     ],
-    ids=lambda value: str(value)[:60],
+    ids=lambda value: "tensors" if callable(value) else str(value)[:60],
 )
 def test_a_config_that_names_another_class_is_refused(
     state: Callable, stated: dict[str, Any], named: str, tmp_path: Path
