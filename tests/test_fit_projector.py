@@ -596,8 +596,11 @@ def test_float16_and_a_divergence_are_told_in_one_line(parts: Path, tmp_path: Pa
     }
     torch.save(weights, tmp_path / "nan.pth")
     nan = model(parts, projector=tmp_path / "nan.pth")
-    with pytest.raises(ModelError, match=r"diverged at step 1; lower fit\.lr"):
-        fit(how.model_copy(update={"model": nan}), tmp_path / "out")
+    with pytest.raises(ModelError, match=r"its weight .*linear\.weight is not finite either"):
+        fit(how.model_copy(update={"model": nan}), tmp_path / "nan")
+    fast = how.fit.model_copy(update={"lr": 1e38})
+    with pytest.raises(ModelError, match=r"diverged at step \d+; lower fit\.lr"):
+        fit(how.model_copy(update={"fit": fast}), tmp_path / "out")
     assert not (tmp_path / "out/state.safetensors").exists()
 
 
