@@ -585,7 +585,9 @@ def test_no_readable_image_is_told_in_one_line(parts: Path, tmp_path: Path) -> N
         fit(settings(parts, data), tmp_path / "out")
 
 
-def test_float16_and_a_divergence_are_told_in_one_line(parts: Path, tmp_path: Path) -> None:
+def test_float16_and_a_divergence_are_told_in_one_line(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = coloured(tmp_path / "data", 4)
     how = settings(parts, data)
     with pytest.raises(config.ConfigError, match="bfloat16"):
@@ -596,8 +598,17 @@ def test_float16_and_a_divergence_are_told_in_one_line(parts: Path, tmp_path: Pa
     }
     torch.save(weights, tmp_path / "nan.pth")
     nan = model(parts, projector=tmp_path / "nan.pth")
-    with pytest.raises(ModelError, match=r"diverged at step 1; lower fit\.lr"):
-        fit(how.model_copy(update={"model": nan}), tmp_path / "out")
+    with pytest.raises(ModelError, match=r"its weight .*linear\.weight is not finite either"):
+        fit(how.model_copy(update={"model": nan}), tmp_path / "nan")
+
+    def too_far(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Leaves weights as a learning rate far too high does."""
+        for weight in optimizer.param_groups[0]["params"]:
+            weight.data.fill_(torch.nan)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", too_far)
+    with pytest.raises(ModelError, match=r"diverged at step 2; lower fit\.lr"):
+        fit(how, tmp_path / "out")
     assert not (tmp_path / "out/state.safetensors").exists()
 
 
