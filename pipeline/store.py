@@ -268,11 +268,13 @@ class Bundle:
 
     Attributes:
         manifest: `contract` is a version; `config`, `models`, `rows` and `versions` are objects,
-            empty where the file lacks them; `files` is a listing where there is one.
+            empty where the file holds no such; `files` is a listing where there is one.
+        damaged: names in the manifest of what is no object there: pages do without it.
     """
 
     root: Path
     manifest: dict[str, Any]
+    damaged: tuple[str, ...] = ()
 
     @property
     def database(self) -> Path:
@@ -372,15 +374,14 @@ def open_bundle(path: Path) -> Bundle:
             f"{path}: made for contract {made_for}, this Loupe reads {contract.MAJOR}.x; "
             "make it again with: python -m pipeline run CONFIG (its config is in manifest.json)"
         )
-    for name in ("config", "models", "rows", "versions"):
-        if not isinstance(manifest.setdefault(name, {}), dict):
-            raise StoreError(f"{root / _MANIFEST}: damaged ({name} is no object); {_AGAIN}")
-    for name, model in manifest["models"].items():
-        if not isinstance(model, dict):
-            raise StoreError(f"{root / _MANIFEST}: damaged (models.{name} is no object); {_AGAIN}")
+    objects = ("config", "models", "rows", "versions")
+    damaged = [name for name in objects if not isinstance(manifest.setdefault(name, {}), dict)]
+    manifest |= {name: {} for name in damaged}
+    models = manifest["models"]
+    damaged += [f"models.{name}" for name, model in models.items() if not isinstance(model, dict)]
     if sealed.FILES in manifest and not sealed.is_listing(manifest[sealed.FILES]):
         raise StoreError(f"{root / _MANIFEST}: damaged (lists no files); {_AGAIN}")
-    return Bundle(root.resolve(), manifest)
+    return Bundle(root.resolve(), manifest, tuple(damaged))
 
 
 class TableWriter:

@@ -31,6 +31,7 @@ def faults(path: Path) -> Iterator[str]:
         StoreError: there is no bundle, its manifest is damaged, or it is of another major version.
     """
     bundle = store.open_bundle(path)
+    yield from (f"manifest.json: {name} is no object" for name in bundle.damaged)
     yield from _file_faults(bundle)
     present = []
     for table in contract.TABLES.values():
