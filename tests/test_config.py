@@ -92,7 +92,7 @@ def test_an_unknown_key_is_refused(before: str, after: str, key: str) -> None:
         ("k = 4", 'k = "many"', "dictionaries.sae.k"),
         ("k = 4", "k = 4\npooling = 'sum'", "dictionaries.sae.pooling"),
         ("k = 4", "k = 4\nlevels = [0.5, 0.6]", "dictionaries.sae"),
-        ("k = 4", "k = 4\nlevels = [1.5, -0.5]", "dictionaries.sae.levels"),
+        ("k = 4", "k = 4\nlevels = [0.5, -0.5]", "dictionaries.sae.levels"),
         ("k = 4", "k = 4\nlevels = []", "dictionaries.sae.levels"),
         ('hooks = ["vision.0.resid_post"]', "hooks = []", "models.clip.hooks"),
         ("[examples.source]", "[examples]\nval_fraction = 1.0\n[examples.source]", "val_fraction"),
