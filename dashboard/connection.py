@@ -8,7 +8,6 @@ from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -283,7 +282,7 @@ def places(run: Run, dictionary: records.Dictionary, encoder: str) -> NDArray[np
 def _embeddings(_bundle: store.Bundle, key: str, encoder: str) -> records.Embeddings:
     try:
         ids, vectors = _bundle.embeddings(encoder)
-    except (OSError, pa.ArrowException, ValueError, LookupError) as error:
+    except store.StoreError as error:
         file = _bundle.table(contract.EMBEDDINGS.name).name
         why = "damaged" if (_bundle.root / file).is_file() else "missing"
         raise Unavailable(

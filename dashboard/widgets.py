@@ -358,7 +358,7 @@ def notice(lines: Sequence[str]) -> None:
     """What to know before reading on, a line each; nothing without lines."""
     if lines:
         items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-        st.html(f'<ul class="notices" role="note">{items}</ul>')
+        st.html(f'<div class="notices" role="note"><ul>{items}</ul></div>')
 
 
 def empty(message: str) -> None:

@@ -46,7 +46,8 @@ def one_line_errors() -> Iterator[None]:
         if line is None:
             raise
         log.info("the error in full", exc_info=error)  # with --verbose
-        _say(f"error: {line}")
+        for each in line.splitlines():
+            _say(f"error: {each}")
         sys.exit(2)
 
 
@@ -69,7 +70,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _expected(error: Exception) -> str | None:
-    """The line that tells of an expected error; None for one that is a fault of Loupe's own."""
+    """What tells of an expected error, one line a fault; None for a fault of Loupe's own."""
     if isinstance(error, LoupeError):
         return str(error)
     if is_full(error):
@@ -78,7 +79,7 @@ def _expected(error: Exception) -> str | None:
         where = f"{named}: " if named else ""
         return f"{where}no space left on the disk; make room and run the same command again"
     if isinstance(error, OSError) or type(error).__name__ == "OutOfMemoryError":
-        return str(error).strip() or type(error).__name__
+        return first_line(error)
     if isinstance(error, MemoryError):
         return f"out of memory ({first_line(error)}); use a smaller machine.batch_size"
     if _of_library(error):
@@ -92,4 +93,4 @@ def _of_library(error: BaseException) -> bool:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"{' '.join(line.split(chr(10)))}\n")
+    sys.stderr.write(f"{line}\n")

@@ -504,11 +504,17 @@ def fast(raw: Tokenizer, **more: Any) -> PreTrainedTokenizerFast:
     return made
 
 
+def speak_with(at: models.Adapter, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Give the model another tokenizer; it has read with its own when it was loaded."""
+    at.processor.tokenizer = tokenizer
+    del at.reader
+
+
 def test_half_a_letter_waits_for_its_other_half() -> None:
     at = families.load("llava")
     at.model.generation_config.suppress_tokens = [EOS, IMAGE]
     at._equip(at.processor)
-    at.processor.tokenizer = bytewise()
+    speak_with(at, bytewise())
     shown: list[str] = []
     (answer,) = answers(
         at,
@@ -533,7 +539,7 @@ def test_a_tokenizer_that_tidies_up_loses_no_letter() -> None:
     known = {"'" if word == "Z" else word: i for i, word in enumerate(families.VOCABULARY)}
     raw = Tokenizer(WordLevel(known, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    at.processor.tokenizer = fast(raw, clean_up_tokenization_spaces=True)
+    speak_with(at, fast(raw, clean_up_tokenization_spaces=True))
     (answer,) = answers(at, PICTURES[:1], [Way("abc")], longest=200, temperature=5.0)
     tokenizer = at.reader.tokenizer
     assert tokenizer.decode(said(answer)) != tokenizer.decode(

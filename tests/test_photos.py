@@ -37,7 +37,7 @@ def photos_run(
         "id": str(clip_dir),
         "hooks": ["vision.1.resid_post", "vision.-1.resid_post", "vision.projection"],
     }
-    settings["encoders"]["dinov2"]["id"] = str(clip_dir)
+    settings["encoders"]["dinov2"] |= {"id": str(clip_dir), "judges_itself": True}
     settings["encoders"]["clip-b32"]["id"] = str(clip_dir)
     settings["labels"] = {"encoder": "clip-b32"}  # here both are one model, and both embed words
     settings["dictionaries"]["matryoshka"]["training"] |= {"samples": 30_000, "batch": 1024}

@@ -314,7 +314,9 @@ def test_a_name_is_tried_once(
     assert code == 2
     assert len(said) == 1, said  # of a model that is an encoder too
     assert said[0].startswith(f"error: models.clip.id {name}: ") and told in said[0]
-    assert len(Hub.asked) == 1 and nothing_made(tmp_path / "run")
+    # The hub's own library asks for more, but not of the repository.
+    assert len([path for path in Hub.asked if name in path]) == 1
+    assert nothing_made(tmp_path / "run")
 
 
 def test_a_hub_that_is_not_there(tiny_encoder: Path, tmp_path: Path) -> None:

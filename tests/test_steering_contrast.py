@@ -417,7 +417,8 @@ def test_a_slider_moves_the_labels(
 ) -> None:
     url = dashboard_server(speaking_run)
     page.goto(f"{url}/steering?features={SAE}:{features[0]}&at=0.25")
-    page.get_by_role("heading", name="Nearest captions").wait_for()
+    # The model loads, and reads all captions, beside whatever else the machine does.
+    page.get_by_role("heading", name="Nearest captions").wait_for(timeout=180_000)
     cosine = page.locator(".figures dd").first
     cosine.wait_for()
     before = cosine.inner_text()

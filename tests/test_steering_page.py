@@ -169,7 +169,7 @@ def test_the_address_holds_the_whole_setting(opened: Opened) -> None:
     assert [(f.dictionary, f.feature) for f in setting.features] == [
         (LANGUAGE, 3), ("llava/vision.1.resid_post/sae", 5),
     ]  # fmt: skip
-    assert one.picture.name == "a blank picture"
+    assert one.image == "a blank picture"
     link = parse_qs(urlsplit(one.asked.address).query)
     assert {name: texts[0] for name, texts in link.items()} == wanted
     assert at.text_area[0].value == "What is this?"

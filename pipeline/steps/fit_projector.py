@@ -42,6 +42,7 @@ STATE, CURVE, PROJECTOR, FACTS = (
     "projector.safetensors",
     "projector.json",
 )
+_TEMPORARY = ".tmp-"
 _AHEAD = 2
 """Batches that are read and prepared while one is learnt from."""
 _DRAWS = 100
@@ -87,6 +88,9 @@ def fit(settings: config.FitProjector, folder: Path, *, watcher: Watcher | None 
     accelerator = _accelerator(settings)
     first = accelerator.is_main_process
     with store.Workspace(folder).locked() if first else contextlib.nullcontext():
+        if first:
+            for name in (STATE, CURVE, PROJECTOR, FACTS):  # what a killed one left
+                (folder / f"{_TEMPORARY}{name}").unlink(missing_ok=True)
         accelerator.wait_for_everyone()
         state = _read_state(folder / STATE, key)
         training = _Training(settings, conversations, accelerator, state)
@@ -364,6 +368,6 @@ def _write_projector(folder: Path, state: State, facts: dict[str, Any]) -> None:
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside `path` that takes its place when it is whole."""
-    temporary = path.with_name(f".tmp-{path.name}")  # a killed one's is written over
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
     write(temporary)
     temporary.replace(path)
