@@ -48,20 +48,32 @@ def again(page: "Page") -> None:
     still(page)
 
 
+def inputs(page: "Page") -> list[Any]:
+    """The controls that are unfolded, once all of them have come: some are loaded when shown."""
+    before = None
+    for _ in range(20):
+        now = page.evaluate(INPUTS)
+        if now == before:
+            break
+        before = now
+        page.wait_for_timeout(600)
+    return list(now)
+
+
 def unfolded(page: "Page") -> list[Any]:
     """What the controls are at that stand in popovers and expanders, each opened in turn."""
     found = []
     for fold in page.locator("[data-testid=stExpander] details:not([open]) summary").all():
         fold.click()
         still(page)
-    found += page.evaluate(INPUTS)
+    found += inputs(page)
     for place in range(page.locator("[data-testid=stPopover] button").count()):
         button = page.locator("[data-testid=stPopover] button").nth(place)
         if button.is_visible() and button.is_enabled():
             button.click()
             page.locator("[data-testid=stPopoverBody]").first.wait_for()
             still(page)
-            found += page.evaluate(INPUTS)
+            found += inputs(page)
             page.keyboard.press("Escape")
             still(page)
     assert not page.locator("[data-testid=stException]").count()
