@@ -342,11 +342,11 @@ def test_without_a_bundle_it_says_what_makes_one(file: Path, tmp_path: Path) -> 
 def for_this_run(text: str, file: Path) -> str:
     """An example of the documentation, with this run's files and features in it."""
     (feature, _), *_ = live(file)
-    text = text.replace("demo-llava/language.0.resid_post/joint", f"llava/{SIGHT}")
-    text = text.replace("language.0.resid_post/joint", SIGHT).replace("scene/2/", "scene/6/")
+    text = text.replace("demo-llava/language.0.resid_post/words", f"llava/{SIGHT}")
+    text = text.replace("language.0.resid_post/words", SIGHT).replace("scene/2/", "scene/6/")
     text = text.replace("data/runs/demo-llava", str(file.parent / "run"))
     text = text.replace("pipeline/configs/demo-llava.toml", str(file.parent / "run"))
-    return text.replace('models["demo-llava"]', 'models["llava"]').replace("240", str(feature))
+    return text.replace('models["demo-llava"]', 'models["llava"]').replace("292", str(feature))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/steering.md"])
