@@ -286,11 +286,6 @@ class Bundle:
         found: dict[str, Any] = self.manifest["config"]
         return found
 
-    def settings(self, part: str) -> dict[str, Any]:
-        """A table of the settings, as `captions` or `models`; empty where there is none."""
-        found = self.config.get(part)
-        return found if isinstance(found, dict) else {}
-
     def made_by(self, model: str) -> str | None:
         """The fingerprint of the model of this name that made the bundle; None: not known."""
         of = self.manifest["models"].get(model)

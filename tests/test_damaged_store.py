@@ -370,7 +370,6 @@ def test_a_manifest_of_any_form_opens_or_is_refused_in_one_line(bundle: Path) ->
             continue
         opened += 1
         assert isinstance(found.config, dict)
-        assert all(isinstance(found.settings(part), dict) for part in ("models", "captions", "x"))
         assert found.made_by("clip") is None or isinstance(found.made_by("clip"), str)
     assert opened > 20
     assert all("\n" not in line and str(bundle) in line for line in refused)
