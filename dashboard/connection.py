@@ -15,7 +15,7 @@ from dashboard import nearness, queries, records, state
 from dashboard.faults import Unavailable
 from dashboard.sheets import Sheets
 from dashboard.steered import SteeredSum
-from pipeline import contract, database, store
+from pipeline import contract, store
 from pipeline.errors import LoupeError, first_line
 
 DEFAULT = Path("data/runs/demo")
@@ -143,9 +143,7 @@ def _run(name: str, found: Mapping[str, Path]) -> Run:
         raise store.StoreError(f"{found[name]}: {error.strerror}; load the page again") from error
     key = f"{bundle.manifest.get('key', bundle.root.name)}-{state.name_of(*known)}"
     title = str(bundle.manifest.get("title") or bundle.manifest.get("name") or name)
-    opened = _connect(str(bundle.database), key)
-    _complete(bundle, opened, key)
-    return Run(name, key, title, opened, _sheets(), bundle)
+    return Run(name, key, title, _connect(str(bundle.database), key), _sheets(), bundle)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -157,24 +155,6 @@ def _connect(database: str, key: str) -> duckdb.DuckDBPyConnection:
         raise store.StoreError(
             f"{database}: cannot be opened ({first_line(error)}); {_AGAIN}"
         ) from error
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _complete(_bundle: store.Bundle, _connection: duckdb.DuckDBPyConnection, key: str) -> None:
-    """Asserts, once a bundle, that every table is there.
-
-    Raises:
-        store.StoreError: some are not.
-    """
-    rows, derived = _bundle.manifest["rows"], _bundle.files is not None
-    try:
-        lost = database.lacking(_connection.cursor(), rows, derived=derived)
-    except duckdb.Error as error:
-        raise store.StoreError(
-            f"{_bundle.database}: cannot be read ({first_line(error)}); {_AGAIN}"
-        ) from error
-    if lost:
-        raise store.StoreError(f"{_bundle.database}: lacks {', '.join(lost)}; {_AGAIN}")
 
 
 @st.cache_resource(show_spinner=False)
@@ -191,7 +171,10 @@ def tag_rates(_connection: duckdb.DuckDBPyConnection, key: str) -> dict[str, flo
 @st.cache_data(max_entries=4, show_spinner=False)
 def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[records.Dictionary]:
     """`queries.dictionaries`, once a bundle."""
-    return queries.dictionaries(_connection)
+    found = queries.dictionaries(_connection)
+    if not found:
+        raise Lacking("the table dictionaries holds no row")
+    return found
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

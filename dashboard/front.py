@@ -87,11 +87,10 @@ def show(chosen: StreamlitPage, who: access.Visitor) -> None:
         widgets.refused(str(problem))
         return
     run = connection.current()
-    for line in connection.judged_alone(run.connection, run.key):
-        widgets.notice([line])
     with st.container(key="tray-box"):
         tray(TAKES_FEATURES, run=run.key)
     try:
+        widgets.notice(connection.judged_alone(run.connection, run.key))
         chosen.run()
     except connection.Damaged as problem:
         widgets.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")

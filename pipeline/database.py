@@ -1,6 +1,5 @@
 """The DuckDB file of a bundle: its tables, sorted, and one row a feature for the pages."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -90,21 +89,6 @@ def build(folder: Path) -> None:
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The names of the tables that are there."""
     return {str(row[0]) for row in connection.execute("SHOW TABLES").fetchall()}
-
-
-def lacking(
-    connection: duckdb.DuckDBPyConnection, rows: Iterable[str], *, derived: bool
-) -> list[str]:
-    """The tables that a bundle should have and has not.
-
-    Args:
-        rows: the tables that its manifest counts.
-        derived: whether it has all of DERIVED; older ones have fewer.
-    """
-    wanted = [name for name in contract.TABLES if name in set(rows) - set(NOT_INDEXED)]
-    wanted += DERIVED if derived else ()
-    there = tables(connection)
-    return [name for name in wanted if name not in there]
 
 
 def _example_features(connection: duckdb.DuckDBPyConnection) -> None:

@@ -104,6 +104,8 @@ if not chosen:
     st.stop()
 drawn = planes.own(run, chosen) if layout == "own" else [planes.shared(run, chosen)]
 offered = planes.colourings(drawn)
+if not offered:
+    raise connection.Lacking("the table features holds no row of these")
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     first = next(name for name in ("dictionary", "layer", "ms", "density") if name in offered)
     by = widgets.segments(

@@ -92,7 +92,7 @@ def notices(
         list(_far(config, saes, reconstruction)),
         "val differs from train. Give more train images, or train longer.",
     )
-    wanted = (config.get("captions") or {}).get("per_image") != 0
+    wanted = _part(config, "captions").get("per_image") != 0
     if captioned is not None and wanted and captioned < (1 - MANY_UNCAPTIONED) * val:
         which = f"{val - captioned:,} of {val:,} val images have no caption" if captioned else (
             "No val image has a caption"
@@ -114,9 +114,9 @@ def judged_by_itself(encoder: str) -> str:
 
 def _far(config: Row, saes: Sequence[Row], found: Sequence[Row]) -> Iterator[tuple[Row, str]]:
     """SAEs with a kind of token that they learnt from on which far more or fewer than k fire."""
-    asked: Mapping[str, Any] = config.get("dictionaries") or {}
+    asked = _part(config, "dictionaries")
     for row in saes:
-        k = (asked.get(row["name"]) or {}).get("k")
+        k = _part(asked, row["name"]).get("k")
         learnt = str(row.get("learnt_from") or "").split(" + ")
         if not k:
             continue
@@ -139,3 +139,9 @@ def _listed(what: str, rows: Sequence[tuple[Row, str]], then: str) -> list[str]:
     names = [f"{row['dictionary_id']} ({how})" for row, how in rows[:MOST_NAMED]]
     more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
     return [f"{what}: {', '.join(names)}{more}; {then}"]
+
+
+def _part(config: Row, name: str) -> Row:
+    """A table of the settings; empty where a damaged manifest holds something else."""
+    found = config.get(name)
+    return found if isinstance(found, Mapping) else {}

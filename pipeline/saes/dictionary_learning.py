@@ -133,6 +133,8 @@ def _kind(file: Path, tensors: dict[str, Tensor], trainer: dict[str, Any]) -> st
 
 def _fits(file: Path, tensors: dict[str, Tensor]) -> set[str]:
     """The kinds whose tensors these are."""
+    if tensors.keys() & foreign.GATED:
+        raise SAEError(f"{file}: {foreign.layout(tensors)}")
     if "group_sizes" in tensors:
         return {"matryoshka"}
     if "W_enc" in tensors and "threshold" in tensors:

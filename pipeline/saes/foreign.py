@@ -95,6 +95,10 @@ def missing(file: Path) -> str | None:
     return None
 
 
+GATED = frozenset({"gate_bias", "b_gate", "r_mag"})
+"""Tensors that only gated SAEs have."""
+
+
 def layout(names: Iterable[str]) -> str | None:
     """Whose SAE these names of tensors belong to, and what to do; None where they tell nothing."""
     found = {name.removeprefix("module.") for name in names}
@@ -104,7 +108,7 @@ def layout(names: Iterable[str]) -> str | None:
         return f"holds a transcoder (W_skip), {CONVERT}"
     if found >= {"encoder.weight", "W_dec"}:
         return f"holds an EleutherAI SAE (encoder, W_dec), {CONVERT}"
-    if found & {"gate_bias", "b_gate", "r_mag"}:
+    if found & GATED:
         return "holds a gated SAE, which Loupe does not run; use one of another architecture"
     if found & {"pre_bias", "latent_bias"}:
         return (
