@@ -15,7 +15,7 @@ from dashboard import nearness, queries, records, state
 from dashboard.faults import Unavailable
 from dashboard.sheets import Sheets
 from dashboard.steered import SteeredSum
-from pipeline import contract, store
+from pipeline import contract, database, store
 from pipeline.errors import LoupeError, first_line
 
 DEFAULT = Path("data/runs/demo")
@@ -175,6 +175,14 @@ def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[recor
     if not found:
         raise Lacking("the table dictionaries holds no row")
     return found
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def lost(_run: Run, key: str) -> list[str]:
+    """The tables that the manifest counts and the database does not hold, once a bundle."""
+    counted = _run.manifest("rows")
+    wanted = set(counted) - set(database.NOT_INDEXED) if isinstance(counted, Mapping) else set()
+    return [t for t in contract.TABLES if t in wanted and not queries.has(_run.connection, t)]
 
 
 @st.cache_data(max_entries=4, show_spinner=False)

@@ -90,6 +90,8 @@ def show(chosen: StreamlitPage, who: access.Visitor) -> None:
     with st.container(key="tray-box"):
         tray(TAKES_FEATURES, run=run.key)
     try:
+        if lost := connection.lost(run, run.key):
+            st.warning(f"The bundle's database lacks {', '.join(lost)}. Run the pipeline again.")
         widgets.notice(connection.judged_alone(run.connection, run.key))
         chosen.run()
     except connection.Damaged as problem:

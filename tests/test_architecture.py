@@ -66,7 +66,7 @@ ALLOWED["__main__"] = set(ALLOWED)
 # The dashboard's rooms: what each may import of the pipeline.
 DASHBOARD = {"contract", "annotations", "study", "metrics", "cells", "errors"}
 DASHBOARD_ALSO = {
-    "connection": {"store"},
+    "connection": {"store", "database"},
     "faults": {"config", "examples", "pictures"},
     "sheets": {"pictures"},
     "exports": {"pictures"},

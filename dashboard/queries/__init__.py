@@ -90,7 +90,7 @@ from dashboard.queries.modalities import (
 )
 from dashboard.queries.places import linked, mapped, points
 from dashboard.queries.relations import matches, neighbors
-from dashboard.queries.rows import MOST_ROWS, SIDES, STEERED, Connection
+from dashboard.queries.rows import MOST_ROWS, SIDES, STEERED, Connection, has
 from dashboard.queries.steering import steered, steered_sums, steering_of
 
 __all__ = [
@@ -148,6 +148,7 @@ __all__ = [
     "overlaps",
     "page",
     "passing",
+    "has",
     "notices",
     "pictures",
     "points",
