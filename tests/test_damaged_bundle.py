@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from conftest import serve
 from synthetic import make_bundle
@@ -96,6 +97,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, log: Path) -> Iterator[tupl
     folder = tmp_path_factory.mktemp("runs")
     sound = make_bundle(folder / "demo", n_examples=40, d_sae=24)
     bundle, names = (sound / "bundle").resolve(), []
+    # As a published one, it counts the rows of its tables.
+    rows = {file.stem: pq.read_metadata(file).num_rows for file in bundle.glob("*.parquet")}
+    manifest(lambda held: held.update(rows=rows))(bundle)
     for name, damage in damages(bundle):
         at = folder / name.replace("/", "-") / "bundle"
         shutil.copytree(bundle, at)
