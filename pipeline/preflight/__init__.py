@@ -69,6 +69,7 @@ class _Check:
         self._numbers: dict[Place, int] = {}
         self._widths: dict[tuple[str, str | None], tuple[int, int] | None] = {}
         self._unreachable: set[str] = set()
+        self._refused: set[str] = set()
 
     def all(self) -> list[str]:
         from pipeline.models.loading import pick_device
@@ -93,8 +94,8 @@ class _Check:
         self._unreachable = {name.repo for name in found}
 
     def _lacks(self, name: str) -> bool:
-        """Whether it was told already that a name on the hub cannot be had."""
-        return name.removeprefix("hf-hub:") in self._unreachable
+        """Whether it was told already that a model cannot be had or read."""
+        return name.removeprefix("hf-hub:") in self._unreachable or name in self._refused
 
     def _models(self) -> None:
         from pipeline import models, readings
@@ -102,8 +103,10 @@ class _Check:
         for name, settings in self.run.models.items():
             if self._lacks(settings.id) or self._lacks(settings.vision or ""):
                 continue
+            self._refused.add(settings.id)  # for encoders of the same name
             with self._told():
                 model = models.load(settings, device="meta")
+                self._refused.discard(settings.id)
                 self._points |= readings.points(self.run, model, name=name)
                 readings.refuse_unlearnable(self.run, model, name=name)
 
