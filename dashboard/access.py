@@ -1,20 +1,18 @@
 """Who may open which page: docs/study.md, "Who sees what", states the rule and why.
 
 Each run of the script decides anew, before a page runs: nothing is only hidden. What a page that
-stays open can still ask for is decided anew too: its `fragment`s, its callbacks (`allowed`) and the
-files that it offers (`while_open`). Tokens come in the address; cookies of this browser bring them
-again to typed addresses and new tabs.
+stays open can still ask for is decided anew too, as `gate` has it ask. Tokens come in the address;
+cookies of this browser bring them again to typed addresses and new tabs.
 """
 
 import os
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 import streamlit as st
 
-from dashboard import login, people, state, words
+from dashboard import gate, login, people, state, words
 from dashboard.components.badge import cookies, remember
 from pipeline.annotations import Annotations, AnnotationsError, Annotator, default_place
 from pipeline.errors import LoupeError
@@ -34,7 +32,6 @@ _KNOWN = "access-known"
 """Session key of the invitation that was looked up last, and whose it is."""
 _WHO = "access-who"
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 CLOSED = (
@@ -108,54 +105,36 @@ def refusal(page: str, who: Visitor) -> str:
     return ""
 
 
-def fragment(part: Callable[P, None], *, every: float | None = None) -> Callable[P, None]:
-    """A part of a page that runs alone, as `st.fragment`, also by itself after so many seconds;
-    where the page is not open to the visitor any more the whole page runs instead, which says so.
-    """
+class _Rule:
+    """The rule as open pages ask it."""
 
-    @wraps(part)
-    def asked(*args: P.args, **kwargs: P.kwargs) -> None:
-        if refusal(state.here(), visitor()):
-            st.rerun()
-        part(*args, **kwargs)
+    def refuses(self) -> bool:
+        return bool(refusal(state.here(), visitor()))
 
-    return st.fragment(asked, run_every=every)
+    def while_open(self, make: Callable[[], T]) -> Callable[[], T]:
+        """Raises `Closed`. What is to be known of the visitor is taken along, since it is called
+        outside any run of the script."""
+        who, tokens, opened = st.session_state.get(_WHO), _owned(), people.store()
+
+        def open_still() -> bool:
+            if who is Visitor.OWNER:
+                gone = tokens and opened and not any(opened.owns(*each) for each in tokens.items())
+                return not gone
+            return os.environ.get(OPEN) == "1" or not (opened and opened.holds_studies())
+
+        def made() -> T:
+            try:
+                still = open_still()
+            except AnnotationsError as error:
+                raise Closed(f"who may have this file cannot be asked now: {error}") from error
+            if not still:
+                raise Closed(CLOSED)
+            return make()
+
+        return made
 
 
-def allowed(callback: Callable[P, object]) -> Callable[P, None]:
-    """A callback that does nothing where the page is not open to the visitor any more; the run
-    after it says so."""
-
-    @wraps(callback)
-    def asked(*args: P.args, **kwargs: P.kwargs) -> None:
-        if not refusal(state.here(), visitor()):
-            callback(*args, **kwargs)
-
-    return asked
-
-
-def while_open(make: Callable[[], T]) -> Callable[[], T]:
-    """What makes a file that the page offers, which raises `Closed` where the page is not open to
-    the visitor any more. It is called outside any run of the script, so that what is to be known of
-    the visitor is taken along."""
-    who, tokens, opened = st.session_state.get(_WHO), _owned(), people.store()
-
-    def open_still() -> bool:
-        if who is Visitor.OWNER:
-            gone = tokens and opened and not any(opened.owns(*each) for each in tokens.items())
-            return not gone
-        return os.environ.get(OPEN) == "1" or not (opened and opened.holds_studies())
-
-    def made() -> T:
-        try:
-            still = open_still()
-        except AnnotationsError as error:
-            raise Closed(f"who may have this file cannot be asked now: {error}") from error
-        if not still:
-            raise Closed(CLOSED)
-        return make()
-
-    return made
+gate.keep_by(_Rule())
 
 
 def owned() -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import access, connection, live, means, queries, state, vectors, widgets
+from dashboard import connection, gate, live, means, queries, state, vectors, widgets
 from dashboard import words_steering as words
 from dashboard.components.chips import chips
 from dashboard.numbers import number, percent
@@ -56,7 +56,7 @@ def chooser(
         if current.kind in MOST_TIMES:
             _strength(run, model, current, key, warned)
         st.button(
-            "Take out", key=f"{key}-out", on_click=access.allowed(_forget), args=(key,),
+            "Take out", key=f"{key}-out", on_click=gate.allowed(_forget), args=(key,),
             help="Steer along no direction.",
         )  # fmt: skip
     return current
@@ -135,7 +135,7 @@ def _strength(run: connection.Run, model: str, one: Toward, key: str, warned: se
 
     st.slider(
         "Strength", -most, most, step=STEP, help=about_unit, width=320,
-        on_change=access.allowed(put), **state.showing(at, times),
+        on_change=gate.allowed(put), **state.showing(at, times),
     )  # fmt: skip
 
 

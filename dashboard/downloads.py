@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from dashboard import access, queries, words
+from dashboard import gate, queries, words
 from dashboard.connection import Run
 from dashboard.exports.card import card_png
 from dashboard.exports.document import feature_json
@@ -134,7 +134,7 @@ def _popover(files: Sequence[File], *, stem: str, key: str, disabled: bool = Fal
     with st.popover("Export", help=words.EXPORT, disabled=disabled, key=key):
         for label, ending, make in files:
             st.download_button(
-                label, access.while_open(make), file_name=f"{stem}.{ending}", key=f"{key}-{ending}",
+                label, gate.while_open(make), file_name=f"{stem}.{ending}", key=f"{key}-{ending}",
                 mime=TYPES[ending.rpartition(".")[2]], on_click="ignore", width="stretch",
             )  # fmt: skip
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import access, live, queries, sight, state, uploads, widgets, words
+from dashboard import gate, live, queries, sight, state, uploads, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Example
 
@@ -42,7 +42,7 @@ def bar(run: Run, *, most: int, folded: bool = True) -> Found:
         st.button(
             "Others at random",
             help="Draws other images of this run.",
-            on_click=access.allowed(_draw),
+            on_click=gate.allowed(_draw),
         )
         if folded:
             with st.popover("Images of yours" if most > 1 else "An image of yours"):
@@ -76,7 +76,7 @@ def _own(most: int) -> list[sight.Look]:
     given = st.file_uploader(
         "One image, or two to see side by side" if most > 1 else "An image of yours", type=KINDS,
         accept_multiple_files=most > 1, max_upload_size=20, key=key, help=words.OWN_IMAGE,
-        on_change=access.allowed(_gave), args=(key,),
+        on_change=gate.allowed(_gave), args=(key,),
     )  # fmt: skip
     files = uploads.first(given, most=most)
     return [look for name, content in files if (look := _given(name, content))]

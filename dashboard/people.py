@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import state, widgets, words
+from dashboard import gate, state, widgets, words
 from dashboard.components.kept import keep_name, kept_name
 from dashboard.records import Dictionary, Key, Said
 from pipeline.annotations import (
@@ -181,7 +181,7 @@ def name_box() -> None:
     if signed_in():
         return
     st.text_input(
-        "Your name", max_chars=MOST_NAME, on_change=_rename, help=words.YOUR_NAME,
+        "Your name", max_chars=MOST_NAME, on_change=gate.allowed(_rename), help=words.YOUR_NAME,
         **state.showing(_NAME_BOX, _given()),
     )  # fmt: skip
     if _given() == NOBODY:

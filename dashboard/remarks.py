@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import access, downloads, people, widgets, words
+from dashboard import downloads, gate, people, widgets, words
 from dashboard.connection import Run
 from dashboard.records import Dictionary, Said
 from pipeline.annotations import MOST_NAME, MOST_NOTE
@@ -12,7 +12,7 @@ from pipeline.annotations import MOST_NAME, MOST_NOTE
 MOST_SHOWN = 20
 
 
-@access.fragment
+@gate.fragment
 def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
     """A star, a label, a note and the files of the feature; only this part runs anew on a press."""
     at = (dictionary.dictionary_id, feature_id)
@@ -23,7 +23,7 @@ def bar(run: Run, dictionary: Dictionary, feature_id: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="remarks"):
         st.button(
             "★ Starred" if on else "☆ Star", key="star", help=words.STAR,
-            on_click=access.allowed(people.star), args=(dictionary, feature_id, not on),
+            on_click=gate.allowed(people.star), args=(dictionary, feature_id, not on),
         )  # fmt: skip
         with st.popover("Label and note", help=words.REMARKS, key="say"):
             write(dictionary, feature_id)
@@ -47,11 +47,11 @@ def write(dictionary: Dictionary, feature_id: int) -> None:
     for_label, for_note = fields
     st.text_input(
         "Your label", waiting.get(for_label, label), max_chars=MOST_NAME, key=for_label,
-        help=words.YOUR_LABEL, on_change=access.allowed(changed), args=(for_label,),
+        help=words.YOUR_LABEL, on_change=gate.allowed(changed), args=(for_label,),
     )  # fmt: skip
     st.text_area(
         "Your note", waiting.get(for_note, note), max_chars=MOST_NOTE, key=for_note,
-        on_change=access.allowed(changed), args=(for_note,),
+        on_change=gate.allowed(changed), args=(for_note,),
     )  # fmt: skip
     if waiting.keys() & set(fields):
         st.caption(words.WAITING)

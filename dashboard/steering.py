@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import access, state, toward, widgets
+from dashboard import gate, state, toward, widgets
 from dashboard.connection import Run
 from dashboard.records import Card, Dictionary, Key
 
@@ -239,7 +239,7 @@ def bound(name: str, value: Any, *, usual: Any, given: str = "value") -> dict[st
         now = st.session_state[key]
         put(name, None if now is None or now == usual else str(now))
 
-    return {"on_change": access.allowed(changed)} | state.showing(key, value, given=given)
+    return {"on_change": gate.allowed(changed)} | state.showing(key, value, given=given)
 
 
 def unit(card: Card | None) -> float:

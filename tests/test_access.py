@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 from visitor import Visitor
 
-from dashboard import access
+from dashboard import access, gate
 from pipeline.annotations import Annotations
 from pipeline.study.content import Content
 from pipeline.study.creation import create
@@ -210,7 +210,7 @@ def test_a_file_of_a_page_is_made_while_the_page_is_open_alone(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(access.st, "session_state", {"access-who": access.Visitor.ANYBODY})
-        make = access.while_open(lambda: b"file")
+        make = gate.while_open(lambda: b"file")
         assert make() == b"file"
         token = made(store, drawn)
         with pytest.raises(access.Closed, match=CLOSED):
@@ -220,7 +220,7 @@ def test_a_file_of_a_page_is_made_while_the_page_is_open_alone(
         patch.delenv("LOUPE_OPEN")
         owner = {"access-who": access.Visitor.OWNER, "access-owned": {"mine": token}}
         patch.setattr(access.st, "session_state", owner)
-        assert access.while_open(lambda: b"file")() == b"file"
+        assert gate.while_open(lambda: b"file")() == b"file"
 
 
 def test_results_need_the_owner_of_that_very_study(

@@ -412,10 +412,10 @@ def test_house(check) -> None:
 # Every check fails where it should: files of a small house, the check, and how often it finds.
 def unasked_parts(sources: list[Source]) -> list[str]:
     """Parts of pages that run alone and callbacks that do not ask who may open the page first, but
-    for signing in and out, and a visitor's own name, which tell nothing."""
+    for signing in and out, which tell nothing."""
     found = []
     for source in sources:
-        if source.path in {"dashboard/access.py", "dashboard/login.py"}:
+        if source.path in {"dashboard/gate.py", "dashboard/login.py"}:
             continue
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Attribute) and ast.unparse(node) in {
@@ -444,13 +444,11 @@ def passed(node: ast.AST) -> list[tuple[str, ast.expr]]:
 
 
 def asks_first(value: ast.expr) -> bool:
-    """Whether it is no callback, does nothing, or asks the rule: `access.allowed(...)`."""
+    """Whether it is no callback, does nothing, or asks the rule: `gate.allowed(...)`."""
     if isinstance(value, ast.Lambda) and isinstance(value.body, ast.Constant):
         return True
     text = ast.unparse(value)
-    return (
-        isinstance(value, ast.Constant) or text.startswith("access.allowed(") or text == "_rename"
-    )
+    return isinstance(value, ast.Constant) or text.startswith("gate.allowed(")
 
 
 def test_parts_and_callbacks_ask_who_may_open_the_page() -> None:
@@ -532,7 +530,7 @@ FAULTS = [
     (sql_outside_queries, 1, {"dashboard/views/a.py": "c.execute(f'SELECT {x} FROM features')"}),
     (unasked_parts, 1, {"dashboard/a.py": "@st.fragment\ndef bar(): ..."}),
     (unasked_parts, 2, {"dashboard/a.py": "st.button('x', on_click=f)\nd = {'on_change': f}"}),
-    (unasked_parts, 0, {"dashboard/a.py": "st.button('x', on_click=access.allowed(f))"}),
+    (unasked_parts, 0, {"dashboard/a.py": "st.button('x', on_click=gate.allowed(f))"}),
     (sql_outside_queries, 0, {"dashboard/queries.py": "TOP = 'SELECT 1'"}),
 ]
 

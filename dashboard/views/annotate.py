@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard import access, judging, login, people, studies, widgets, words
+from dashboard import access, gate, judging, login, people, studies, widgets, words
 from dashboard.components.annotate import annotate
 from dashboard.components.mylink import my_link
 from pipeline.annotations import MOST_NAME, AnnotationsError, Annotator, Unreachable
@@ -85,7 +85,7 @@ def wait() -> None:
     people.told_already()
 
 
-@partial(access.fragment, every=people.RETRY_SECONDS)
+@partial(gate.fragment, every=people.RETRY_SECONDS)
 def again() -> None:
     """Look whether the store answers."""
     if people.answers():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import access, connection, downloads, people, state, widgets, words
+from dashboard import connection, downloads, gate, people, state, widgets, words
 from dashboard.components.roster import roster
 from dashboard.listed import Listed, Named
 from dashboard.records import Key
@@ -108,7 +108,7 @@ def export(label: str, uuid: str | None, file: str, *, help: str = "") -> None:
             failed.append(str(error))
             raise
 
-    st.download_button(label, access.while_open(made), file, "application/json", key=f"json-{uuid}",
+    st.download_button(label, gate.while_open(made), file, "application/json", key=f"json-{uuid}",
                        on_click="ignore", help=help or None)  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def new_list(label: str, keys: Sequence[Key], *, where: str) -> None:
         st.text_input("Name", key=f"new-name-{name}", max_chars=MOST_NAME)
         st.button(
             "Create",
-            on_click=access.allowed(create),
+            on_click=gate.allowed(create),
             args=(f"new-name-{name}", keys),
             key=f"create-{name}",
         )
@@ -142,7 +142,7 @@ def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> No
         new_list("New list", [], where="panel")
     with st.popover("Import, export", help=words.EXCHANGE, key="exchange"):
         export("Export everything", None, "loupe-annotations.json")
-        st.file_uploader("Import", type="json", key=FILE, on_change=access.allowed(bring_in))
+        st.file_uploader("Import", type="json", key=FILE, on_change=gate.allowed(bring_in))
     people.name_box()
 
 
@@ -152,10 +152,10 @@ def show_tools(one: FeatureList) -> None:
         name, note = fields(one)
         st.text_input("Name", one.name, max_chars=MOST_NAME, key=name)
         st.text_area("Note", one.note, max_chars=MOST_NOTE, key=note)
-        st.button("Save", on_click=access.allowed(save), args=(one,), key="save")
+        st.button("Save", on_click=gate.allowed(save), args=(one,), key="save")
     with st.popover("Delete", key="delete"):
         st.text(f"Delete the list “{one.name}”? What is said of its features stays.")
-        st.button("Delete it", on_click=access.allowed(delete), args=(one.uuid,), key="delete-it")
+        st.button("Delete it", on_click=gate.allowed(delete), args=(one.uuid,), key="delete-it")
     file = f"{downloads.file_name('loupe-list', one.name)}.json"
     export("Share", one.uuid, file, help=words.SHARE)
 
@@ -207,7 +207,7 @@ def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList
             names = {one.uuid: f"{one.name} (by {one.author})" for one in lists}
             to = st.selectbox("List", list(names), key="lists-to", width=240,
                               format_func=names.__getitem__)  # fmt: skip
-            st.button("Add to it", on_click=access.allowed(add), args=(to, keys), key="add")
+            st.button("Add to it", on_click=gate.allowed(add), args=(to, keys), key="add")
         new_list("New list of them", keys, where="chosen")
         downloads.list_downloads(run, keys, people.said(every))
     if keys:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import streamlit as st
 
-from dashboard import access, connection, downloads, people, state, verdicts, widgets
+from dashboard import access, connection, downloads, gate, people, state, verdicts, widgets
 from dashboard import words_results as words
 from dashboard.exports import votes as tables
 from dashboard.verdicts import NO_SCORES, Brought, Heard
@@ -31,7 +31,7 @@ def choose_study(names: list[str]) -> str:
             names,
             place,
             key="chosen-study",
-            on_change=access.allowed(_go),
+            on_change=gate.allowed(_go),
             help=words.STUDY,
             width=220,
         )

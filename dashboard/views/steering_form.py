@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import access, directions, finding, queries, sight, state, steering, widgets
+from dashboard import directions, finding, gate, queries, sight, state, steering, widgets
 from dashboard import words_steering as words
 from dashboard.components.strips import strips
 from dashboard.connection import Run
@@ -109,7 +109,7 @@ class Form:
             )
             strips([{"name": found.name, "images": thumbs, "wide": True}], key="steer-found")
             st.button(
-                "A blank picture", help=words.BLANK, on_click=access.allowed(steering.put),
+                "A blank picture", help=words.BLANK, on_click=gate.allowed(steering.put),
                 args=("example", steering.BLANK),
             )  # fmt: skip
         if found.own:
@@ -144,7 +144,7 @@ class Form:
                 st.slider(
                     widgets.plain(f"Strength of {self.name(key)}"), min(LEAST, at), max(MOST, at),
                     step=STEP, label_visibility="collapsed",
-                    on_change=access.allowed(self._strengthen),
+                    on_change=gate.allowed(self._strengthen),
                     args=(place, name), format="%g ×", width="stretch",
                     help=words.FACTOR if mode == "scale" else words.STRENGTH,
                     **state.showing(name, at),
@@ -154,7 +154,7 @@ class Form:
                 st.html(f'<p class="strength" title="{about}">{told}</p>', width=136)
             st.button(
                 "✕", key=f"out-{name}", help="Take this feature out",
-                on_click=access.allowed(self._take_out), args=(place,),
+                on_click=gate.allowed(self._take_out), args=(place,),
             )  # fmt: skip
 
     def _thumb(self, key: Key, card: Card | None) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import streamlit as st
 
 from dashboard import (
-    access,
     connection,
     contrast,
     downloads,
+    gate,
     live,
     queries,
     shifts,
@@ -70,7 +70,7 @@ def show(run: Run, model: str, form: Form, look: sight.Look) -> None:
     _captions(run, model, one, own, made)
     st.download_button(
         "Export (JSON)",
-        access.while_open(lambda: json.dumps(made, indent=2, ensure_ascii=False).encode()),
+        gate.while_open(lambda: json.dumps(made, indent=2, ensure_ascii=False).encode()),
         file_name=f"{downloads.file_name(run.name, model, 'steered')}.json",
         mime="application/json", on_click="ignore", key="contrast-export", help=words.STEER_EXPORT,
     )  # fmt: skip

@@ -6,11 +6,11 @@ import time
 import streamlit as st
 
 from dashboard import (
-    access,
     connection,
     directions,
     downloads,
     experiments,
+    gate,
     live,
     spoken,
     steering,
@@ -72,11 +72,11 @@ def buttons(form: Form, *, running: bool) -> None:
     else:
         first.button(
             "Run", shortcut="Ctrl+Enter", disabled=off, key="steer-run",
-            on_click=access.allowed(press), args=("run",),
+            on_click=gate.allowed(press), args=("run",),
         )  # fmt: skip
     second.button(
         "Sweep", help=words.SWEEP, disabled=running or off or not form.asked.strong,
-        key="steer-sweep", on_click=access.allowed(press), args=("sweep",),
+        key="steer-sweep", on_click=gate.allowed(press), args=("sweep",),
     )  # fmt: skip
 
 
@@ -142,7 +142,7 @@ def draw(one: Experiment, form: Form) -> None:
     if not one.finished and not one.fault:
         st.caption(words.STOPPED)
     st.download_button(
-        "Export JSON", access.while_open(lambda: record(one)), help=words.RECORD,
+        "Export JSON", gate.while_open(lambda: record(one)), help=words.RECORD,
         key="export-steering", file_name=f"{downloads.file_name(form.run.name, 'steering')}.json",
         mime="application/json", on_click="ignore",
     )  # fmt: skip
@@ -173,7 +173,7 @@ def history() -> None:
             text = said.text if said else ""
             st.button(
                 widgets.plain(f"{one.title}: “{text[:120]}”" if text else one.title),
-                key=f"history-{place}", on_click=access.allowed(experiments.reopen), args=(one,),
+                key=f"history-{place}", on_click=gate.allowed(experiments.reopen), args=(one,),
                 width="stretch",
             )  # fmt: skip
 

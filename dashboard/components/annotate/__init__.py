@@ -8,7 +8,7 @@ is sent again, under the same name, so that it is kept once.
 from collections.abc import Callable
 from typing import Any
 
-from dashboard import access
+from dashboard import gate
 from dashboard.components import Number, Said, Text, component, last_said
 
 mount = component("annotate")
@@ -42,4 +42,4 @@ def annotate(data: dict[str, Any], *, on_said: Callable[[dict[str, Any]], None],
         if said := last_said(key, "said", Answered):
             on_said(said.model_dump())
 
-    mount(key=key, default={"said": None}, on_said_change=access.allowed(changed), data=data)
+    mount(key=key, default={"said": None}, on_said_change=gate.allowed(changed), data=data)

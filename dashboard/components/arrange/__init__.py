@@ -7,7 +7,7 @@ nothing: what comes back for an earlier number is not drawn.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dashboard import access
+from dashboard import gate
 from dashboard.components import Number, Said, Text, component, last_said
 
 mount = component("arrange")
@@ -44,6 +44,6 @@ def arrange(
     known = {row["key"] for row in rows}
     before = last_said(key, "said", Arranged)
     mount(
-        key=key, default={"said": None}, on_said_change=access.allowed(heard),
+        key=key, default={"said": None}, on_said_change=gate.allowed(heard),
         data={"rows": list(rows), "movable": movable, "seen": before.number if before else 0},
     )  # fmt: skip

@@ -18,7 +18,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import access, palette
+from dashboard import gate, palette
 from dashboard.components import Number, Said, Text, component, heard, last_said
 
 mount = component("map")
@@ -226,7 +226,7 @@ def map_view(
     )
 
 
-@access.fragment
+@gate.fragment
 def _hover(describe: Describe, panels: Sequence[Panel], key: str) -> None:
     """Answers what feature is below the pointer; runs alone while the pointer moves."""
     place = f"{key}-hover"
