@@ -195,9 +195,10 @@ class Bench:
 
 
 def _dictionaries(bundle: Path) -> list[Any]:
-    from dashboard import connection, queries
+    from dashboard import queries
+    from dashboard.bundle import opening
 
-    opened = connection._connect.__wrapped__(str(bundle / "loupe.duckdb"), "bench")
+    opened = opening._connect.__wrapped__(str(bundle / "loupe.duckdb"), "bench")
     return queries.dictionaries(opened)
 
 

@@ -12,7 +12,7 @@ import duckdb
 
 def typical(connection: duckdb.DuckDBPyConnection, draw: random.Random) -> dict[str, Any]:
     """A value for each name of a parameter that queries have; other features each time."""
-    from dashboard.records import Filter
+    from dashboard.records.features import Filter
 
     names = [row[0] for row in connection.execute(
         "SELECT dictionary_id FROM dictionaries WHERE basis = 'sae' ORDER BY depth, 1"
@@ -43,7 +43,7 @@ def typical(connection: duckdb.DuckDBPyConnection, draw: random.Random) -> dict[
 
 def ways(given: Mapping[str, Any], names: set[str], every: list[str]) -> dict[str, dict[str, Any]]:
     """The calls of one query that pages make: plain, filtered, over all dictionaries."""
-    from dashboard.records import Filter, Named
+    from dashboard.records.features import Filter, Named
 
     found: dict[str, dict[str, Any]] = {"": {}}
     if "chosen" in names:
@@ -67,8 +67,8 @@ def measured(database: Path, *, calls: int) -> tuple[dict[str, list[float]], dic
     Found by introspection of `dashboard.queries`; a parameter without a default whose name says
     nothing to `typical` makes its query one that could not be called.
     """
-    from dashboard import connection as opening
     from dashboard import queries
+    from dashboard.bundle import opening
 
     connection = opening._connect.__wrapped__(str(database), "bench")
     every = [d.dictionary_id for d in queries.dictionaries(connection)]

@@ -5,10 +5,15 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from dashboard import access, connection, login, people, share, state, uploads, widgets
+from dashboard import address
+from dashboard.bundle import cached, opening
+from dashboard.cards.contact_sheets import data_uri
 from dashboard.components.page import styled
 from dashboard.components.tray import tray
-from dashboard.sheets import data_uri
+from dashboard.images import uploads
+from dashboard.live import share
+from dashboard.page import furniture
+from dashboard.people import access, annotations, login
 
 HERE = Path(__file__).parent
 TAKES_FEATURES = [
@@ -31,15 +36,15 @@ def run() -> None:
     who = access.visitor()
     sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
     chosen = st.navigation(pages(who), position="top" if sees else "hidden")
-    state.arrive(chosen.url_path)
+    address.arrive(chosen.url_path)
     judges = chosen.url_path == access.ANNOTATE and who is not access.Visitor.OWNER
-    people.tell(why=sees and not judges)
+    annotations.tell(why=sees and not judges)
     if not styled():
         st.stop()
     access.keep()
     uploads.opened(chosen.url_path)
     if not chosen.url_path and (study := access.came_to_join(who)):
-        st.switch_page("views/annotate.py", query_params={access.STUDY: study})
+        st.switch_page("views/annotate/page.py", query_params={access.STUDY: study})
     try:
         show(chosen, who)
     finally:  # also where a page ends early by `st.stop`
@@ -49,20 +54,20 @@ def run() -> None:
 def pages(who: access.Visitor) -> list[StreamlitPage]:
     """Every page; which of them are offered hangs on who looks on."""
     return [
-        st.Page("views/overview.py", title="Overview", default=True),
-        st.Page("views/browse.py", title="Browse", url_path="browse"),
-        st.Page("views/map.py", title="Map", url_path="map"),
-        st.Page("views/modalities.py", title="Modalities", url_path="modalities"),
-        st.Page("views/compare.py", title="Compare", url_path="compare"),
-        st.Page("views/steering.py", title="Steering", url_path="steering"),
-        st.Page("views/feature.py", title="Feature", url_path="feature"),
-        st.Page("views/image.py", title="Image", url_path="image"),
-        st.Page("views/lists.py", title="Lists", url_path="lists"),
+        st.Page("views/overview/page.py", title="Overview", default=True),
+        st.Page("views/browse/page.py", title="Browse", url_path="browse"),
+        st.Page("views/map/page.py", title="Map", url_path="map"),
+        st.Page("views/modalities/page.py", title="Modalities", url_path="modalities"),
+        st.Page("views/compare/page.py", title="Compare", url_path="compare"),
+        st.Page("views/steering/page.py", title="Steering", url_path="steering"),
+        st.Page("views/feature/page.py", title="Feature", url_path="feature"),
+        st.Page("views/image/page.py", title="Image", url_path="image"),
+        st.Page("views/lists/page.py", title="Lists", url_path="lists"),
         st.Page(
-            "views/annotate.py", title="Annotate", url_path=access.ANNOTATE, visibility="hidden"
+            "views/annotate/page.py", title="Annotate", url_path=access.ANNOTATE, visibility="hidden"
         ),
         st.Page(
-            "views/results.py", title="Results", url_path=access.RESULTS,
+            "views/results/page.py", title="Results", url_path=access.RESULTS,
             visibility="visible" if who is access.Visitor.OWNER else "hidden",
         ),
     ]  # fmt: skip
@@ -71,7 +76,7 @@ def pages(who: access.Visitor) -> list[StreamlitPage]:
 def show(chosen: StreamlitPage, who: access.Visitor) -> None:
     """The page, or why there is none."""
     if why := access.refusal(chosen.url_path, who):
-        widgets.refused(why)
+        furniture.refused(why)
         if login.offered() and not login.signed_in():
             login.sign_in()
         return
@@ -79,20 +84,20 @@ def show(chosen: StreamlitPage, who: access.Visitor) -> None:
         chosen.run()
         return
     try:
-        names = list(connection.runs())
+        names = list(opening.runs())
         if len(names) > 1:
-            widgets.run_picker(names)
-        connection.current()
-    except connection.Refused as problem:
-        widgets.refused(str(problem))
+            furniture.run_picker(names)
+        opening.current()
+    except opening.Refused as problem:
+        furniture.refused(str(problem))
         return
-    run = connection.current()
+    run = opening.current()
     with st.container(key="tray-box"):
         tray(TAKES_FEATURES, run=run.key)
     try:
-        if lost := connection.lost(run, run.key):
+        if lost := cached.lost(run, run.key):
             st.warning(f"The bundle's database lacks {', '.join(lost)}. Run the pipeline again.")
-        widgets.notice(connection.judged_alone(run.connection, run.key))
+        furniture.notice(cached.judged_alone(run.connection, run.key))
         chosen.run()
-    except connection.Damaged as problem:
-        widgets.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")
+    except opening.Damaged as problem:
+        furniture.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")

@@ -18,7 +18,7 @@ def open_page(
     at = AppTest.from_file(str(APP), default_timeout=120)
     at.run()
     if view != "overview":
-        at.switch_page(f"views/{view}.py")
+        at.switch_page(f"views/{view}/page.py")
     for name, value in parameters.items():
         at.query_params[name] = value
     return at.run()

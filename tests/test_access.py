@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 from visitor import Visitor
 
-from dashboard import access, gate
+from dashboard import gate
+from dashboard.people import access
 from pipeline.annotations import Annotations
 from pipeline.study.content import Content
 from pipeline.study.creation import create
@@ -114,9 +115,9 @@ def test_an_invitation_opens_annotate_alone(
     assert refused(at) and NO_PART in told(at)
     if way != "owner too":
         del at.query_params["invite"]  # as one may in the address
-        at.switch_page("views/annotate.py").run()
+        at.switch_page("views/annotate/page.py").run()
         assert not at.error, "the visit goes on by its invitation"
-        at.switch_page(f"views/{page}.py").run()
+        at.switch_page(f"views/{page}/page.py").run()
         assert refused(at) and NO_PART in told(at)
 
 

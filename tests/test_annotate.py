@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from synthetic import make_bundle
 
-from dashboard import judging
 from pipeline.annotations import Annotations
-from pipeline.study import shown
+from pipeline.study import judging, shown
 from pipeline.study.content import Content
 from pipeline.study.creation import create
 from pipeline.study.files import Study

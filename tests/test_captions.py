@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT, serve
 from synthetic import MARKUP
 
-from dashboard.modality import TopCaption
-from dashboard.tokens import MOST, SIGHT, Marked, marked
+from dashboard.cards.marked_captions import MOST, SIGHT, Marked, marked
+from dashboard.records.captions import TopCaption
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

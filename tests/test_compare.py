@@ -12,8 +12,8 @@ from pages import data, open_page, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
-from dashboard import connection as opening
-from dashboard import queries, state
+from dashboard import address, queries
+from dashboard.bundle import opening
 from pipeline import store
 
 HERE = "clip-demo/vision.0.resid_post/matryoshka"
@@ -410,7 +410,7 @@ def test_chosen_features_side_by_side(opened: Opened) -> None:
 
 def test_the_address_of_chosen_features_brings_them_back(opened: Opened) -> None:
     keys = [(HERE, 1), (NEURONS, 0), (NEXT, 4)]
-    to = urlsplit(state.to_compare(keys))
+    to = urlsplit(address.to_compare(keys))
     assert to.path == "compare"
     columns = data(opened(features=parse_qs(to.query)["features"][0]), "chosen")["features"]
     assert [one["key"] for one in columns] == [f"{name}:{i}" for name, i in keys]

@@ -21,7 +21,7 @@ from damage import damaged
 from small_run import make_run
 from typer.testing import CliRunner, Result
 
-from dashboard import connection
+from dashboard.bundle import opening
 from pipeline import contract, errors, sealed, store
 from pipeline.__main__ import app
 from pipeline.verify import faults
@@ -403,7 +403,7 @@ def test_a_damaged_database_is_refused_in_one_line(bundle: Path) -> None:
     for file, data in ways([opened.database], 40):
         with holding(file, data):
             try:
-                looked = connection._connect.__wrapped__(str(file), "damaged")
+                looked = opening._connect.__wrapped__(str(file), "damaged")
                 looked.close()
             except store.StoreError as error:
                 refused.append(str(error))

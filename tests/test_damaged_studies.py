@@ -13,10 +13,9 @@ import pytest
 from damage import damaged
 from synthetic import make_bundle
 
-from dashboard import judging
 from pipeline.annotations import Annotations, FeatureKey
 from pipeline.errors import LoupeError
-from pipeline.study import exchange, findings, given, outputs, restored
+from pipeline.study import exchange, findings, given, judging, outputs, restored
 from pipeline.study.assignment import chooser
 from pipeline.study.content import Content
 from pipeline.study.creation import create

@@ -11,8 +11,8 @@ from pages import APP, data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
-from dashboard import connection as opening
-from dashboard.numbers import percent
+from dashboard.bundle import opening
+from dashboard.style.numbers import percent
 from pipeline import store
 
 SAE = "clip-demo/vision.0.resid_post/matryoshka"

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from streamlit import config as streamlit_config  # noqa: F401 (Streamlit's settings come first)
 
-from dashboard import charts, palette, widgets
-from dashboard.records import Dictionary, Summary
-from dashboard.sheets import Sheets, data_uri
+from dashboard.cards import bars
+from dashboard.cards.contact_sheets import Sheets, data_uri
+from dashboard.charts import features
+from dashboard.records.dictionaries import Dictionary, Summary
+from dashboard.style import markdown, numbers, palette
 from pipeline.pictures import LARGEST
 
 ROOT = Path(__file__).parents[1]
@@ -90,11 +92,11 @@ def test_data_uri() -> None:
     ],
 )  # fmt: skip
 def test_percent(share: float | None, text: str) -> None:
-    assert widgets.percent(share) == text
+    assert numbers.percent(share) == text
 
 
 def test_number() -> None:
-    assert [widgets.number(v) for v in (None, float("nan"), 0.706, 1234.5)] == [
+    assert [numbers.number(v) for v in (None, float("nan"), 0.706, 1234.5)] == [
         "–",
         "–",
         "0.71",
@@ -103,19 +105,19 @@ def test_number() -> None:
 
 
 def test_plain_leaves_names_and_defuses_markup() -> None:
-    assert widgets.plain("vision.3_a-b") == "vision.3_a-b"
+    assert markdown.plain("vision.3_a-b") == "vision.3_a-b"
     joined = "!\\[x\\](http\\:\u2060//evil.invalid)"
-    assert widgets.plain("![x](http://evil.invalid)") == joined
-    assert widgets.plain("run app.py -- data/x") == "run app.py -- data/x"
-    assert widgets.plain("x:1, y@z and www.z") == "x\\:1, y@\u2060z and www\u2060.z"
-    assert widgets.plain("<script>") == "\\<script\\>"
+    assert markdown.plain("![x](http://evil.invalid)") == joined
+    assert markdown.plain("run app.py -- data/x") == "run app.py -- data/x"
+    assert markdown.plain("x:1, y@z and www.z") == "x\\:1, y@\u2060z and www\u2060.z"
+    assert markdown.plain("<script>") == "\\<script\\>"
 
 
 def test_tags_are_told_against_their_rate() -> None:
-    from dashboard.records import Example
+    from dashboard.records.images import Example
 
     known = [Example(i, "", [], None, ["red", "big"] if i < 3 else ["big"]) for i in range(4)]
-    rows = widgets.tag_bars(known, {"red": 0.1, "big": 0.9})
+    rows = bars.tag_bars(known, {"red": 0.1, "big": 0.9})
     assert [row["name"] for row in rows] == ["red", "big"]
     assert rows[0]["value"] == 0.75
     assert rows[0]["marks"][0]["at"] == 0.1
@@ -131,7 +133,7 @@ def dictionary(name: str, basis: str) -> Dictionary:
 
 
 def test_colours_keep_their_meaning() -> None:
-    colours = charts.dictionary_colours(
+    colours = features.dictionary_colours(
         [dictionary("a", "sae"), dictionary("n", "neurons"), dictionary("b", "sae")]
     )
     assert colours["n"] == palette.NEURONS
@@ -147,19 +149,19 @@ def test_charts_are_whole_specifications() -> None:
     ]
     nothing = Summary("m/vision.0.resid_post/n", 0, *[None] * 9)
     for chart in (
-        charts.ms_by_hook(every, spread),
-        charts.ms_by_hook(every, [spread[0], nothing]),
-        charts.ms_by_hook(every, []),
-        charts.l0_fvu(every),
-        charts.l0_fvu([]),
+        features.ms_by_hook(every, spread),
+        features.ms_by_hook(every, [spread[0], nothing]),
+        features.ms_by_hook(every, []),
+        features.l0_fvu(every),
+        features.l0_fvu([]),
     ):
         assert chart.to_dict()["$schema"]
 
 
 def test_histograms_share_a_drawing_and_not_their_data() -> None:
     accent = palette.ACCENT["light"]
-    plain = charts.histogram([0, 1, 2], [3, 4], accent=accent)
-    marked = charts.histogram([0, 1, 4], [5, 6], accent=accent, marks=[(0.25, 3.9), (0.5, 4.0)])
+    plain = features.histogram([0, 1, 2], [3, 4], accent=accent)
+    marked = features.histogram([0, 1, 4], [5, 6], accent=accent, marks=[(0.25, 3.9), (0.5, 4.0)])
     assert [row["images"] for row in plain["layer"][0]["data"]["values"]] == [3, 4]
     assert [row["images"] for row in marked["layer"][0]["data"]["values"]] == [5, 6]
     assert len(plain["layer"]) == 1

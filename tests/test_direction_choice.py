@@ -11,9 +11,12 @@ import torch
 from pages import data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 
-from dashboard import connection, live, means, queries, toward, vectors
-from dashboard.records import Filter
-from dashboard.toward import End, Named, Toward
+from dashboard import queries
+from dashboard.bundle import opening
+from dashboard.live import models as live_models
+from dashboard.records.features import Filter
+from dashboard.steering import direction_names, direction_vectors, mean_activations
+from dashboard.steering.direction_names import End, Named, Toward
 from pipeline import config, models
 from pipeline.demo import LLAVA_FOLDER
 from pipeline.interventions import approximate
@@ -24,28 +27,30 @@ RED_TO_BLUE = f"{HOOK}/tag:red>tag:blue"
 
 
 @pytest.fixture(scope="module")
-def run(speaking_run: Path) -> Iterator[connection.Run]:
-    live.shared.clear()
+def run(speaking_run: Path) -> Iterator[opening.Run]:
+    live_models.shared.clear()
     before, sys.argv = sys.argv, ["app.py", str(speaking_run)]
-    yield connection.current()
+    yield opening.current()
     sys.argv = before
 
 
-def vector(run: connection.Run, name: str) -> torch.Tensor:
-    with live.studied(run, "clip") as at:
-        return vectors.named(run, at, [Toward(HOOK, "add", name)])[name]
+def vector(run: opening.Run, name: str) -> torch.Tensor:
+    with live_models.studied(run, "clip") as at:
+        return direction_vectors.named(run, at, [Toward(HOOK, "add", name)])[name]
 
 
-def acts_of(run: connection.Run, ids: list[int], hook: str = HOOK) -> torch.Tensor:
+def acts_of(run: opening.Run, ids: list[int], hook: str = HOOK) -> torch.Tensor:
     """The images' CLS tokens, one by one, by the adapter itself."""
     known = queries.examples(run.connection, ids)
-    pictures = [live.original(run, known[i], queries.sha256(run.connection, i)).image for i in ids]
-    with live.studied(run, "clip") as at:
+    pictures = [
+        live_models.original(run, known[i], queries.sha256(run.connection, i)).image for i in ids
+    ]
+    with live_models.studied(run, "clip") as at:
         found = [at.adapter.record(at.adapter.prepare([p]), [hook])[hook][0, 0] for p in pictures]
     return torch.stack(found).double()
 
 
-def of_tag(run: connection.Run, tag: str, *, without: str = "") -> list[int]:
+def of_tag(run: opening.Run, tag: str, *, without: str = "") -> list[int]:
     sql = "SELECT example_id, tags FROM examples WHERE split = 'val'"
     every = run.connection.cursor().execute(sql).fetchall()
     return [one for one, tags in every if tag in tags and without not in tags]
@@ -57,10 +62,10 @@ def of_tag(run: connection.Run, tag: str, *, without: str = "") -> list[int]:
 @pytest.mark.parametrize("text", ["red", "a cat; or > a dog", "50 % ~ / : +", "красный", "x" * 200])
 def test_a_name_says_what_it_was_made_of(text: str) -> None:
     found = Named(HOOK, End("words", text), End("tag", text))
-    assert toward.named(str(found)) == found
+    assert direction_names.named(str(found)) == found
     one = Toward(HOOK, "move", str(Named(HOOK, End("tag", text))), str(found), -1.25)
-    assert "~" not in toward.as_text(one)
-    assert toward.of_text(toward.as_text(one)) == one
+    assert "~" not in direction_names.as_text(one)
+    assert direction_names.of_text(direction_names.as_text(one)) == one
 
 
 @pytest.mark.parametrize(
@@ -73,42 +78,47 @@ def test_a_name_says_what_it_was_made_of(text: str) -> None:
     ],
 )  # fmt: skip
 def test_what_says_no_edit_is_none(text: str) -> None:
-    assert toward.of_text(text) is None
+    assert direction_names.of_text(text) is None
 
 
 def test_an_edit_is_told_in_words() -> None:
     one = Toward(HOOK, "add", RED_TO_BLUE, None, 3.25)
-    assert toward.told(one) == "3.25 from red to blue at vision.2"
+    assert direction_names.told(one) == "3.25 from red to blue at vision.2"
 
 
 # --- Vectors ---
 
 
-def test_of_two_classes_the_difference_of_their_own_images_means(run: connection.Run) -> None:
+def test_of_two_classes_the_difference_of_their_own_images_means(run: opening.Run) -> None:
     red, blue = of_tag(run, "red", without="blue"), of_tag(run, "blue", without="red")
-    assert 1 < len(red) <= means.MOST_IMAGES
-    assert 1 < len(blue) <= means.MOST_IMAGES
+    assert 1 < len(red) <= mean_activations.MOST_IMAGES
+    assert 1 < len(blue) <= mean_activations.MOST_IMAGES
     wanted = acts_of(run, blue).mean(0) - acts_of(run, red).mean(0)
     found = vector(run, RED_TO_BLUE)
     assert torch.allclose(found.double(), wanted, atol=1e-4)
-    scale = vectors.scale(run, "clip", RED_TO_BLUE)
+    scale = direction_vectors.scale(run, "clip", RED_TO_BLUE)
     assert scale.distance == pytest.approx(float(wanted.norm()), rel=1e-4)
     assert scale.unit == scale.distance
 
 
-def test_one_class_is_set_off_from_images_at_random(run: connection.Run) -> None:
-    some = [one.example_id for one in queries.drawn(run.connection, 0, limit=means.MOST_IMAGES)]
+def test_one_class_is_set_off_from_images_at_random(run: opening.Run) -> None:
+    some = [
+        one.example_id
+        for one in queries.drawn(run.connection, 0, limit=mean_activations.MOST_IMAGES)
+    ]
     every = acts_of(run, some)
-    wanted = acts_of(run, of_tag(run, "red")[: means.MOST_IMAGES]).mean(0) - every.mean(0)
+    wanted = acts_of(run, of_tag(run, "red")[: mean_activations.MOST_IMAGES]).mean(0) - every.mean(
+        0
+    )
     name = f"{HOOK}/tag:red"
-    if len(of_tag(run, "red")) <= means.MOST_IMAGES:
+    if len(of_tag(run, "red")) <= mean_activations.MOST_IMAGES:
         assert torch.allclose(vector(run, name).double(), wanted, atol=1e-4)
-    scale = vectors.scale(run, "clip", name)
+    scale = direction_vectors.scale(run, "clip", name)
     assert scale.distance is None
     assert scale.unit == scale.norm == pytest.approx(float(every.norm(dim=1).mean()), rel=1e-5)
 
 
-def test_of_a_feature_its_top_images_count(run: connection.Run) -> None:
+def test_of_a_feature_its_top_images_count(run: opening.Run) -> None:
     (best,) = queries.page(run.connection, [f"clip/{HOOK}/cls"], Filter(), limit=1)
     feature = queries.feature(run.connection, best.dictionary_id, best.feature_id)
     top = acts_of(run, [one.example_id for one in feature.top]).mean(0)
@@ -117,8 +127,8 @@ def test_of_a_feature_its_top_images_count(run: connection.Run) -> None:
     assert torch.allclose(vector(run, name).double(), blue - top, atol=1e-4)
 
 
-def test_of_two_texts_the_text_towers_vectors(run: connection.Run) -> None:
-    with live.studied(run, "clip") as at:
+def test_of_two_texts_the_text_towers_vectors(run: opening.Run) -> None:
+    with live_models.studied(run, "clip") as at:
         words = at.adapter.read_words(["red", "blue"], longest=32)
         made = at.adapter.record_words(words, [JOINT])[0][JOINT][:, 0]
     red, blue = torch.nn.functional.normalize(made, dim=1)
@@ -130,7 +140,7 @@ def test_at_a_language_layer_the_mean_of_the_texts_own_tokens() -> None:
     settings = config.Model(id=str(LLAVA_FOLDER), hooks=(hook,))
     adapter = models.load(settings, device="cpu")
     text = "a large red circle"
-    found = means.words_mean(live.Studied(adapter, "", "", "llava"), hook, [text])
+    found = mean_activations.words_mean(live_models.Studied(adapter, "", "", "llava"), hook, [text])
     words = adapter.read_words([text], longest=64)
     acts, layout = adapter.record_words(words, [hook])
     kept = [a for a, k in zip(acts[hook][0], layout.kind[0], strict=True) if k == code("text")]
@@ -138,16 +148,16 @@ def test_at_a_language_layer_the_mean_of_the_texts_own_tokens() -> None:
     assert torch.allclose(found, torch.stack(kept).mean(0), atol=1e-5)
 
 
-def test_features_near_a_direction_and_what_it_is_made_of(run: connection.Run) -> None:
-    (near,) = vectors.near(run, "clip", RED_TO_BLUE)
+def test_features_near_a_direction_and_what_it_is_made_of(run: opening.Run) -> None:
+    (near,) = direction_vectors.near(run, "clip", RED_TO_BLUE)
     direction = vector(run, RED_TO_BLUE).double()
-    with live.studied(run, "clip") as at:
-        rows = live.sae_of(run, near.dictionary, at.adapter).W_dec
+    with live_models.studied(run, "clip") as at:
+        rows = live_models.sae_of(run, near.dictionary, at.adapter).W_dec
     cosines = torch.nn.functional.cosine_similarity(rows.double(), direction[None], dim=1)
-    best = cosines.abs().argsort(descending=True)[: vectors.NEAREST].tolist()
+    best = cosines.abs().argsort(descending=True)[: direction_vectors.NEAREST].tolist()
     assert [feature for feature, _ in near.nearest] == best
     assert [c for _, c in near.nearest] == pytest.approx(cosines[best].tolist(), abs=1e-5)
-    made = approximate(direction.float(), rows, count=vectors.PARTS)
+    made = approximate(direction.float(), rows, count=direction_vectors.PARTS)
     assert near.parts == tuple(zip(made.features, made.weights, strict=True))
     assert near.fvu == made.fvu < 1
 
@@ -161,16 +171,16 @@ def npy(array: np.ndarray, **options: bool) -> bytes:
     return out.getvalue()
 
 
-def test_a_file_is_a_direction_for_as_long_as_it_is_kept(run: connection.Run) -> None:
+def test_a_file_is_a_direction_for_as_long_as_it_is_kept(run: opening.Run) -> None:
     probe = np.linspace(-1, 1, 128, dtype=np.float32)
-    end = vectors.kept("my probe.npy", npy(probe), d_in=128)
+    end = direction_vectors.kept("my probe.npy", npy(probe), d_in=128)
     name = str(Named(HOOK, end))
     assert torch.equal(vector(run, name), torch.from_numpy(probe))
-    assert vectors.scale(run, "clip", name).distance is None
+    assert direction_vectors.scale(run, "clip", name).distance is None
     lost = Named(HOOK, End("file", "probe.npy-000000000000"))
-    with pytest.raises(live.Unavailable, match="give it again"):
+    with pytest.raises(live_models.Unavailable, match="give it again"):
         vector(run, str(lost))
-    with pytest.raises(live.Unavailable, match="by itself"):
+    with pytest.raises(live_models.Unavailable, match="by itself"):
         vector(run, f"{name}>tag:red")
 
 
@@ -182,13 +192,13 @@ def test_a_file_is_a_direction_for_as_long_as_it_is_kept(run: connection.Run) ->
         ("a.npy", npy(np.full(128, np.nan)), "not finite"),
         ("a.npy", b"", "not readable"),
         ("a.pt", b"x", "npy or .safetensors"),
-        ("a.npy", b"0" * (vectors.MOST_BYTES + 1), "over 20 MB"),
+        ("a.npy", b"0" * (direction_vectors.MOST_BYTES + 1), "over 20 MB"),
     ],
     ids=["width", "pickled", "nan", "empty", "format", "size"],
 )
 def test_a_file_that_holds_no_direction_is_refused(name: str, content: bytes, why: str) -> None:
-    with pytest.raises(live.Unavailable, match=why) as caught:
-        vectors.kept(name, content, d_in=128)
+    with pytest.raises(live_models.Unavailable, match=why) as caught:
+        direction_vectors.kept(name, content, d_in=128)
     assert "\n" not in str(caught.value)
     assert "/tmp" not in str(caught.value)
 
@@ -210,14 +220,14 @@ def test_a_file_that_holds_no_direction_is_refused(name: str, content: bytes, wh
     ],
 )
 def test_what_cannot_be_is_one_line_and_the_next_works(
-    run: connection.Run, name: str, why: str
+    run: opening.Run, name: str, why: str
 ) -> None:
-    for ask in (vectors.scale, vectors.near):
-        with pytest.raises(live.Unavailable, match=why) as caught:
+    for ask in (direction_vectors.scale, direction_vectors.near):
+        with pytest.raises(live_models.Unavailable, match=why) as caught:
             ask(run, "clip", name)
         assert "\n" not in str(caught.value)
-    assert vectors.scale(run, "clip", RED_TO_BLUE).unit > 0
-    assert len(live.shared().turns) == 0
+    assert direction_vectors.scale(run, "clip", RED_TO_BLUE).unit > 0
+    assert len(live_models.shared().turns) == 0
 
 
 # --- The page ---
@@ -238,14 +248,14 @@ def test_a_direction_is_chosen_strengthened_and_taken_out(opened: Callable[..., 
     at.selectbox(key="along-b-tag").set_value("blue").run()
     at.button(key="along-use").click().run()
     assert not at.exception
-    chosen = toward.of_text(at.query_params["along"])
+    chosen = direction_names.of_text(at.query_params["along"])
     assert chosen is not None
     assert (chosen.kind, chosen.direction) == ("add", RED_TO_BLUE)
     assert "from red to blue at vision.2" in said(at)
     (slider,) = (one for one in at.slider if one.label == "Strength")
     assert slider.value == 1.0  # distances between the two means
     slider.set_value(2.0).run()
-    doubled = toward.of_text(at.query_params["along"])
+    doubled = direction_names.of_text(at.query_params["along"])
     assert doubled is not None
     assert doubled.strength == pytest.approx(2 * chosen.strength, rel=1e-4)
     near = data(at, "chips")
@@ -262,7 +272,7 @@ def test_a_move_goes_between_two_ends(opened: Callable[..., AppTest]) -> None:
     at.selectbox(key="along-b-tag").set_value("blue").run()
     at.button(key="along-use").click().run()
     hook = at.selectbox(key="along-hook").value
-    assert toward.of_text(at.query_params["along"]) == Toward(
+    assert direction_names.of_text(at.query_params["along"]) == Toward(
         hook, "move", f"{hook}/tag:red", f"{hook}/tag:blue", 1.0
     )
 

@@ -28,8 +28,7 @@ from conftest import ROOT, START_SECONDS, answers, free_port
 from PIL import Image
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
-from dashboard import queries, words
-from dashboard.downloads import file_name
+from dashboard import queries
 from dashboard.exports import card, fonts, section
 from dashboard.exports.card import card_png
 from dashboard.exports.document import feature_json
@@ -38,7 +37,12 @@ from dashboard.exports.pictures import VEIL, heat_map, opened
 from dashboard.exports.report import report
 from dashboard.exports.rows import found_again, matches
 from dashboard.exports.tables import csv_bytes, parquet_bytes
-from dashboard.records import Agreement, Aligned, Card, Pair, Profile, Said
+from dashboard.page.downloads import file_name
+from dashboard.records.dictionaries import Agreement
+from dashboard.records.features import Card, Said
+from dashboard.records.matches import Aligned, Pair
+from dashboard.records.profile import Profile
+from dashboard.style import hints
 from pipeline import store
 
 if TYPE_CHECKING:
@@ -382,7 +386,7 @@ def test_names_are_in_the_files(
     (part,) = re.findall('<ul class="names">(.*?)</ul>', html_text)
     rows = re.findall('<li><span>(.*?) <span class="muted">(.*?)</span>.*?num">(.*?)</span>', part)
     assert [(html.unescape(label), kind, tells) for label, kind, tells in rows] == [
-        (n.label, words.NAME_KINDS[n.kind], f"{n.tells:.2f}") for n in one.names
+        (n.label, hints.NAME_KINDS[n.kind], f"{n.tells:.2f}") for n in one.names
     ]
     assert MARKUP not in part, "escaped"
 

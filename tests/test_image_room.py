@@ -17,8 +17,12 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import FileUploader
 from synthetic import MARKUP, make_bundle
 
-from dashboard import connection, live, queries, records, sight
+from dashboard import queries
+from dashboard.bundle import opening
 from dashboard.exports.tables import csv_bytes, parquet_bytes
+from dashboard.images import patches
+from dashboard.live import images, models
+from dashboard.records.images import Fired
 from pipeline import store
 
 if TYPE_CHECKING:
@@ -45,7 +49,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     """opened(RUN, PARAMETER=VALUE...): the page, made once."""
 
     def start(run: Path, **parameters: object) -> AppTest:
-        live.shared.clear()
+        models.shared.clear()
         return open_page(
             monkeypatch, run, "image", **{name: str(value) for name, value in parameters.items()}
         )
@@ -56,7 +60,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 def connect(run: Path) -> duckdb.DuckDBPyConnection:
     """As the pages do: one process opens a file in one way only."""
     database = str(store.open_bundle(run).database)
-    return duckdb.connect(database, read_only=True, config=connection._HARDENED)
+    return duckdb.connect(database, read_only=True, config=opening._HARDENED)
 
 
 def val_ids(run: Path) -> list[int]:
@@ -287,14 +291,14 @@ def test_the_listed_features_make_a_table(opened: Opened, home: Path) -> None:
     at = opened(home / "run", example=one, **{"with": two}, layer="vision.1", set="patches")
     keys = [each.proto.id for each in at.get("download_button")]
     assert len([key for key in keys if "export-image" in key]) == 2
-    fired = records.Fired(
+    fired = Fired(
         np.array([5, 2, 9]), np.array([3, 1, 0], np.float32),
         np.array([0, 1, 1]), np.array([5, 5, 2]), np.ones(3, np.float32),
     )  # fmt: skip
     with connect(home / "run") as opened_file:
         name = "clip/vision.1.resid_post/patches"
         (here,) = [d for d in queries.dictionaries(opened_file) if d.dictionary_id == name]
-    rows = sight.rows([sight.Look("mine", None)], [fired], here, {5: "red"})
+    rows = patches.rows([images.Look("mine", None)], [fired], here, {5: "red"})
     assert [(r.image, r.feature_id, r.label, r.activation, r.patches) for r in rows] == [
         ("mine", 5, "red", 3.0, 2), ("mine", 2, None, 1.0, 1),
     ]  # fmt: skip
@@ -338,22 +342,22 @@ def test_what_is_sent_is_bounded() -> None:
     rng = np.random.default_rng(0)
     act = rng.uniform(1, 2, (cells, size)).astype(np.float32)
     order = np.argsort(-act, axis=1)
-    fired = records.Fired(
+    fired = Fired(
         np.arange(size), np.linspace(9, 1, size, dtype=np.float32),
         np.repeat(np.arange(cells), size), order.ravel(),
         np.take_along_axis(act, order, 1).ravel(),
     )  # fmt: skip
-    cell, feature, _ = sight._strong(fired)
-    assert len(cell) < cells * (sight.PER_PATCH + sight.ON_IMAGE)
-    assert (np.bincount(feature, minlength=size)[: sight.ON_IMAGE] == cells).all()
-    assert (np.bincount(cell) >= sight.ON_IMAGE).all()
+    cell, feature, _ = patches._strong(fired)
+    assert len(cell) < cells * (patches.PER_PATCH + patches.ON_IMAGE)
+    assert (np.bincount(feature, minlength=size)[: patches.ON_IMAGE] == cells).all()
+    assert (np.bincount(cell) >= patches.ON_IMAGE).all()
     strongest = {(c, order[c, 0]) for c in range(cells)}
     assert strongest <= set(zip(cell.tolist(), feature.tolist(), strict=True))
 
 
 def test_shared_features_by_the_weaker_activation() -> None:
     acts = [{1: 5.0, 2: 1.0, 3: 4.0, 4: 0.0}, {1: 2.0, 2: 9.0, 5: 3.0, 4: 2.0}]
-    made = sight.groups([[1, 3, 2], [2, 5, 1, 4]], acts)
+    made = patches.groups([[1, 3, 2], [2, 5, 1, 4]], acts)
     assert [group["ids"] for group in made] == [[1, 2], [3], [5, 4]]
 
 

@@ -238,7 +238,7 @@ def test_label_and_note_are_those_of_who_is_named(
     monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
     at = AppTest.from_file(str(APP), default_timeout=120)
     at.run()
-    at.switch_page("views/feature.py")
+    at.switch_page("views/feature/page.py")
     at.query_params["dictionary"], at.query_params["feature"] = NAMES[0], "3"
     at.run()
     for who, whose in (("ann", "ann"), ("bob", "bob"), ("", None)):

@@ -15,11 +15,15 @@ import torch
 from PIL import Image
 from small_run import make_run
 
-from dashboard import codes, connection, live, queries, records
-from dashboard.share import Share
-from dashboard.turns import Kept, Turns
+from dashboard import queries
+from dashboard.bundle import opening
+from dashboard.live import image_features, models
+from dashboard.live.lru import Kept
+from dashboard.live.queue import Turns
+from dashboard.live.share import Share
+from dashboard.records.dictionaries import Dictionary
 
-Opened = Callable[[Path], connection.Run]
+Opened = Callable[[Path], opening.Run]
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +35,31 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     """opened(RUN): as a page opens it, with nothing loaded yet."""
-    live.shared.clear()
+    models.shared.clear()
 
-    def start(path: Path) -> connection.Run:
+    def start(path: Path) -> opening.Run:
         monkeypatch.setattr(sys, "argv", ["app.py", str(path)])
-        return connection.current()
+        return opening.current()
 
     return start
 
 
 @pytest.fixture
-def run(home: Path, opened: Opened) -> connection.Run:
+def run(home: Path, opened: Opened) -> opening.Run:
     return opened(home / "run")
 
 
-def dictionary(run: connection.Run, name: str, layer: str = "1") -> records.Dictionary:
+def dictionary(run: opening.Run, name: str, layer: str = "1") -> Dictionary:
     every = queries.dictionaries(run.connection)
     return next(d for d in every if d.name == name and f".{layer}" in d.hook)
 
 
-def picture(run: connection.Run, example_id: int) -> live.Picture:
+def picture(run: opening.Run, example_id: int) -> models.Picture:
     example = queries.examples(run.connection, [example_id])[example_id]
-    return live.original(run, example, queries.sha256(run.connection, example_id))
+    return models.original(run, example, queries.sha256(run.connection, example_id))
 
 
-def some_example(run: connection.Run) -> int:
+def some_example(run: opening.Run) -> int:
     return queries.drawn(run.connection, 0, limit=1)[0].example_id
 
 
@@ -234,11 +238,11 @@ def test_kept_forgets_the_least_recently_used_and_no_failure() -> None:
 
 @pytest.mark.parametrize("layer", ["1", "2", "projection"])
 @pytest.mark.parametrize("name", ["patches", "cls"])
-def test_pooled_codes_are_the_tables(run: connection.Run, name: str, layer: str) -> None:
+def test_pooled_codes_are_the_tables(run: opening.Run, name: str, layer: str) -> None:
     one = dictionary(run, name, layer)
     seen = 0
     for example in queries.drawn(run.connection, 1, limit=5):
-        found = live.fired(run, one, picture(run, example.example_id))
+        found = models.fired(run, one, picture(run, example.example_id))
         features, acts = queries.fired(run.connection, one.dictionary_id, example.example_id)
         assert dict(zip(found.feature.tolist(), found.activation.tolist(), strict=True)) == (
             pytest.approx(dict(zip(features.tolist(), acts.tolist(), strict=True)), rel=1e-4)
@@ -250,7 +254,7 @@ def test_pooled_codes_are_the_tables(run: connection.Run, name: str, layer: str)
 
 
 @pytest.mark.parametrize("name", ["patches", "cls"])
-def test_patch_codes_are_the_pipelines(run: connection.Run, name: str) -> None:
+def test_patch_codes_are_the_pipelines(run: opening.Run, name: str) -> None:
     """Every stored heat map of the strongest images, patch by patch."""
     one = dictionary(run, name)
     compared = 0
@@ -258,7 +262,7 @@ def test_patch_codes_are_the_pipelines(run: connection.Run, name: str) -> None:
         feature = queries.feature(run.connection, one.dictionary_id, feature_id)
         assert feature is not None
         for top in feature.top[:2]:
-            found = live.fired(run, one, picture(run, top.example_id))
+            found = models.fired(run, one, picture(run, top.example_id))
             of = found.cell_feature == feature_id
             here = dict(zip(found.cell[of].tolist(), found.cell_activation[of], strict=True))
             stored = dict(zip(top.patches, top.patch_acts, strict=True))
@@ -267,10 +271,10 @@ def test_patch_codes_are_the_pipelines(run: connection.Run, name: str) -> None:
     assert compared > 50
 
 
-def test_neurons_are_the_tables(run: connection.Run) -> None:
+def test_neurons_are_the_tables(run: opening.Run) -> None:
     one = dictionary(run, "neurons")
     example_id = some_example(run)
-    found = live.fired(run, one, picture(run, example_id))
+    found = models.fired(run, one, picture(run, example_id))
     features, acts = queries.fired(run.connection, one.dictionary_id, example_id)
     here = dict(zip(found.feature.tolist(), found.activation.tolist(), strict=True))
     assert len(here) == one.d_in
@@ -280,18 +284,18 @@ def test_neurons_are_the_tables(run: connection.Run) -> None:
 def test_of_tokens_that_share_a_patch_the_strongest_counts() -> None:
     arrays = (np.array([1, 1, -1, 0, 1]), np.array([5, 5, 5, 2, 3]))
     value = np.array([1, 4, 9, 2, 5], np.float32)
-    cell, feature, act = codes.by_patch(*arrays, value)
+    cell, feature, act = image_features.by_patch(*arrays, value)
     assert list(zip(cell.tolist(), feature.tolist(), act.tolist(), strict=True)) == [
         (0, 2, 2), (1, 3, 5), (1, 5, 4),
     ]  # fmt: skip
 
 
-def test_the_model_loads_once_for_all(run: connection.Run) -> None:
+def test_the_model_loads_once_for_all(run: opening.Run) -> None:
     one = dictionary(run, "patches")
     seen: list[object] = []
 
     def visitor() -> None:
-        with live.studied(run, one.model) as at:
+        with models.studied(run, one.model) as at:
             seen.append(at.adapter)
 
     threads = [threading.Thread(target=visitor) for _ in range(4)]
@@ -306,33 +310,33 @@ def test_the_model_loads_once_for_all(run: connection.Run) -> None:
 # --- Encoders ---
 
 
-def test_an_image_is_embedded_as_the_pipeline_did(run: connection.Run) -> None:
+def test_an_image_is_embedded_as_the_pipeline_did(run: opening.Run) -> None:
     ids, vectors = run.bundle.embeddings("judge")
-    mine = live.embed_image(run, "judge", picture(run, int(ids[3])).image)
+    mine = models.embed_image(run, "judge", picture(run, int(ids[3])).image)
     assert mine == pytest.approx(vectors[3], abs=1e-4)
 
 
-def test_an_encoder_that_embeds_no_words_says_so(run: connection.Run) -> None:
-    with pytest.raises(live.Unavailable, match="judge embeds no words"):
-        live.embed_words(run, "judge", ("a heart",))
-    with pytest.raises(live.Unavailable, match="how to load nobody"):
-        live.embed_words(run, "nobody", ("a heart",))
+def test_an_encoder_that_embeds_no_words_says_so(run: opening.Run) -> None:
+    with pytest.raises(models.Unavailable, match="judge embeds no words"):
+        models.embed_words(run, "judge", ("a heart",))
+    with pytest.raises(models.Unavailable, match="how to load nobody"):
+        models.embed_words(run, "nobody", ("a heart",))
 
 
 # --- What is missing is one line ---
 
 
-def test_a_missing_model_is_named_and_found_again(run: connection.Run, home: Path) -> None:
+def test_a_missing_model_is_named_and_found_again(run: opening.Run, home: Path) -> None:
     one, example_id = dictionary(run, "patches"), some_example(run)
     shown = picture(run, example_id)
     (home / "clip").rename(home / "gone")
     try:
-        with pytest.raises(live.Unavailable, match="clip: no such folder"):
-            live.fired(run, one, shown)
+        with pytest.raises(models.Unavailable, match="clip: no such folder"):
+            models.fired(run, one, shown)
     finally:
         (home / "gone").rename(home / "clip")
-    assert len(live.fired(run, one, shown).feature)
-    assert len(live.shared().turns) == 0
+    assert len(models.fired(run, one, shown).feature)
+    assert len(models.shared().turns) == 0
 
 
 def test_a_changed_model_is_told(home: Path, opened: Opened, tmp_path: Path) -> None:
@@ -343,7 +347,7 @@ def test_a_changed_model_is_told(home: Path, opened: Opened, tmp_path: Path) -> 
     manifest["models"]["clip"]["fingerprint"] = "another"
     file.write_text(json.dumps(manifest))
     run = opened(copied)
-    found = live.fired(run, dictionary(run, "patches"), picture(run, some_example(run)))
+    found = models.fired(run, dictionary(run, "patches"), picture(run, some_example(run)))
     assert "has changed since the bundle was made" in found.changed
 
 
@@ -354,12 +358,12 @@ def test_a_missing_or_damaged_sae_is_named(home: Path, opened: Opened, tmp_path:
     folder = run.bundle.sae(one.dictionary_id)
     weights = folder / "sae_weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(live.Unavailable, match="sae_weights"):
-        live.fired(run, one, shown)
+    with pytest.raises(models.Unavailable, match="sae_weights"):
+        models.fired(run, one, shown)
     shutil.rmtree(folder)
-    with pytest.raises(live.Unavailable, match="is not in the bundle's folder saes/"):
-        live.fired(run, one, shown)
-    assert len(live.fired(run, dictionary(run, "neurons"), shown).feature)
+    with pytest.raises(models.Unavailable, match="is not in the bundle's folder saes/"):
+        models.fired(run, one, shown)
+    assert len(models.fired(run, dictionary(run, "neurons"), shown).feature)
 
 
 def test_a_bundle_without_settings_says_so(home: Path, opened: Opened, tmp_path: Path) -> None:
@@ -371,23 +375,23 @@ def test_a_bundle_without_settings_says_so(home: Path, opened: Opened, tmp_path:
     manifest["config"]["models"]["clip"]["family"] = "of tomorrow"
     file.write_text(json.dumps(manifest))
     run = opened(copied)
-    with pytest.raises(live.Unavailable, match="another version of Loupe"):
-        live.fired(run, dictionary(run, "patches"), shown)
+    with pytest.raises(models.Unavailable, match="another version of Loupe"):
+        models.fired(run, dictionary(run, "patches"), shown)
     del manifest["config"]
     file.write_text(json.dumps(manifest))
     run = opened(copied)
-    with pytest.raises(live.Unavailable, match="does not say how to load clip"):
-        live.fired(run, dictionary(run, "patches"), shown)
+    with pytest.raises(models.Unavailable, match="does not say how to load clip"):
+        models.fired(run, dictionary(run, "patches"), shown)
     example = queries.drawn(run.connection, 0, limit=1)[0]
-    with pytest.raises(live.Unavailable, match="where its images come from"):
-        live.original(run, example, "")
+    with pytest.raises(models.Unavailable, match="where its images come from"):
+        models.original(run, example, "")
 
 
 def test_memory_that_is_not_enough_is_told_and_the_next_one_works(
-    run: connection.Run, monkeypatch: pytest.MonkeyPatch
+    run: opening.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, shown = dictionary(run, "patches"), picture(run, some_example(run))
-    with live.studied(run, one.model) as at:
+    with models.studied(run, one.model) as at:
         model = at.adapter
 
     def full(*_: object) -> None:
@@ -395,15 +399,15 @@ def test_memory_that_is_not_enough_is_told_and_the_next_one_works(
 
     with monkeypatch.context() as patched:
         patched.setattr(model, "forward", full)
-        with pytest.raises(live.Unavailable, match="out of memory"):
-            live.fired(run, one, shown)
-    assert len(live.fired(run, one, shown).feature)
+        with pytest.raises(models.Unavailable, match="out of memory"):
+            models.fired(run, one, shown)
+    assert len(models.fired(run, one, shown).feature)
 
 
-def test_another_picture_under_the_same_name_is_refused(run: connection.Run) -> None:
+def test_another_picture_under_the_same_name_is_refused(run: opening.Run) -> None:
     example = queries.drawn(run.connection, 0, limit=1)[0]
-    with pytest.raises(live.Unavailable, match="another picture than when"):
-        live.original(run, example, "0" * 64)
+    with pytest.raises(models.Unavailable, match="another picture than when"):
+        models.original(run, example, "0" * 64)
 
 
 # --- Images that visitors give ---
@@ -418,7 +422,7 @@ def file_of(image: Image.Image, kind: str, **options: object) -> bytes:
 def test_given_images_come_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = live.opened(file_of(Image.new("RGB", (40, 20)), "JPEG", exif=exif))
+    turned = models.opened(file_of(Image.new("RGB", (40, 20)), "JPEG", exif=exif))
     assert (turned.size, turned.mode) == ((20, 40), "RGB")
 
 
@@ -432,6 +436,6 @@ def test_given_images_come_upright() -> None:
     ],
 )
 def test_hostile_images_are_one_line(content: bytes, said: str) -> None:
-    with pytest.raises(live.Unavailable, match=said) as caught:
-        live.opened(content)
+    with pytest.raises(models.Unavailable, match=said) as caught:
+        models.opened(content)
     assert "\n" not in str(caught.value)

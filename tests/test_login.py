@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 from typer.testing import CliRunner
 
-from dashboard import access, login
+from dashboard.people import access, login
 from pipeline.annotations import Annotations, Annotator, FeatureKey
 from pipeline.study.content import Content
 from pipeline.study.creation import create
@@ -372,7 +372,7 @@ def visit(monkeypatch: pytest.MonkeyPatch, run: Path) -> Callable[..., AppTest]:
         at = AppTest.from_file(str(APP), default_timeout=120)
         at.user, at.secrets["auth"] = user, auth
         at.run()
-        return at if view == "overview" else at.switch_page(f"views/{view}.py").run()
+        return at if view == "overview" else at.switch_page(f"views/{view}/page.py").run()
 
     return opened
 
@@ -425,13 +425,13 @@ def test_nobody_speaks_in_the_name_of_one_who_signs_in(
 ) -> None:
     import streamlit as st
 
-    from dashboard import people
+    from dashboard.people import annotations
 
     monkeypatch.setattr(st, "user", {"is_logged_in": True} | claims)
-    monkeypatch.setattr(st, "session_state", {people.AUTHOR: "ann@x.org"})
-    assert people.author() == name
-    monkeypatch.setattr(st, "session_state", {people.AUTHOR: "n" * 200})
-    assert len(people.author()) <= 200
+    monkeypatch.setattr(st, "session_state", {annotations.AUTHOR: "ann@x.org"})
+    assert annotations.author() == name
+    monkeypatch.setattr(st, "session_state", {annotations.AUTHOR: "n" * 200})
+    assert len(annotations.author()) <= 200
 
 
 @pytest.mark.usefixtures("store")

@@ -15,12 +15,15 @@ from pages import data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, make_bundle
 
-from dashboard import connection as opening
-from dashboard import curves, queries, scatter, state, words
-from dashboard.numbers import percent
-from dashboard.records import Reconstruction
-from dashboard.sides import Sides
-from dashboard.views import modalities_tokens
+from dashboard import address, queries
+from dashboard.bundle import opening
+from dashboard.charts import modalities
+from dashboard.features import modality_scatter
+from dashboard.records.dictionaries import Reconstruction
+from dashboard.records.modalities import Sides
+from dashboard.style import hints
+from dashboard.style.numbers import percent
+from dashboard.views.modalities import tokens
 from pipeline import store
 from pipeline.metrics.convergence import TOLERANCE
 from pipeline.metrics.modality import THRESHOLD, overlap_curve
@@ -181,27 +184,27 @@ def made_up(image: list[int], text: list[int], correlation: list[float]) -> Side
 
 def test_places_are_logarithms_with_a_lane_for_silence() -> None:
     one = made_up([100, 100, 0, 0, 1], [10, 0, 50, 0, 1000], [np.nan] * 5)
-    low = scatter._least(one)
+    low = modality_scatter._least(one)
     assert low == pytest.approx(-3)
-    x, y = (scatter._places(one, side, low) for side in ("image", "text"))
-    lane = scatter._axis("", low).lane
+    x, y = (modality_scatter._places(one, side, low) for side in ("image", "text"))
+    lane = modality_scatter._axis("", low).lane
     np.testing.assert_allclose(x[:2], -1, atol=0.01)
     assert y[0] == pytest.approx(-2, abs=0.03)
     assert all(lane[0] < at < lane[1] for at in (x[2], y[1]))
     assert np.isnan(x[3]) and np.isnan(y[3]), "dead features have no place"
     assert lane[1] < x[4] < -2.8, "one image is not in the lane of none"
-    assert scatter._axis("", low).span[1] > y[4]
+    assert modality_scatter._axis("", low).span[1] > y[4]
 
 
 def test_features_with_equal_counts_do_not_hide_each_other() -> None:
     one = made_up([3] * 50, [0] * 50, [0.0] * 50)
-    x, y = (scatter._places(one, side, -3.0) for side in ("image", "text"))
+    x, y = (modality_scatter._places(one, side, -3.0) for side in ("image", "text"))
     assert len({(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)}) == 50
     assert x.max() < np.log10(4 / 1000) and x.min() > np.log10(2 / 1000)
 
 
 def test_ticks_say_their_place() -> None:
-    axis = scatter._axis("fires", -2.5)
+    axis = modality_scatter._axis("fires", -2.5)
     assert axis.ticks[0][1:] == ("0", 0)
     tenfold = [text for _, text, level in axis.ticks[1:] if level == 0]
     assert tenfold == ["1 %", "10 %", "100 %"]
@@ -212,20 +215,20 @@ def test_ticks_say_their_place() -> None:
 def test_the_most_correlated_come_first_then_the_most_active() -> None:
     one = made_up([9, 9, 1, 9], [9, 9, 0, 0], [0.2, 0.9, np.nan, np.nan])
     two = made_up([9], [9], [0.5])
-    found = scatter.best([one, two], {0: np.arange(4), 1: np.arange(1)})
+    found = modality_scatter.best([one, two], {0: np.arange(4), 1: np.arange(1)})
     assert found.tolist() == [[0, 1], [1, 0], [0, 0], [0, 3], [0, 2]]
-    assert scatter.meeting(one, np.ones(4, bool)).tolist() == [0, 1]
-    assert scatter.best([one], {}).shape == (0, 2)
+    assert modality_scatter.meeting(one, np.ones(4, bool)).tolist() == [0, 1]
+    assert modality_scatter.best([one], {}).shape == (0, 2)
 
 
 def test_filters_hide_points_and_leave_the_scale() -> None:
     one = made_up([100, 1, 0], [0, 1, 500], [0.1, 0.5, 0.9])
-    shown = scatter.passing(one, ms=0.0, density=0.1)
+    shown = modality_scatter.passing(one, ms=0.0, density=0.1)
     assert shown.tolist() == [True, False, True], "either side is enough"
-    assert scatter.passing(one, ms=0.6, density=0.0).tolist() == [False, False, True]
-    made = scatter.coloured([one], "correlation", [shown])
+    assert modality_scatter.passing(one, ms=0.6, density=0.0).tolist() == [False, False, True]
+    made = modality_scatter.coloured([one], "correlation", [shown])
     assert made.codes[0].tolist()[1] == 255
-    every = scatter.coloured([one], "correlation", [np.ones(3, bool)])
+    every = modality_scatter.coloured([one], "correlation", [np.ones(3, bool)])
     assert made.ticks == every.ticks
     assert made.codes[0][0] == every.codes[0][0]
     assert made.ticks[0][1] == "≤ 0"
@@ -246,24 +249,20 @@ def test_layers_that_converge_are_named(db: Database) -> None:
         (b, "caption", 0.5), (b, "caption_alone", 0.2), (c, "image", 0.2),
         (c, "caption_alone", 0.19),
     )  # fmt: skip
-    met = modalities_tokens.meetings(layers, known, 0.1)
+    met = tokens.meetings(layers, known, 0.1)
     assert met == {"caption": ("vision.1", 2), "caption_alone": ("vision.projection", 3)}
-    assert modalities_tokens.meeting(layers, met) == "vision.projection"
-    text = modalities_tokens.in_words(met, 0.1)
+    assert tokens.meeting(layers, met) == "vision.projection"
+    text = tokens.in_words(met, 0.1)
     assert "image and text behind the image are alike from vision.1 on" in text
-    strict = modalities_tokens.meetings(layers, known, 0.02)
-    assert modalities_tokens.meeting(layers, strict) == "vision.1", "behind the image alone"
-    assert (
-        modalities_tokens.meeting(layers, {"caption": (None, 3), "text": ("vision.1", 3)}) is None
-    )
-    assert "image and text alone do not come together (3 layers)" in modalities_tokens.in_words(
-        strict, 0.02
-    )
+    strict = tokens.meetings(layers, known, 0.02)
+    assert tokens.meeting(layers, strict) == "vision.1", "behind the image alone"
+    assert tokens.meeting(layers, {"caption": (None, 3), "text": ("vision.1", 3)}) is None
+    assert "image and text alone do not come together (3 layers)" in tokens.in_words(strict, 0.02)
     apart = measured((a, "patch", 1.0), (a, "caption_alone", 0.2), (b, "patch", 0.5))
     apart |= measured((b, "caption_alone", None), (c, "image", 0.2), (c, "caption", None))
-    known = modalities_tokens.meetings(layers, apart, 0.1)
+    known = tokens.meetings(layers, apart, 0.1)
     assert known == {"caption": (None, 0), "caption_alone": (None, 1)}
-    text = modalities_tokens.in_words(known, 0.1)
+    text = tokens.in_words(known, 0.1)
     assert "image and text behind the image are not measured" in text
     assert "image and text alone do not come together (1 layer)" in text
 
@@ -272,21 +271,21 @@ def test_charts_mark_what_is_chosen(db: Database) -> None:
     layers = [d for d in queries.dictionaries(db) if d.name == "matryoshka"]
     known = queries.overlaps(db, [d.dictionary_id for d in layers])
     here = {o.dictionary_id: o for o in known if o.threshold == 0.01}
-    spec = curves.shares_by_layer(layers, here).to_dict()
+    spec = modalities.shares_by_layer(layers, here).to_dict()
     values = [r for r in _values(spec) if r["kind"] == "both"]
     assert [r["at"] for r in values] == [d.place for d in layers]
     assert [r["share"] for r in values] == [here[d.dictionary_id].shared for d in layers]
-    assert rings(spec) == [curves.SHUFFLED]
+    assert rings(spec) == [modalities.SHUFFLED]
     spreads = {HERE: queries.correlations(db, HERE)}
-    assert rings(curves.correlation_by_layer(layers, spreads).to_dict()) == [curves.OTHERS]
+    assert rings(modalities.correlation_by_layer(layers, spreads).to_dict()) == [modalities.OTHERS]
     curve = [o for o in known if o.dictionary_id == HERE]
-    drawn = curves.shares_by_threshold(curve, 0.01).to_dict()
+    drawn = modalities.shares_by_threshold(curve, 0.01).to_dict()
     assert {"at": "1 %"} in _values(drawn)
     scales = [layer["encoding"]["x"]["scale"] for layer in drawn["layer"] if "encoding" in layer]
     assert scales and all(s["padding"] > 0.5 for s in scales), "the last label has room"
-    marked = curves.by_token(
+    marked = modalities.by_token(
         layers, queries.reconstruction(db), metric="mse", title="mse", mark="vision.1",
-        names=words.TOKEN_NAMES,
+        names=hints.TOKEN_NAMES,
     ).to_dict()  # fmt: skip
     assert {"at": "vision.1"} in _values(marked)
     assert {r["kind"] for r in _values(marked) if "kind" in r} == {
@@ -302,7 +301,10 @@ def rings(spec: dict[str, Any]) -> list[str]:
         if layer["mark"]["type"] == "point" and not layer["mark"]["filled"]
     ]
     told = [
-        name for lines in curves.LEGEND.values() for name, _, style in lines if style == "dashed"
+        name
+        for lines in modalities.LEGEND.values()
+        for name, _, style in lines
+        if style == "dashed"
     ]
     return [name for name in told if any(f"'{name}'" in each for each in hollow)]
 
@@ -325,7 +327,7 @@ def test_it_opens_on_the_best_correlated_features(opened: Opened, db: Database) 
     assert len(cards) == 12
     name = str(cards[0]["key"]).rpartition(":")[0]
     one = queries.sides(db, name)
-    enough = np.minimum(one.image_active, one.text_active) >= scatter.ENOUGH
+    enough = np.minimum(one.image_active, one.text_active) >= modality_scatter.ENOUGH
     wanted = sorted(np.flatnonzero(enough), key=lambda i: -one.correlation[i])[:12]
     assert ids(at) == [int(i) for i in wanted]
     card = cards[0]
@@ -410,7 +412,7 @@ def test_the_first_threshold_tells_more_than_chance(db: Database) -> None:
     drawn = overlap_curve(own, own, (0.0, THRESHOLD))
     assert drawn["shared"][0] == drawn["shared_shuffled"][0] == 1
     assert drawn["shared"][1] > 2 * drawn["shared_shuffled"][1]
-    assert "at 0" in words.SHARES and "never above" in words.SHARES
+    assert "at 0" in hints.SHARES and "never above" in hints.SHARES
 
 
 def test_layers_state_the_threshold(opened: Opened) -> None:
@@ -494,7 +496,7 @@ def test_several_models_are_chosen_from(tmp_path: Path, opened: Opened) -> None:
 
 
 def test_a_choice_is_an_address() -> None:
-    assert state.choosing(f"{HERE}:1") == f"&{urlencode({'features': HERE + ':1'})}"
+    assert address.choosing(f"{HERE}:1") == f"&{urlencode({'features': HERE + ':1'})}"
 
 
 # --- In a browser ---
@@ -507,8 +509,8 @@ def url(run: Path, dashboard_server: Callable[..., str]) -> str:
 
 def point(page: "Page", places: tuple[float, float], one: Sides) -> tuple[float, float]:
     """Where a point of the scatter is on the screen while all of it is shown."""
-    low = scatter._least(one)
-    axis = scatter._axis("", low)
+    low = modality_scatter._least(one)
+    axis = modality_scatter._axis("", low)
     box = page.locator(".plane").first.bounding_box()
     assert box
     wide, high, length = box["width"] - 2, box["height"] - 2, axis.span[1] - axis.span[0]
@@ -521,8 +523,8 @@ def point(page: "Page", places: tuple[float, float], one: Sides) -> tuple[float,
 
 def lonely(one: Sides) -> int:
     """A feature with both sides, and no other near it."""
-    low = scatter._least(one)
-    xy = np.stack([scatter._places(one, side, low) for side in ("image", "text")], axis=1)
+    low = modality_scatter._least(one)
+    xy = np.stack([modality_scatter._places(one, side, low) for side in ("image", "text")], axis=1)
     far = np.nan_to_num(np.linalg.norm(xy[:, None] - xy, axis=2), nan=9) + 9 * np.eye(len(xy))
     return int(np.nanargmax(np.where(np.isfinite(one.correlation), far.min(axis=1), -1)))
 
@@ -532,8 +534,10 @@ def lonely(one: Sides) -> int:
 def test_from_a_point_to_its_feature(page: "Page", url: str, db: Database) -> None:
     one = queries.sides(db, HERE)
     number = lonely(one)
-    low = scatter._least(one)
-    at = tuple(float(scatter._places(one, side, low)[number]) for side in ("image", "text"))
+    low = modality_scatter._least(one)
+    at = tuple(
+        float(modality_scatter._places(one, side, low)[number]) for side in ("image", "text")
+    )
     page.goto(f"{url}/modalities?{urlencode({'left': 'vision.0 / matryoshka'})}")
     page.wait_for_function("performance.getEntriesByName('loupe-map-painted').length")
     page.locator("article.both").nth(11).wait_for()
@@ -567,8 +571,8 @@ def test_from_a_point_to_its_feature(page: "Page", url: str, db: Database) -> No
 @pytest.mark.usefixtures("quiet")
 def test_a_lasso_takes_the_features_inside(page: "Page", url: str, db: Database) -> None:
     one = queries.sides(db, HERE)
-    low = scatter._least(one)
-    x, y = (scatter._places(one, side, low) for side in ("image", "text"))
+    low = modality_scatter._least(one)
+    x, y = (modality_scatter._places(one, side, low) for side in ("image", "text"))
     edge = low - 0.2  # between the lanes of 0 and the lowest counts
     inside = int(((x > edge) & (y > edge)).sum())
     query = {"left": "vision.0 / matryoshka", "right": "vision.1 / matryoshka"}
@@ -577,7 +581,7 @@ def test_a_lasso_takes_the_features_inside(page: "Page", url: str, db: Database)
     page.locator("article.both").nth(11).wait_for()
     page.wait_for_timeout(500)
     other = queries.sides(db, NEXT)
-    both = one if low <= scatter._least(other) else other
+    both = one if low <= modality_scatter._least(other) else other
     corners = [
         point(page, c, both) for c in ((edge, edge), (0.04, edge), (0.04, 0.04), (edge, 0.04))
     ]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dashboard import nearness
-from dashboard.records import Embeddings
+from dashboard.bundle import nearness
+from dashboard.records.images import Embeddings
 from pipeline.contract import TOP_K
 
 IDS = np.array([3, 10, 20, 40])

@@ -13,7 +13,8 @@ from pages import APP, data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 
-from dashboard import access, words
+from dashboard.people import access
+from dashboard.style import hints
 from pipeline.annotations import Annotations
 from pipeline.study.content import Content
 from pipeline.study.creation import create
@@ -104,11 +105,11 @@ def test_who_judges_reads_that_nothing_is_lost(
     with away():
         for _ in range(2):
             at.run()
-            assert data(at, "annotate") == before | {"note": words.AWAY_JUDGING}
+            assert data(at, "annotate") == before | {"note": hints.AWAY_JUDGING}
         pages = [at]
         for parameters in ({"invite": token}, {"study": "mine"}):
             new = open_page(monkeypatch, run, "annotate", **parameters)
-            assert words.AWAY_TO_JUDGE in everything(new) and not shows(new, "annotate")
+            assert hints.AWAY_TO_JUDGE in everything(new) and not shows(new, "annotate")
             pages.append(new)
         for each in pages:
             text = everything(each)
@@ -132,12 +133,12 @@ def test_who_signed_in_stays_at_their_trial(
     at.secrets["auth"] = {}
     at.run()
     at.query_params["study"] = "mine"
-    at.switch_page("views/annotate.py").run()
+    at.switch_page("views/annotate/page.py").run()
     at.button[0].click().run()
     before = data(at, "annotate")
     with away():
         at.run()
-        assert data(at, "annotate") == before | {"note": words.AWAY_JUDGING}
+        assert data(at, "annotate") == before | {"note": hints.AWAY_JUDGING}
     assert data(at.run(), "annotate")["note"] == ""
 
 
@@ -156,7 +157,7 @@ def test_an_owner_reads_why(
         assert PASSWORD not in text and "opens only for its owner" not in text
         other = open_page(monkeypatch, run, page, study="mine", owner=token, **feature)
         seen = everything(other)
-        expected = words.AWAY_TO_JUDGE if page == "annotate" else words.AWAY_TO_OWN
+        expected = hints.AWAY_TO_JUDGE if page == "annotate" else hints.AWAY_TO_OWN
         assert expected in seen, "who cannot be proved to be the owner"
         assert [sign for sign in TECHNICAL if sign in seen] == []
     assert "cannot be used" not in everything(at.run())
@@ -180,10 +181,10 @@ def test_a_note_waits_until_it_is_kept(
     at = open_page(monkeypatch, run, "feature", dictionary=NAME, feature="3")
     with away():
         at.text_area[0].set_value("what I saw").run()
-        assert words.WAITING in everything(at) and at.text_area[0].value == "what I saw"
-        assert words.WAITING in everything(at.run())
+        assert hints.WAITING in everything(at) and at.text_area[0].value == "what I saw"
+        assert hints.WAITING in everything(at.run())
     at.run()
-    assert words.WAITING not in everything(at) and not at.warning
+    assert hints.WAITING not in everything(at) and not at.warning
     with store.reading() as connection:
         rows = connection.exec_driver_sql("SELECT author, text FROM notes").all()
     assert [tuple(row) for row in rows] == [("me", "what I saw")]
@@ -218,7 +219,7 @@ def test_what_is_pressed_meanwhile_is_kept_once(
         assert [sign for sign in TECHNICAL if sign in text] == []
         second = page.context.new_page()
         second.goto(f"{url}/annotate?invite={token}")
-        second.get_by_text(words.AWAY_TO_JUDGE).wait_for()
+        second.get_by_text(hints.AWAY_TO_JUDGE).wait_for()
     at_trial(2)
     assert kept() == [(0, "2"), (1, "4")]
     page.keyboard.press("5")

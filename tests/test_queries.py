@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
-from dashboard import connection as opening
-from dashboard import queries, records
-from dashboard.records import Filter
-from dashboard.steered import steering_best
+from dashboard import queries
+from dashboard.bundle import opening
+from dashboard.records.features import Card, Filter
+from dashboard.records.steering import steering_best
 from pipeline import contract, store
 
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
@@ -106,7 +106,7 @@ def test_pages_hold_every_feature_once_in_order(
     ],
 )
 def test_filters(
-    db: duckdb.DuckDBPyConnection, chosen: Filter, passes: Callable[[records.Card], bool]
+    db: duckdb.DuckDBPyConnection, chosen: Filter, passes: Callable[[Card], bool]
 ) -> None:
     every = queries.page(db, [SAE], EVERY, sort="feature_id", limit=200)
     wanted = {c.feature_id for c in every if c.n_active > 0 and passes(c)}

@@ -17,12 +17,12 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 from typer.testing import CliRunner
 
-from dashboard import judging, verdicts
 from dashboard.exports.tables import csv_bytes
 from dashboard.exports.votes import annotators_table, features_table, items_table, votes_table
+from dashboard.study import results
 from pipeline.__main__ import app
 from pipeline.annotations import Annotations
-from pipeline.study import benchmark, exchange, findings
+from pipeline.study import benchmark, exchange, findings, judging
 from pipeline.study.assignment import chooser
 from pipeline.study.benchmark import Pairs
 from pipeline.study.content import Content, Item, name_of
@@ -418,12 +418,12 @@ def test_scores_of_ones_own_stand_on_the_board(
 ) -> None:
     content = Content.model_validate_json(store.study_content("whole"))
     rows = "".join(f"{name_of(one)},{-one.scores['ms']}\n" for one in content.features)
-    brought = verdicts.bring(content, "mine.csv", f"feature,against\n{rows}".encode())
+    brought = results.bring(content, "mine.csv", f"feature,against\n{rows}".encode())
     found = findings.find(content, store.votes("whole"), brought=brought.scores)
     board = dict(found.board)
     assert board["against"].value == pytest.approx(1 - board["ms"].value)
     for bad in (b"\xff\xfe\x00", b"a,b\n1,2\n", b"feature,s\nnobody,1\n", b"feature,s\n0,=1+1\n"):
-        refused = verdicts.bring(content, "<b>.csv", bad)
+        refused = results.bring(content, "<b>.csv", bad)
         assert refused.problem.startswith("<b>.csv") and "\n" not in refused.problem
 
 

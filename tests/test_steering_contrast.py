@@ -17,9 +17,13 @@ from small_run import make_speaking_run
 from streamlit.testing.v1 import AppTest
 from transformers import AutoConfig, CLIPModel, SiglipModel
 
-from dashboard import connection, contrast, live, queries, shifts, sight
-from dashboard.joint import WAYS, Among, Labels, Seen, new, rivals
-from dashboard.joint import shifts as shifted
+from dashboard import queries
+from dashboard.bundle import opening
+from dashboard.live import images
+from dashboard.live import models as live_models
+from dashboard.steering import image_embeddings, label_charts
+from dashboard.steering.joint_space import WAYS, Among, Labels, Seen, new, rivals
+from dashboard.steering.joint_space import shifts as shifted
 from pipeline import config, models
 from pipeline.demo import CLIP_FOLDER
 from pipeline.interventions import Along, Setting, Turned
@@ -36,10 +40,10 @@ Opened = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="module")
-def run(speaking_run: Path) -> Iterator[connection.Run]:
-    live.shared.clear()
+def run(speaking_run: Path) -> Iterator[opening.Run]:
+    live_models.shared.clear()
     before, sys.argv = sys.argv, ["app.py", str(speaking_run)]
-    yield connection.current()
+    yield opening.current()
     sys.argv = before
 
 
@@ -49,33 +53,33 @@ def clip() -> CLIPModel:
 
 
 @pytest.fixture(scope="module")
-def picture(run: connection.Run) -> live.Picture:
+def picture(run: opening.Run) -> live_models.Picture:
     (example,) = queries.drawn(run.connection, 3, limit=1)
-    look = sight.of_example(run, example.example_id)
+    look = images.of_example(run, example.example_id)
     assert look is not None
     assert look.picture is not None
     return look.picture
 
 
 @pytest.fixture(scope="module")
-def features(run: connection.Run, picture: live.Picture) -> list[int]:
+def features(run: opening.Run, picture: live_models.Picture) -> list[int]:
     """Features that fire on the picture."""
     dictionary = next(d for d in queries.dictionaries(run.connection) if d.dictionary_id == SAE)
-    found = live.fired(run, dictionary, picture)
+    found = live_models.fired(run, dictionary, picture)
     return found.feature[found.activation > 0][:3].tolist()
 
 
 def edited(
-    run: connection.Run,
+    run: opening.Run,
     clip: CLIPModel,
-    picture: live.Picture,
+    picture: live_models.Picture,
     change: Callable[[torch.Tensor, object], torch.Tensor],
 ) -> np.ndarray:
     """The embedding where `change(acts, sae)` stands in place of what layer 2 puts out."""
-    with live.studied(run, "clip") as at:
+    with live_models.studied(run, "clip") as at:
         pixels = at.adapter.prepare([picture.image]).tensors["pixel_values"]
         dictionary = next(d for d in queries.dictionaries(run.connection) if d.hook == HOOK)
-        sae = live.sae_of(run, dictionary, at.adapter)
+        sae = live_models.sae_of(run, dictionary, at.adapter)
     layer = clip.vision_model.encoder.layers[2]
 
     def hook(_module: object, _inputs: object, output: object) -> object:
@@ -104,9 +108,9 @@ def turned(features: list[int], strength: float, **more: object) -> Setting:
 @pytest.mark.parametrize("form", ["delta", "replace"])
 @pytest.mark.parametrize("mode", ["clamp", "add", "scale", "ablate"])
 def test_embeddings_equal_a_literal_recomputation(
-    run: connection.Run,
+    run: opening.Run,
     clip: CLIPModel,
-    picture: live.Picture,
+    picture: live_models.Picture,
     features: list[int],
     mode: str,
     form: str,
@@ -127,7 +131,7 @@ def test_embeddings_equal_a_literal_recomputation(
         return acts + sae.decode(after) - sae.decode(codes)
 
     setting = turned(features, strength, mode=mode, form=form)
-    one = contrast.seen(run, "clip", picture, [setting])
+    one = image_embeddings.seen(run, "clip", picture, [setting])
     plain = edited(run, clip, picture, lambda acts, _: acts)
     rebuilt = edited(run, clip, picture, lambda acts, sae: sae.decode(sae.encode(acts)))
     wanted = edited(run, clip, picture, change)
@@ -140,32 +144,32 @@ def test_embeddings_equal_a_literal_recomputation(
 
 @pytest.mark.parametrize(("mode", "strength"), [("add", 0.0), ("scale", 1.0)])
 def test_an_edit_of_nothing_changes_no_bit(
-    run: connection.Run, picture: live.Picture, features: list[int], mode: str, strength: float
+    run: opening.Run, picture: live_models.Picture, features: list[int], mode: str, strength: float
 ) -> None:
-    one = contrast.seen(run, "clip", picture, [turned(features, strength, mode=mode)])
+    one = image_embeddings.seen(run, "clip", picture, [turned(features, strength, mode=mode)])
     assert np.array_equal(one.steered, one.unsteered)
     assert not np.array_equal(one.reconstruction, one.unsteered)
 
 
 def test_a_sweep_is_rows_of_the_same_forward(
-    run: connection.Run, picture: live.Picture, features: list[int]
+    run: opening.Run, picture: live_models.Picture, features: list[int]
 ) -> None:
     settings = [turned(features, strength) for strength in (2.0, 0.0, 2.0, 5.0)]
-    one = contrast.seen(run, "clip", picture, settings)
+    one = image_embeddings.seen(run, "clip", picture, settings)
     assert one.swept.shape == (3, 128)
     assert np.allclose(one.swept[1], one.steered, atol=1e-6)
-    alone = contrast.seen(run, "clip", picture, [settings[3]])
+    alone = image_embeddings.seen(run, "clip", picture, [settings[3]])
     assert np.allclose(one.swept[2], alone.steered, atol=1e-5)
 
 
-def test_along_a_direction(run: connection.Run, clip: CLIPModel, picture: live.Picture) -> None:
-    from dashboard import vectors
+def test_along_a_direction(run: opening.Run, clip: CLIPModel, picture: live_models.Picture) -> None:
+    from dashboard.steering import direction_vectors
 
     name = f"{HOOK}/tag:red>tag:blue"
     along = Along(hook=HOOK, kind="add", direction=name, strength=9.0)
-    one = contrast.seen(run, "clip", picture, [Setting(directions=(along,))])
-    with live.studied(run, "clip") as at:
-        way = vectors.named(run, at, [along])[name]
+    one = image_embeddings.seen(run, "clip", picture, [Setting(directions=(along,))])
+    with live_models.studied(run, "clip") as at:
+        way = direction_vectors.named(run, at, [along])[name]
     wanted = edited(run, clip, picture, lambda acts, _: acts + 9.0 * way / way.norm())
     assert np.allclose(one.steered, wanted, atol=1e-5)
     assert one.reconstruction is None
@@ -175,11 +179,11 @@ def test_along_a_direction(run: connection.Run, clip: CLIPModel, picture: live.P
 
 
 def test_chances_are_the_models_own(
-    run: connection.Run, clip: CLIPModel, picture: live.Picture
+    run: opening.Run, clip: CLIPModel, picture: live_models.Picture
 ) -> None:
-    one = contrast.seen(run, "clip", picture, [Setting()])
-    labels = contrast.labels(run, "clip", one.key, WORDS, "a photo of {}")
-    with live.studied(run, "clip") as at:
+    one = image_embeddings.seen(run, "clip", picture, [Setting()])
+    labels = image_embeddings.labels(run, "clip", one.key, WORDS, "a photo of {}")
+    with live_models.studied(run, "clip") as at:
         pixels = at.adapter.prepare([picture.image]).tensors
         words = at.adapter.read_words([f"a photo of {w}" for w in WORDS], longest=32)
     with torch.inference_mode():
@@ -222,24 +226,22 @@ def test_a_file_without_logits_says_so(tmp_path: Path) -> None:
         logits_of(described, str(tmp_path), revision=None)
 
 
-def test_images_come_from_the_encoder_with_the_same_weights(run: connection.Run) -> None:
-    with live.studied(run, "clip") as at:
+def test_images_come_from_the_encoder_with_the_same_weights(run: opening.Run) -> None:
+    with live_models.studied(run, "clip") as at:
         key = at.key
-    held = contrast.images(run, "clip", key, same=True)
-    fresh = contrast.images(run, "clip", key, same=False)
+    held = image_embeddings.images(run, "clip", key, same=True)
+    fresh = image_embeddings.images(run, "clip", key, same=False)
     assert np.array_equal(np.sort(held.ids), np.sort(fresh.ids))
     place = {int(one): i for i, one in enumerate(held.ids)}
     ordered = held.vectors[[place[int(one)] for one in fresh.ids]]
     assert np.allclose(ordered, fresh.vectors, atol=1e-5)
 
 
-def test_captions_are_embedded_by_the_models_text_tower(
-    run: connection.Run, clip: CLIPModel
-) -> None:
-    with live.studied(run, "clip") as at:
+def test_captions_are_embedded_by_the_models_text_tower(run: opening.Run, clip: CLIPModel) -> None:
+    with live_models.studied(run, "clip") as at:
         key = at.key
-    found = contrast.captions(run, "clip", key)
-    with live.studied(run, "clip") as at:
+    found = image_embeddings.captions(run, "clip", key)
+    with live_models.studied(run, "clip") as at:
         words = at.adapter.read_words(found.texts[:5], longest=32)
     with torch.inference_mode():
         made = clip.text_projection(clip.text_model(**words.inputs.tensors).pooler_output)
@@ -273,10 +275,10 @@ def test_tags_of_a_kind_stand_in_each_others_place() -> None:
     assert rivals("no tag", 2000, together) == ["no tag"]
 
 
-def test_labels_begin_with_those_of_the_features_kind(opened: Opened, run: connection.Run) -> None:
+def test_labels_begin_with_those_of_the_features_kind(opened: Opened, run: opening.Run) -> None:
     tags = queries.marks(run.connection)
     kinds = {tag: rivals(tag, *queries.together(run.connection, limit=50)) for tag in tags}
-    with live.studied(run, "clip") as studied:
+    with live_models.studied(run, "clip") as studied:
         knows = studied.adapter.reader.knows
     tag = next(
         tag for tag, kind in kinds.items() if 1 < len(kind) < len(tags) and all(map(knows, kind))
@@ -301,10 +303,10 @@ def test_labels_that_change_most_come_first_and_charts_hold_them() -> None:
     made = shifted(labels, Seen(rows[0], rows[1], rows[2], rows[:0], "", ""))
     assert [s.name for s in made] == ["c", "a", "b"]
     assert sum(s.steered for s in made) == pytest.approx(1)
-    drawn = shifts.before_and_after(made).to_dict()
+    drawn = label_charts.before_and_after(made).to_dict()
     (rows,) = drawn["datasets"].values() if "datasets" in drawn else [drawn["data"]["values"]]
     assert [row["way"] for row in rows[:3]] == list(WAYS)
-    lines = shifts.over_strengths(
+    lines = label_charts.over_strengths(
         ["a", "c"], [0.0, 1.0], np.array([[0.1, 0.9], [0.4, 0.6]]), title="x", chosen=1.0
     ).to_dict()
     assert json.dumps(lines).count('"chance": 0.9') == 1
@@ -314,18 +316,18 @@ def test_labels_that_change_most_come_first_and_charts_hold_them() -> None:
 
 
 def test_faults_are_one_line_and_the_next_works(
-    run: connection.Run, picture: live.Picture, features: list[int]
+    run: opening.Run, picture: live_models.Picture, features: list[int]
 ) -> None:
     for setting, why in (
         (turned([999], 1.0), "no feature 999"),
         (turned([features[0], features[0]], 1.0), "edited twice"),
     ):
-        with pytest.raises(live.Unavailable, match=why) as caught:
-            contrast.seen(run, "clip", picture, [setting])
+        with pytest.raises(live_models.Unavailable, match=why) as caught:
+            image_embeddings.seen(run, "clip", picture, [setting])
         assert "\n" not in str(caught.value)
-    fine = contrast.seen(run, "clip", picture, [turned(features, 1.0)])
+    fine = image_embeddings.seen(run, "clip", picture, [turned(features, 1.0)])
     assert np.isfinite(fine.steered).all()
-    assert len(live.shared().turns) == 0
+    assert len(live_models.shared().turns) == 0
 
 
 # --- The page ---
@@ -389,7 +391,7 @@ def test_a_model_without_a_text_tower_still_shows_images(
 ) -> None:
     silent = tiny.clip(tmp_path / "clip")
     folder = make_speaking_run(tmp_path, encoder=tiny_encoder, clip=silent)
-    live.shared.clear()
+    live_models.shared.clear()
     at = open_page(monkeypatch, folder / "run", "steering")
     text = said(at).replace("\\", "")
     assert "No labels: the files of" in text

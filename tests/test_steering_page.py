@@ -20,7 +20,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from test_run import done
 
-from dashboard import connection, experiments, live, sight, spoken, steering, telling
+from dashboard.bundle import opening
+from dashboard.live import images, models
+from dashboard.steering import answer_view, answers, history, request
 from pipeline.experiment.request import Home
 from pipeline.experiment.trials import Studied
 from pipeline.interventions import Answer, Said, Setting, Turned
@@ -87,9 +89,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def fresh() -> Iterator[None]:
-    live.shared.clear()
+    models.shared.clear()
     yield
-    live.shared.clear()
+    models.shared.clear()
 
 
 Opened = Callable[..., AppTest]
@@ -121,7 +123,7 @@ def told(at: AppTest) -> dict[str, str]:
     return {one["name"]: "".join(token["piece"] for token in one["tokens"]) for one in columns}
 
 
-def last(at: AppTest) -> experiments.Experiment:
+def last(at: AppTest) -> history.Experiment:
     return at.session_state["steering-history"][0]
 
 
@@ -268,9 +270,9 @@ def test_columns_side_by_side(opened: Opened) -> None:
     assert first["likely"][0][0] == first["piece"]
     one = last(at)
     assert one.finished
-    perplexity = one.answers[spoken.JUDGED].perplexity
-    assert steered["facts"][0]["text"] == telling.perplexity(one.answers[spoken.JUDGED])
-    assert perplexity > one.answers[spoken.UNSTEERED].perplexity
+    perplexity = one.answers[answers.JUDGED].perplexity
+    assert steered["facts"][0]["text"] == answer_view.perplexity(one.answers[answers.JUDGED])
+    assert perplexity > one.answers[answers.UNSTEERED].perplexity
 
 
 def test_modes_scopes_and_forms_reach_the_model(opened: Opened) -> None:
@@ -281,7 +283,7 @@ def test_modes_scopes_and_forms_reach_the_model(opened: Opened) -> None:
     ):  # fmt: skip
         at = press(opened(**LONG | change), "Run")
         one = last(at)
-        texts[str(change)] = [each.chance for each in one.answers[spoken.STEERED].said]
+        texts[str(change)] = [each.chance for each in one.answers[answers.STEERED].said]
         assert told(at)["unsteered"] == texts.setdefault("unsteered", told(at)["unsteered"])
     kept = [tuple(np.round(chances, 6)) for name, chances in texts.items() if name != "unsteered"]
     assert len(set(kept)) >= 6
@@ -311,7 +313,7 @@ def test_a_missing_model_is_a_message_and_the_next_request_works(
     real = saes.resolve()
     real.rename(hidden)
     try:
-        live.shared.clear()
+        models.shared.clear()
         at = press(at, "Run")
         assert "no SAE in the bundle" in said(at)
     finally:
@@ -327,21 +329,21 @@ def settings_of(feature: int) -> list[Setting]:
 
 def test_who_leaves_frees_the_queue(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
-    here, picture = connection.current(), sight.blank().picture
+    here, picture = opening.current(), images.blank().picture
     assert picture is not None
     heard: list[int] = []
 
     def leaves(said: dict[str, Answer], _: float) -> None:
-        heard.append(len(said[spoken.STEERED].said))
+        heard.append(len(said[answers.STEERED].said))
         if len(heard) == 2:
             raise KeyboardInterrupt  # as Streamlit's own, no Exception
 
     with pytest.raises(KeyboardInterrupt):
-        spoken.say(here, "llava", settings_of(1), picture, leaves)
+        answers.say(here, "llava", settings_of(1), picture, leaves)
     assert heard == [1, 2], "within a token"
-    assert len(live.shared().turns) == 0
+    assert len(models.shared().turns) == 0
     kept: list[dict[str, Answer]] = []
-    spoken.say(here, "llava", settings_of(1), picture, lambda said, _: kept.append(said))
+    answers.say(here, "llava", settings_of(1), picture, lambda said, _: kept.append(said))
     assert len(kept) == 6
 
 
@@ -349,20 +351,20 @@ def test_ten_visitors_at_once_get_their_answers_in_order(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(run)])
-    here, picture = connection.current(), sight.blank().picture
+    here, picture = opening.current(), images.blank().picture
     assert picture is not None
 
     def ask(feature: int) -> str:
         said: dict[str, Answer] = {}
-        spoken.say(here, "llava", settings_of(feature), picture, lambda now, _: said.update(now))
+        answers.say(here, "llava", settings_of(feature), picture, lambda now, _: said.update(now))
         served.append(feature)
-        return said[spoken.STEERED].text
+        return said[answers.STEERED].text
 
     served: list[int] = []
     alone = [ask(feature) for feature in range(10)]
     assert len(set(alone)) > 1
     served.clear()
-    turns = live.shared().turns
+    turns = models.shared().turns
     with ThreadPoolExecutor(10) as visitors:
         with turns.turn():  # so that all wait
             asked = []
@@ -454,7 +456,7 @@ def test_what_shows_is_told_of_each_feature(opened: Opened, run: Path) -> None:
     at = press(opened(**wanted), "Sweep")
     one = last(at)
     assert len(one.shows) == 2 and len(at.get("vega_lite_chart")) == 3
-    from dashboard.views.steering_talk import record
+    from dashboard.views.steering.talk import record
 
     made = json.loads(record(one))["records"]
     home = Home(run, None)
@@ -563,7 +565,7 @@ def test_stopping_before_the_first_word_is_said(opened: Opened) -> None:
 def test_the_file_holds_it_all(opened: Opened) -> None:
     at = press(opened(**LONG), "Run")
     one = last(at)
-    from dashboard.views.steering_talk import record
+    from dashboard.views.steering.talk import record
 
     (made,) = json.loads(record(one))["records"]
     assert made["setting"]["features"][0]["dictionary"] == LANGUAGE
@@ -585,36 +587,36 @@ def answer(*pieces: str) -> Answer:
 
 def test_words_that_changed_are_lit() -> None:
     plain, other = answer("a", " red", " star"), answer("a", " bl", "ue", " star", " now")
-    lit = [piece for piece, changed in telling._runs(other, plain) if changed]
+    lit = [piece for piece, changed in answer_view._runs(other, plain) if changed]
     assert lit == [" bl", "ue", " now"]
-    assert telling.changed_words(other.text, plain.text) == [(2, 6), (12, 15)]
-    assert telling.changed_words("", plain.text) == []
+    assert answer_view.changed_words(other.text, plain.text) == [(2, 6), (12, 15)]
+    assert answer_view.changed_words("", plain.text) == []
 
 
 def token(chance: float, found: float | None, *, changed: bool = False) -> dict[str, object]:
-    odd = found is not None and found < telling.ODD
+    odd = found is not None and found < answer_view.ODD
     return {"chance": chance, "found": found, "odd": odd, "changed": changed}
 
 
 def test_next_tokens_open_where_there_is_something_to_see() -> None:
     inserted = token(1.0, 1.0, changed=True)
-    assert telling.opens([inserted, token(0.9, 0.4), token(0.8, 0.001)]) == 2
-    assert telling.opens([inserted, token(0.9, 0.4), token(0.9, 0.1)]) == 2
-    assert telling.opens([token(1.0, 1.0), inserted]) == 1
-    assert telling.opens([token(1.0, None), token(0.5, None)]) == 0
-    assert telling.opens([]) == 0
+    assert answer_view.opens([inserted, token(0.9, 0.4), token(0.8, 0.001)]) == 2
+    assert answer_view.opens([inserted, token(0.9, 0.4), token(0.9, 0.1)]) == 2
+    assert answer_view.opens([token(1.0, 1.0), inserted]) == 1
+    assert answer_view.opens([token(1.0, None), token(0.5, None)]) == 0
+    assert answer_view.opens([]) == 0
 
 
 def test_names_word_for_word() -> None:
-    assert telling.names("A Red-ish star", ["red"])
-    assert not telling.names("A reddish star", ["red"])
-    assert telling.names("at the top left, a star", ["top left"])
+    assert answer_view.names("A Red-ish star", ["red"])
+    assert not answer_view.names("A reddish star", ["red"])
+    assert answer_view.names("at the top left, a star", ["top left"])
 
 
 def test_strengths_round_trip() -> None:
-    assert steering.strengths((2.0, -1.5, 0.25)) == "2~-1.5~0.25"
+    assert request.strengths((2.0, -1.5, 0.25)) == "2~-1.5~0.25"
     bad: list[str] = []
-    assert steering._strengths("2~-1.5", range(3), bad) == (2.0, -1.5, steering.USUAL)
+    assert request._strengths("2~-1.5", range(3), bad) == (2.0, -1.5, request.USUAL)
     assert not bad
 
 

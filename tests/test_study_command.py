@@ -15,11 +15,10 @@ from conftest import ROOT
 from synthetic import make_bundle
 from typer.testing import CliRunner
 
-from dashboard import judging
 from pipeline import config
 from pipeline.__main__ import app
 from pipeline.annotations import Annotations
-from pipeline.study import benchmark
+from pipeline.study import benchmark, judging
 from pipeline.study.assignment import chooser
 from pipeline.study.content import Content, name_of
 from pipeline.study.creation import create

@@ -16,8 +16,9 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import FileUploader
 from test_damaged_pictures import png
 
-from dashboard import experiments, live
-from dashboard.steering import Asked
+from dashboard.live import models
+from dashboard.steering import history
+from dashboard.steering.request import Asked
 
 PAGES = ("image", "steering", "browse")
 BAD = {
@@ -38,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch, run: Path) -> Callable[[str], AppTest]:
-    live.shared.clear()
+    models.shared.clear()
     return lambda page: open_page(monkeypatch, run, page)
 
 
@@ -116,15 +117,15 @@ def test_files_of_another_page_are_let_go_of(
     at = uploader(opened("image")).upload("mine.png", saved("PNG"), "image/png").run()
     (held,) = at.session_state["uploads-held"]
     assert gone == []
-    at.switch_page("views/overview.py").run()
+    at.switch_page("views/overview/page.py").run()
     assert gone == [held]
     assert at.session_state["uploads-held"] == []
 
 
 def test_the_history_holds_no_pictures() -> None:
-    large = live.Picture(Image.new("RGB", (1000, 1000)))
-    one = experiments.Experiment(Asked(), "title", "large.png", large.key, "")
-    assert not any(isinstance(of, live.Picture | Image.Image) for of in vars(one).values())
+    large = models.Picture(Image.new("RGB", (1000, 1000)))
+    one = history.Experiment(Asked(), "title", "large.png", large.key, "")
+    assert not any(isinstance(of, models.Picture | Image.Image) for of in vars(one).values())
     assert one.of(Asked(), large.key)
 
 

@@ -4,11 +4,11 @@ import io
 
 from PIL import Image, ImageDraw
 
-from dashboard import palette
 from dashboard.exports.fonts import clipped, draw_text, width_of
 from dashboard.exports.pictures import opened
-from dashboard.numbers import number, percent, unlabelled
-from dashboard.records import Profile
+from dashboard.records.profile import Profile
+from dashboard.style import palette
+from dashboard.style.numbers import number, percent, unlabelled
 
 SCALE = 2
 TILE, GAP, EDGE, TILES = 72 * SCALE, 4 * SCALE, 14 * SCALE, 4

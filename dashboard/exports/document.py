@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dashboard.records import Profile, Related, Said
+from dashboard.records.features import Said
+from dashboard.records.matches import Related
+from dashboard.records.profile import Profile
 from pipeline.metrics.notices import judged_by_itself
 
 FORM = "loupe-feature/1"

@@ -16,8 +16,9 @@ from dataclasses import asdict
 from typing import Any
 
 from dashboard.exports.document import image, json_bytes
-from dashboard.modality import TopCaption
-from dashboard.records import AutoLabel, Key, Profile, Said, Top
+from dashboard.records.captions import TopCaption
+from dashboard.records.features import AutoLabel, Key, Said, Top
+from dashboard.records.profile import Profile
 
 BATCH = 1024
 """Features in one file of an export."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dashboard import palette
+from dashboard.style import palette
 from pipeline.pictures import Unreadable, small
 
 VEIL = (16, 18, 24, 165)

@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dashboard import palette, words
 from dashboard.exports.section import anchor, feature_section
-from dashboard.numbers import number
-from dashboard.records import Key, Profile, Said
+from dashboard.records.features import Key, Said
+from dashboard.records.profile import Profile
+from dashboard.style import hints, palette
+from dashboard.style.numbers import number
 from pipeline.metrics.notices import judged_by_itself
 
 STYLE = Path(__file__).with_name("report.css")
@@ -25,15 +26,15 @@ and not shown."""
 MOST_NAMED = 50
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 TERMS = {
-    "feature": words.FEATURE, "MS": words.MS, "controls": words.CONTROLS,
-    "density": words.DENSITY, "label": words.LABEL, "names found for it": words.NAMES,
-    "percentile": words.PERCENTILE, "image density": words.IMAGE_DENSITY,
-    "text density": words.TEXT_DENSITY, "modality score": words.MODALITY_SCORE,
-    "steering score": f"{words.STEERING_SCORE} {words.STEERS}",
-    "pair correlation": words.PAIR_CORRELATION, "bridge score": words.BRIDGE,
-    "top overlap": words.TOP_OVERLAP, "top captions": words.CAPTIONS,
-    "nearest directions": words.NEAREST, "fires together with": words.TOGETHER,
-    "most correlated": words.ALIKE, "best match elsewhere": words.PATH,
+    "feature": hints.FEATURE, "MS": hints.MS, "controls": hints.CONTROLS,
+    "density": hints.DENSITY, "label": hints.LABEL, "names found for it": hints.NAMES,
+    "percentile": hints.PERCENTILE, "image density": hints.IMAGE_DENSITY,
+    "text density": hints.TEXT_DENSITY, "modality score": hints.MODALITY_SCORE,
+    "steering score": f"{hints.STEERING_SCORE} {hints.STEERS}",
+    "pair correlation": hints.PAIR_CORRELATION, "bridge score": hints.BRIDGE,
+    "top overlap": hints.TOP_OVERLAP, "top captions": hints.CAPTIONS,
+    "nearest directions": hints.NEAREST, "fires together with": hints.TOGETHER,
+    "most correlated": hints.ALIKE, "best match elsewhere": hints.PATH,
 }  # fmt: skip
 
 

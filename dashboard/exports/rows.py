@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dashboard.records import Agreement, Aligned
+from dashboard.records.dictionaries import Agreement
+from dashboard.records.matches import Aligned
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 import html
 from collections.abc import Sequence
 
-from dashboard import words
+from dashboard.cards.contact_sheets import data_uri
+from dashboard.exports.captions import captions, sides
 from dashboard.exports.pictures import heat_map, opened
-from dashboard.exports.spoken import captions, sides
-from dashboard.numbers import number, percent, steering_text, unlabelled
-from dashboard.records import AutoLabel, Profile, Related, Said, Score, Top
-from dashboard.sheets import data_uri
+from dashboard.records.features import AutoLabel, Said, Score, Top
+from dashboard.records.matches import Related
+from dashboard.records.profile import Profile
+from dashboard.style import hints
+from dashboard.style.numbers import number, percent, steering_text, unlabelled
 
 KINDS = {
     "decoder": "Nearest directions", "jaccard": "Fires together with",
@@ -72,7 +74,7 @@ def _flags(profile: Profile) -> str:
     names = found.raised(spoken=bool(profile.captions)) if found is not None else []
     if not names:
         return ""
-    chips = "".join(f"<span>{words.FLAG_NAMES.get(n, n)}: {words.FLAGS[n]}</span>" for n in names)
+    chips = "".join(f"<span>{hints.FLAG_NAMES.get(n, n)}: {hints.FLAGS[n]}</span>" for n in names)
     return f'<p class="flags">may be an artefact: {chips}</p>'
 
 
@@ -92,10 +94,10 @@ def _tiles(profile: Profile) -> str:
 def _about(profile: Profile, most: float) -> str:
     """What the heat maps show, or why there are none."""
     if profile.dictionary.grid is None:
-        return words.ONE_VECTOR
+        return hints.ONE_VECTOR
     if most <= 0:
-        return words.NO_PATCH
-    at_cls = f"; {words.READ_AT_CLS}" if profile.dictionary.tokens == "cls" else ""
+        return hints.NO_PATCH
+    at_cls = f"; {hints.READ_AT_CLS}" if profile.dictionary.tokens == "cls" else ""
     return f"heat map from 0 to {number(most)}{at_cls}"
 
 
@@ -184,7 +186,7 @@ def _names(names: Sequence[AutoLabel]) -> str:
         return ""
     rows = "".join(
         f"<li><span>{html.escape(one.label[:200])} "
-        f'<span class="muted">{html.escape(words.NAME_KINDS.get(one.kind, one.kind))}</span></span>'
+        f'<span class="muted">{html.escape(hints.NAME_KINDS.get(one.kind, one.kind))}</span></span>'
         f'<span class="num">{number(one.tells)}</span></li>'
         for one in names
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 from dashboard.queries.captions import captioned
 from dashboard.queries.rows import Connection, among, has, judged_by_itself, records
-from dashboard.records import Dictionary, Encoder, Example, Holdings, Reconstruction, Summary
+from dashboard.records.dictionaries import Dictionary, Encoder, Holdings, Reconstruction, Summary
+from dashboard.records.images import Example
 from pipeline.metrics import notices as told
 
 FLAGS = ("dense", "on_cls", "on_high_norm", "duplicate")

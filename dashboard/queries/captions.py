@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dashboard.modality import Reading, Spoken, TopCaption
 from dashboard.queries.rows import MOST_ROWS, Connection, has, records
+from dashboard.records.captions import Reading, Spoken, TopCaption
 from pipeline.contract import TOP_K
 
 _TOP = """WITH top AS MATERIALIZED (

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from dashboard.modality import Modality, TopCaption
 from dashboard.queries.bundle import dictionaries, examples, judged_alone, pictures
 from dashboard.queries.captions import top_captions
 from dashboard.queries.modalities import MODALITY
@@ -18,19 +17,11 @@ from dashboard.queries.rows import (
     has,
     judged_by_itself,
 )
-from dashboard.records import (
-    Artefacts,
-    AutoLabel,
-    Card,
-    Example,
-    Feature,
-    Key,
-    Profile,
-    Related,
-    Sample,
-    Score,
-    Top,
-)
+from dashboard.records.captions import Modality, TopCaption
+from dashboard.records.features import Artefacts, AutoLabel, Card, Feature, Key, Sample, Score, Top
+from dashboard.records.images import Example
+from dashboard.records.matches import Related
+from dashboard.records.profile import Profile
 from pipeline.contract import TOP_K
 
 AT_ONCE = MOST_ROWS * TOP_K

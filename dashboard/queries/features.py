@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.queries.rows import Connection, card_fields, has, judged_by_itself, records
-from dashboard.records import Artefacts, AutoLabel, Card, Feature, Sample, Score, Top
+from dashboard.records.features import Artefacts, AutoLabel, Card, Feature, Sample, Score, Top
 from pipeline.contract import TOP_K
 
 QUANTILES = (0.25, 0.5, 0.75, 0.95)

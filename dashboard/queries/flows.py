@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.queries.rows import MOST_ROWS, MOST_TABLED, Connection, has
-from dashboard.records import Agreement, Aligned, Bands, Merges, Pair, Tie
+from dashboard.records.dictionaries import Agreement, Bands, Merges
+from dashboard.records.matches import Aligned, Pair, Tie
 
 BANDS = {
     "through": "before AND after", "starts": "after AND NOT before",

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.queries.rows import Connection, among, has, records
-from dashboard.records import Example
+from dashboard.records.images import Example
 
 MOST_NAMES = 4096
 """Features named at once."""

@@ -16,7 +16,7 @@ from dashboard.queries.rows import (
     card_columns,
     records,
 )
-from dashboard.records import Card, Filter, Key
+from dashboard.records.features import Card, Filter, Key
 
 SORTS = (
     "ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id",

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dashboard.modality import Modality
 from dashboard.queries.rows import MOST_ROWS, Connection, has, records
-from dashboard.sides import Correlations, Overlap, Sides
+from dashboard.records.captions import Modality
+from dashboard.records.modalities import Correlations, Overlap, Sides
 
 MODALITY = """image_active, text_active, image_density, text_density, image_mean, text_mean,
     modality_score, correlation, correlation_shuffled, bridge, bridge_best, bridge_feature,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.queries.rows import Connection, has
-from dashboard.records import Points
+from dashboard.records.features import Points
 
 
 def mapped(connection: Connection, *, basis: str = "decoder") -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from dashboard.queries.lists import cards_at
 from dashboard.queries.rows import Connection, has
-from dashboard.records import Related
+from dashboard.records.matches import Related
 
 
 def neighbors(

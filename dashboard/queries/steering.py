@@ -1,7 +1,7 @@
 """The steering score: of each feature that was steered, and of dictionaries in sum."""
 
 from dashboard.queries.rows import MOST_TABLED, Connection, has, records
-from dashboard.steered import Steered, SteeredSum
+from dashboard.records.steering import Steered, SteeredSum
 
 
 def steered_sums(connection: Connection) -> list[SteeredSum]:

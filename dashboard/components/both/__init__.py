@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dashboard import palette
 from dashboard.components import component
+from dashboard.style import palette
 
 COLOURS = f".root {{ --image: {palette.IMAGE}; --text: {palette.TEXT}; }}"
 

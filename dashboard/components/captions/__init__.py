@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from dashboard import palette
 from dashboard.components import component
+from dashboard.style import palette
 
 mount = component("captions", uses=("heat", "tokens"))
 

@@ -18,8 +18,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import gate, palette
+from dashboard import gate
 from dashboard.components import Number, Said, Text, component, heard, last_said
+from dashboard.style import palette
 
 mount = component("map")
 hover = component("map/hover")

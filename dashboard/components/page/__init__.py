@@ -6,8 +6,8 @@ twice, before the reader's eyes. So a session's first run shows nothing but this
 
 import streamlit as st
 
-from dashboard import palette
 from dashboard.components import HERE, Said, component, heard
+from dashboard.style import palette
 
 ACCENT = (
     f":root {{ --loupe-accent: light-dark({palette.ACCENT['light']}, {palette.ACCENT['dark']}); }}"

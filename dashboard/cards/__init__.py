@@ -1,0 +1,1 @@
+"""Features and images as the components take them."""

@@ -1,0 +1,1 @@
+"""Records -> Altair charts. No streamlit, no torch."""

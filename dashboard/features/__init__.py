@@ -1,0 +1,1 @@
+"""Lists of features: filtered, searched, drawn, annotated."""

@@ -1,0 +1,1 @@
+"""Finding an image, and showing it."""

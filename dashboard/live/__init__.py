@@ -1,0 +1,1 @@
+"""The models behind a bundle, live, for one visitor at a time."""

@@ -1,0 +1,1 @@
+"""Who looks on, what they may see, and what they say."""

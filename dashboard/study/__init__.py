@@ -1,0 +1,1 @@
+"""User studies on the pages."""

@@ -1,0 +1,1 @@
+"""Colours, numbers as text and explanations: the same on pages and in the files that leave them."""

@@ -1,0 +1,1 @@
+"""Compare, part by part."""

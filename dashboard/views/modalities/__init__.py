@@ -1,0 +1,1 @@
+"""Modalities, part by part."""

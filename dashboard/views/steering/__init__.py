@@ -1,0 +1,1 @@
+"""Steering, part by part."""
