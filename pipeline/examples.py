@@ -65,7 +65,7 @@ class Caption:
 def captions(example: Example, *, most: int) -> list[Caption]:
     """The first `most` captions of an example that was described."""
     return [
-        Caption(_hash(f"{example.uri}\n{number}", "caption"), example.example_id, number, text)
+        Caption(stable_number(f"{example.uri}\n{number}", "caption"), example.example_id, number, text)
         for number, text in enumerate(example.captions[:most])
     ]
 
@@ -115,13 +115,13 @@ def listing(settings: config.Examples, *, source: Reader) -> list[Example]:
     named = {e.split for e in found} >= {"train", "val"}
     if settings.limit is not None:
         # What is no picture by its name takes the place of none that is.
-        found.sort(key=lambda e: (not folders.pictorial(e.uri), _hash(e.uri, "limit")))
+        found.sort(key=lambda e: (not folders.pictorial(e.uri), stable_number(e.uri, "limit")))
         found = found[: settings.limit]
     in_val = settings.val_fraction * 2**53
     found = [
         e
         if named and e.split
-        else replace(e, split="val" if _hash(e.uri, "split") < in_val else "train")
+        else replace(e, split="val" if stable_number(e.uri, "split") < in_val else "train")
         for e in found
     ]
     _refuse_unusable(found, named=named, limited=settings.limit is not None)
@@ -138,7 +138,7 @@ class SceneReader:
     def examples(self) -> Iterator[Example]:
         for index in range(self.source.count):
             uri = f"scene/{self.source.seed}/{index}"
-            yield Example(_hash(uri, "id"), uri, "")
+            yield Example(stable_number(uri, "id"), uri, "")
 
     def described(self, example: Example) -> Example:
         scene = self._scene(example)
@@ -180,7 +180,7 @@ class FolderReader:
             one = said.get(each.uri, captions_file.Said())
             names = tuple(one.labels) or classes[-1:]
             yield Example(
-                _hash(each.uri, "id"),
+                stable_number(each.uri, "id"),
                 each.uri,
                 split,
                 tuple(one.captions),
@@ -241,7 +241,7 @@ class HuggingFaceReader:
                 names = tuple(sorted(set(labels[row]))) if labels else ()
                 label = names[0] if len(names) == 1 else None
                 yield Example(
-                    _hash(uri, "id"),
+                    stable_number(uri, "id"),
                     uri,
                     _SPLIT_NAMES.get(split, "") if named == {"train", "val"} else "",
                     captions[row] if captions else (),
@@ -402,7 +402,7 @@ def _refuse_unusable(found: list[Example], *, named: bool, limited: bool) -> Non
         ids[e.example_id] = e.uri
 
 
-def _hash(uri: str, use: str) -> int:
+def stable_number(uri: str, use: str) -> int:
     """53 bits, so that it is exact in JavaScript; independent for each use."""
     digest = hashlib.blake2b(uri.encode(), digest_size=8, person=use.encode()).digest()
     return int.from_bytes(digest, "big") >> 11

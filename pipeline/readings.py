@@ -191,12 +191,12 @@ class SparseReading:
 
     def facts(self) -> dict[str, Any]:
         return {
-            **_point_facts(self.point),
+            **point_facts(self.point),
             "basis": "sae",
             "architecture": self.sae.architecture,
             "d_sae": self.sae.d_sae,
             "group_sizes": list(self.sae.group_sizes),
-            "reconstruction": _recon_facts(self._recon),
+            "reconstruction": reconstruction_facts(self._recon),
         }
 
     def _add_patches(self, codes: SparseCodes, example: Tensor, cell: Tensor) -> None:
@@ -305,18 +305,18 @@ class DenseReading:
     def add(self, acts_rtd: Float[Tensor, "r t d"], layout: Layout, *, first: int) -> None:
         """Add a batch whose first example is number `first`."""
         acts = acts_rtd.float().cpu()
-        pooled = _pooled(acts, layout, self.settings)
-        self._pooled.append(pooled)
+        pooled_bd = pooled(acts, layout, self.settings)
+        self._pooled.append(pooled_bd)
         patches = layout.tokens_of(layout.cell >= 0)
         shape = (layout.examples, self._cells)
         cells = pooling.to_cells(patches.of(acts), patches.example, patches.cell, shape=shape)
-        self._top.add(pooled, cells, first=first)
+        self._top.add(pooled_bd, cells, first=first)
 
     def tensors(self) -> dict[str, Tensor]:
         top = self._top.rows()
         shown = self._top.patches[self._top.value > -torch.inf]
         return {
-            "dense": _stack(self._pooled, self.point.d_in),
+            "dense": stacked(self._pooled, self.point.d_in),
             "top_row": top.example.int(),
             "top_feature": top.feature.int(),
             "top_value": top.value,
@@ -328,7 +328,7 @@ class DenseReading:
 
     def facts(self) -> dict[str, Any]:
         return {
-            **_point_facts(self.point),
+            **point_facts(self.point),
             "basis": "neurons",
             "architecture": "identity",
             "d_sae": self.point.d_in,
@@ -350,11 +350,11 @@ class ControlReading:
         """Add a batch."""
         acts = acts_rtd.float()
         directions = self._directions.to(acts.device)
-        self._made["neurons"].append(_pooled(acts, layout, self.settings).cpu())
-        self._made["directions"].append(_pooled(acts @ directions, layout, self.settings).cpu())
+        self._made["neurons"].append(pooled(acts, layout, self.settings).cpu())
+        self._made["directions"].append(pooled(acts @ directions, layout, self.settings).cpu())
 
     def tensors(self) -> dict[str, Tensor]:
-        return {name: _stack(made, self.point.d_in) for name, made in self._made.items()}
+        return {name: stacked(made, self.point.d_in) for name, made in self._made.items()}
 
     def facts(self) -> dict[str, Any]:
         return {}
@@ -363,18 +363,18 @@ class ControlReading:
 Reading = SparseReading | DenseReading | ControlReading
 
 
-def _pooled(acts_rtd: Tensor, layout: Layout, settings: Settings) -> Float[Tensor, "b d"]:
+def pooled(acts_rtd: Tensor, layout: Layout, settings: Settings) -> Float[Tensor, "b d"]:
     """The activations pooled over each example's tokens."""
     picked = layout.tokens_of(layout.read(settings.tokens))
     tokens = torch.bincount(picked.example, minlength=layout.examples)
     return pooling.pool_dense(picked.of(acts_rtd), tokens, how=settings.pooling)
 
 
-def _stack(parts: Sequence[Tensor], d: int) -> Float[Tensor, "n d"]:
+def stacked(parts: Sequence[Tensor], d: int) -> Float[Tensor, "n d"]:
     return torch.cat(list(parts)) if parts else torch.zeros(0, d)
 
 
-def _point_facts(point: HookPoint) -> dict[str, Any]:
+def point_facts(point: HookPoint) -> dict[str, Any]:
     return {
         "hook": point.name,
         "tower": point.tower,
@@ -386,7 +386,7 @@ def _point_facts(point: HookPoint) -> dict[str, Any]:
     }
 
 
-def _recon_facts(sums: Mapping[str, ReconstructionSums]) -> dict[str, dict[str, float]]:
+def reconstruction_facts(sums: Mapping[str, ReconstructionSums]) -> dict[str, dict[str, float]]:
     return {
         kind: {n: getattr(s, n) for n in ("tokens", "sse", "sum_x2", "cosine", "active")}
         for kind, s in sums.items()

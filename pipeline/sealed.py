@@ -11,14 +11,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import first_line
+from pipeline.errors import LoupeError, first_line
 
 Files = Mapping[str, Mapping[str, Any]]
 """Name in the folder, with / -> `bytes`, `sha256`, and where it is known `mtime_ns`."""
 SEAL, FILES = "seal", "files"
 """Keys of sealed JSON: its own hash, and the list of what lies beside it."""
+MANIFEST = "manifest.json"
+"""What a bundle's manifest is called."""
 _PARQUET = b"PAR1"
 _DUCKDB = b"DUCK"
+
+
+class StoreError(LoupeError, RuntimeError):
+    """An artifact is missing, damaged or of another version; the message says what mends it."""
 
 
 def write_json(path: Path, data: Mapping[str, Any], *, sort: bool = True) -> None:
@@ -50,6 +56,20 @@ def read_json(path: Path) -> dict[str, Any]:
     if seal != _seal(data) if seal is not None else FILES in data:
         raise ValueError("was changed since it was written")
     return data
+
+
+def read_whole(path: Path) -> dict[str, Any]:
+    """As `read_json`, of a file that must be whole.
+
+    Raises:
+        StoreError: it is not.
+    """
+    try:
+        return read_json(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path}: cannot be read ({first_line(error)}); run the pipeline again"
+        ) from error
 
 
 def listing(folder: Path, *, times: bool) -> dict[str, dict[str, Any]]:

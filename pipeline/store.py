@@ -29,23 +29,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import contract, remembered, sealed
-from pipeline.errors import LoupeError, first_line
+from pipeline.errors import first_line
+from pipeline.sealed import MANIFEST, StoreError, read_whole
 
 DATABASE = "loupe.duckdb"
 SAES = "saes"
 ABSENT = "was not made"
 """The fault of a part that is not there."""
-_PART, _MANIFEST = "part.json", "manifest.json"
+_PART = "part.json"
 _TEMPORARY = ".tmp-"
 _LEFT = re.compile(r"\.tmp-\d+-.+")
 """Temporary names as this module gives them: with the number of the process."""
 _REMEMBERED = 64 * 2**20
 """Bytes of files from which on their hash is worth remembering."""
 _LINKS = "parts/publish/"
-
-
-class StoreError(LoupeError, RuntimeError):
-    """An artifact is missing, damaged or of another version; the message says what mends it."""
 
 
 def content_key(*facts: Any) -> str:
@@ -124,7 +121,7 @@ class Workspace:
 
     def facts(self, step: str, key: str) -> dict[str, Any]:
         """What the unit said of itself when it was made."""
-        facts = _read_json(self.part(step, key) / _PART)
+        facts = read_whole(self.part(step, key) / _PART)
         facts.pop(sealed.FILES, None)
         return facts
 
@@ -154,7 +151,7 @@ class Workspace:
             StoreError: it is damaged.
         """
         path = self.root / "manifests" / f"{step}.json"
-        return _read_json(path) if path.exists() else None
+        return read_whole(path) if path.exists() else None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -229,7 +226,7 @@ class Workspace:
         name."""
         if shown.is_symlink():
             ours = str(shown.readlink()).startswith(_LINKS) or not shown.exists()
-            if ours or (shown / _MANIFEST).is_file():
+            if ours or (shown / MANIFEST).is_file():
                 return None
         elif not shown.exists():
             return None
@@ -347,8 +344,8 @@ def open_bundle(path: Path) -> Bundle:
             of the contract.
     """
     try:
-        root = path if (path / _MANIFEST).is_file() else path / "bundle"
-        found = (root / _MANIFEST).is_file()
+        root = path if (path / MANIFEST).is_file() else path / "bundle"
+        found = (root / MANIFEST).is_file()
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be opened ({first_line(error)})") from error
     if not found:
@@ -358,11 +355,11 @@ def open_bundle(path: Path) -> Bundle:
             else f"{path}: no such folder; name a run (data/runs/NAME) or a bundle, "
             "or make the demo's with: make demo-data"
         )
-    manifest = _read_json(root / _MANIFEST)
+    manifest = read_whole(root / MANIFEST)
     made_for = str(manifest.get("contract", "0.0"))
     if not re.fullmatch(r"[0-9]{1,6}\.[0-9]{1,6}", made_for):
         raise StoreError(
-            f"{root / _MANIFEST}: damaged (contract {made_for[:40]!r} is no version); {_AGAIN}"
+            f"{root / MANIFEST}: damaged (contract {made_for[:40]!r} is no version); {_AGAIN}"
         )
     if int(made_for.split(".")[0]) != contract.MAJOR:
         raise StoreError(
@@ -375,7 +372,7 @@ def open_bundle(path: Path) -> Bundle:
     models = manifest["models"]
     damaged += [f"models.{name}" for name, model in models.items() if not isinstance(model, dict)]
     if sealed.FILES in manifest and not sealed.is_listing(manifest[sealed.FILES]):
-        raise StoreError(f"{root / _MANIFEST}: damaged (lists no files); {_AGAIN}")
+        raise StoreError(f"{root / MANIFEST}: damaged (lists no files); {_AGAIN}")
     return Bundle(root.resolve(), manifest, tuple(damaged))
 
 
@@ -523,19 +520,10 @@ def _flock(lock: IO[str], root: Path) -> None:
 def _is_bundle(folder: Path) -> bool:
     """Whether a folder called `bundle` is one that a run made."""
     try:
-        return {"contract", "key"} <= sealed.read_json(folder / _MANIFEST).keys()
+        return {"contract", "key"} <= sealed.read_json(folder / MANIFEST).keys()
     except (OSError, ValueError):
         return False
 
 
 def _there(path: Path) -> bool:
     return path.exists() or path.is_symlink()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return sealed.read_json(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path}: cannot be read ({first_line(error)}); run the pipeline again"
-        ) from error
