@@ -31,8 +31,9 @@ from transformers import (  # noqa: E402
     LlavaForConditionalGeneration,
 )
 
-from pipeline.demo import LANGUAGE_FOLDER, LLAVA_FOLDER, exam, llava_files, talk  # noqa: E402
+from pipeline.demo import LANGUAGE_FOLDER, LLAVA_FOLDER
 from pipeline.demo.scenes import Scene, caption, render, sample  # noqa: E402
+from scripts.demo import exam, llava_files, talk  # noqa: E402
 
 # No seed of a training run: those scenes were seen.
 SEED = 880_088

@@ -30,8 +30,9 @@ from transformers import (  # noqa: E402
     CLIPModel,
 )
 
-from pipeline.demo import CLIP_FOLDER, ENCODER_FOLDER, clip_files, measure  # noqa: E402
+from pipeline.demo import CLIP_FOLDER, ENCODER_FOLDER
 from pipeline.demo.scenes import caption, render  # noqa: E402
+from scripts.demo import clip_files, measure  # noqa: E402
 
 # No seed of a training run: those scenes were seen.
 SEED = 770_077

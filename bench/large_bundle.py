@@ -25,8 +25,42 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from pipeline import contract, database, store
+from pipeline import contract
+from pipeline.bundle import database
+from pipeline.bundle.tables import TableWriter, write_table
+from pipeline.contract import tables as contract_tables
+from pipeline.contract.tables import (
+    ACTIVATIONS,
+    ARTEFACTS,
+    CAPTION_TOKENS,
+    CAPTIONS,
+    DICTIONARIES,
+    EMBEDDINGS,
+    ENCODERS,
+    EXAMPLES,
+    FEATURES,
+    HISTOGRAM_BINS,
+    HISTOGRAMS,
+    LABELS,
+    MAPS,
+    MODALITY,
+    MONOSEMANTICITY,
+    NEIGHBORS,
+    OVERLAP,
+    RECONSTRUCTION,
+    SAMPLE_EXAMPLES,
+    STEERING,
+    TABLES,
+    THUMBNAILS,
+    TOP_CAPTIONS,
+    TOP_EXAMPLES,
+    TOP_K,
+    Table,
+    as_markdown,
+)
+from pipeline.fingerprints.keys import content_key
 from pipeline.metrics import modality
+from pipeline.run.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data/runs/bench-large"
@@ -58,18 +92,18 @@ class Sizes:
 
 def ensure(folder: Path, sizes: Sizes) -> Path:
     """The run's folder `folder` with such a bundle in it, made if it is not there."""
-    facts = (asdict(sizes), contract.as_markdown(), inspect.getsource(database))
-    key = store.content_key("bench", *facts)
-    workspace = store.Workspace(folder)
+    facts = (asdict(sizes), as_markdown(), inspect.getsource(database))
+    key = content_key("bench", *facts)
+    workspace = Workspace(folder)
     if workspace.has("publish", key) and workspace.shows("publish", key):
         return folder
     with workspace.locked(), workspace.making("publish", key) as (bundle, _):
         _images(sizes, bundle)
         _dictionaries(sizes, bundle)
-        for name, table in contract.TABLES.items():
+        for name, table in TABLES.items():
             if not (bundle / table.file).exists():
                 print(f"{name}: not known to the bench, left empty")
-                store.write_table(table, table.schema.empty_table(), bundle)
+                write_table(table, table.schema.empty_table(), bundle)
         _said("tables")
         database.build(bundle)
         _said("database")
@@ -121,28 +155,28 @@ def _images(sizes: Sizes, folder: Path) -> None:
         "split": np.full(n, "val"), "width": np.full(n, 640), "height": np.full(n, 480),
         "sha256": [f"{i:064x}" for i in range(n)],
     }  # fmt: skip
-    store.write_table(contract.EXAMPLES, pa.table(columns), folder)
+    write_table(EXAMPLES, pa.table(columns), folder)
     said = {
         "caption_id": caption_ids(sizes), "example_id": np.repeat(ids, 2),
         "number": np.tile([0, 1], n), "text": list(chain.from_iterable(columns["captions"])),
     }  # fmt: skip
-    store.write_table(contract.CAPTIONS, pa.table(said), folder)
+    write_table(CAPTIONS, pa.table(said), folder)
     pieces = pa.array([text.replace(" ", "\0 ").split("\0") for text in said["text"]])
     tokens = {"model": MODEL, "caption_id": said["caption_id"], "tokens": pieces, "cut": 0}
-    store.write_table(contract.CAPTION_TOKENS, _table(tokens, 2 * n), folder)
+    write_table(CAPTION_TOKENS, _table(tokens, 2 * n), folder)
     parts = [range(i, min(i + 500, n)) for i in range(0, n, 500)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         made = list(chain.from_iterable(pool.map(_pictures, parts)))
-    store.write_table(contract.THUMBNAILS, pa.table({"example_id": ids, "image": made}), folder)
+    write_table(THUMBNAILS, pa.table({"example_id": ids, "image": made}), folder)
     encoder = {
         "encoder": [ENCODER], "source": ["made up"], "fingerprint": ["0" * 16], "d": [D_ENCODER],
         "is_default": [True],
     }  # fmt: skip
-    store.write_table(contract.ENCODERS, pa.table(encoder), folder)
+    write_table(ENCODERS, pa.table(encoder), folder)
     vectors = np.random.default_rng(3).standard_normal((n, D_ENCODER), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     rows = {"encoder": np.full(n, ENCODER), "example_id": ids, "vector": _lists(vectors)}
-    store.write_table(contract.EMBEDDINGS, pa.table(rows), folder)
+    write_table(EMBEDDINGS, pa.table(rows), folder)
     _said("images")
 
 
@@ -155,7 +189,7 @@ def identities(sizes: Sizes) -> list[str]:
 def _dictionaries(sizes: Sizes, folder: Path) -> None:
     names, d = identities(sizes), sizes.features
     rows = {
-        "dictionary_id": names, "fingerprint": [store.content_key(name) for name in names],
+        "dictionary_id": names, "fingerprint": [content_key(name) for name in names],
         "model": MODEL, "hook": [name.split("/")[1] for name in names], "name": NAME,
         "tower": "vision", "layer": range(sizes.layers), "point": "resid_post",
         "depth": range(sizes.layers), "basis": "sae", "architecture": "batchtopk", "d_in": D_IN,
@@ -165,27 +199,27 @@ def _dictionaries(sizes: Sizes, folder: Path) -> None:
         "learnt_from": "patches + captions", "tokens_seen": 10**8, "n_examples": sizes.images,
         "default_encoder": ENCODER,
     }  # fmt: skip
-    store.write_table(contract.DICTIONARIES, _table(rows, len(names)), folder)
+    write_table(DICTIONARIES, _table(rows, len(names)), folder)
     kinds = ("caption", "caption_alone", "patch")
     measured = {
         "dictionary_id": np.repeat(names, len(kinds)), "token_type": np.tile(kinds, len(names)),
         "tokens": 10**7, "mse": 0.5, "fvu": 0.2, "cosine": 0.9, "l0": 32.0,
     }  # fmt: skip
     rows_of_it = len(names) * len(kinds)
-    store.write_table(contract.RECONSTRUCTION, _table(measured, rows_of_it), folder)
-    makers: dict[contract.Table, Callable[..., Columns]] = {
-        contract.NEIGHBORS: _neighbors, contract.MATCHES: _matches,
-        contract.ARTEFACTS: _artefacts, contract.SAMPLE_EXAMPLES: _samples,
-        contract.LABELS: _labels, contract.TOP_CAPTIONS: _top_captions,
-        contract.MODALITY: _modality, contract.OVERLAP: _overlap,
-        contract.STEERING: _steering,
+    write_table(RECONSTRUCTION, _table(measured, rows_of_it), folder)
+    makers: dict[Table, Callable[..., Columns]] = {
+        NEIGHBORS: _neighbors, contract_tables.MATCHES: _matches,
+        ARTEFACTS: _artefacts, SAMPLE_EXAMPLES: _samples,
+        LABELS: _labels, TOP_CAPTIONS: _top_captions,
+        MODALITY: _modality, OVERLAP: _overlap,
+        STEERING: _steering,
     }  # fmt: skip
     for table, make in makers.items():
-        with store.TableWriter(table, folder) as writer:
+        with TableWriter(table, folder) as writer:
             for number, name in enumerate(names):
                 made = make(sizes, name, np.random.default_rng([4, number]))
                 writer.write(_table(made | {"dictionary_id": name}))
-    with store.TableWriter(contract.MAPS, folder) as writer:
+    with TableWriter(MAPS, folder) as writer:
         for basis in ("activations", "decoder"):
             for number, name in enumerate(names):
                 islands = np.random.default_rng([5, number]).normal(0, 4, (200, 2))
@@ -201,10 +235,10 @@ def _dictionaries(sizes: Sizes, folder: Path) -> None:
 
 def _features(sizes: Sizes, folder: Path) -> None:
     wanted = (
-        contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES, contract.HISTOGRAMS,
-        contract.ACTIVATIONS,
+        FEATURES, MONOSEMANTICITY, TOP_EXAMPLES, HISTOGRAMS,
+        ACTIVATIONS,
     )  # fmt: skip
-    writers = {table.name: store.TableWriter(table, folder) for table in wanted}
+    writers = {table.name: TableWriter(table, folder) for table in wanted}
     for number, name in enumerate(identities(sizes)):
         for table, columns in _one(sizes, np.random.default_rng([7, number])):
             writers[table].write(_table(columns | {"dictionary_id": name}))
@@ -247,7 +281,7 @@ def _one(sizes: Sizes, rng: np.random.Generator) -> Iterator[tuple[str, Columns]
     yield "activations", {
         "modality": "image", "feature_id": feature, "example_id": ids[example], "activation": size,
     }  # fmt: skip
-    shown = place < contract.TOP_K
+    shown = place < TOP_K
     patches = np.cumsum(rng.integers(1, GRID**2 // PATCHES + 1, (shown.sum(), PATCHES)), 1) - 1
     acts = rng.random(patches.shape, np.float32)
     acts[:, 0] = 1
@@ -257,7 +291,7 @@ def _one(sizes: Sizes, rng: np.random.Generator) -> Iterator[tuple[str, Columns]
         "patches": _lists(patches.astype(np.uint16)),
         "patch_acts": _lists(acts * size[shown, None]),
     }  # fmt: skip
-    bins, live = contract.HISTOGRAM_BINS, np.flatnonzero(active)
+    bins, live = HISTOGRAM_BINS, np.flatnonzero(active)
     low = np.minimum(size / top[feature] * bins, bins - 1).astype(np.int64)
     counts = np.bincount(feature * bins + low, minlength=d * bins).reshape(d, bins)
     edges = np.linspace(0, 1, bins + 1) * top[live, None]
@@ -315,7 +349,7 @@ def _labels(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
 
 
 def _top_captions(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
-    d, ids, k = sizes.features, caption_ids(sizes), contract.TOP_K
+    d, ids, k = sizes.features, caption_ids(sizes), TOP_K
     # Far apart, as the captions of a feature are: each is found for itself.
     spread = np.cumsum(rng.integers(1, len(ids) // k, (d, k)), 1)
     acts = -np.sort(-rng.random((d, k), np.float32)).ravel()

@@ -26,12 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
+from pipeline.bundle.opening import Bundle, open_bundle
+from pipeline.bundle.sealed import StoreError
 from pipeline.demo.scenes import VOCABULARY
 from pipeline.metrics.attributes import always, best_rules, f1_of
 from pipeline.metrics.convergence import TOLERANCE, converged
 from pipeline.metrics.labels import tag_matrix
 from pipeline.metrics.modality import derangement
-from pipeline.store import Bundle, StoreError, open_bundle
 
 SEED = 0
 GOOD = 0.8

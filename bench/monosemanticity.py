@@ -15,8 +15,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bundle.opening import open_bundle
+from pipeline.bundle.sealed import StoreError
 from pipeline.metrics.intervals import mean_difference
-from pipeline.store import StoreError, open_bundle
 
 SEED = 0
 

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from pipeline import config, examples
+from pipeline import config
+from pipeline.inputs import readers, reading
 
 
 def photograph(size: tuple[int, int], *, seed: int) -> Image.Image:
@@ -52,16 +53,16 @@ def main() -> None:
     asked = parser.parse_args()
     processor = CLIPImageProcessor()
 
-    def prepare(pictures: examples.Pictures) -> object:
+    def prepare(pictures: reading.Pictures) -> object:
         return processor([image for _, image in pictures], return_tensors="pt")["pixel_values"]
 
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), count=asked.count, size=tuple(asked.size))
-        source = examples.FolderReader(config.Folder(kind="folder", path=Path(folder)))
+        source = readers.FolderReader(config.Folder(kind="folder", path=Path(folder)))
         wanted = list(source.examples())
         prepare([(wanted[0], Image.new("RGB", (640, 480)))])
         before, start, sizes = peak(), time.monotonic(), []
-        read = examples.read(
+        read = reading.read(
             source, wanted, prepare, batch=asked.batch, skipped={}, workers=asked.workers
         )
         for pictures, _ in read:

@@ -179,15 +179,15 @@ def from_jpegs(model: Any, hook: str, folder: Path, *, batch: int, expansion: in
     """Images a second from files to codes, and how much of that time the device was busy."""
     from torch.profiler import ProfilerActivity, profile
 
-    from pipeline import examples
+    from pipeline.inputs import readers, reading
 
     source = config.Folder(kind="folder", path=folder)
-    reader = examples.FolderReader(source)
+    reader = readers.FolderReader(source)
     wanted = list(reader.examples())
     point = model.resolve(hook)
     sae = random_sae(point.d_in, expansion=expansion, k=32, device=str(model.device))
 
-    def prepare(pictures: examples.Pictures) -> Inputs:
+    def prepare(pictures: reading.Pictures) -> Inputs:
         images = [image for _, image in pictures]
         pixels = model.processor(images=images, return_tensors="pt")["pixel_values"]
         pixels = pixels.to(getattr(torch, model.settings.dtype))
@@ -196,7 +196,7 @@ def from_jpegs(model: Any, hook: str, folder: Path, *, batch: int, expansion: in
 
     def run() -> int:
         skipped: dict[str, str] = {}
-        read = examples.read(reader, wanted, prepare, batch=batch, skipped=skipped)
+        read = reading.read(reader, wanted, prepare, batch=batch, skipped=skipped)
         for _, inputs in read:
             for _, acts in model.recorded(inputs, [point.name]):
                 sae.encode_sparse(acts[point.name].flatten(0, 1).float())

@@ -26,7 +26,8 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from pipeline import config, models, store  # noqa: E402
+from pipeline import config, models
+from pipeline.bundle import opening  # noqa: E402
 from pipeline.demo import CLIP_FOLDER  # noqa: E402
 from pipeline.demo.scenes import VOCABULARY, Scene, render, sample  # noqa: E402
 from pipeline.interventions import FeatureEdit, delta, steering  # noqa: E402
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    bundle = store.open_bundle(options.run)
+    bundle = opening.open_bundle(options.run)
     connection = duckdb.connect(str(bundle.database), read_only=True)
     settings = config.Model(id=str(CLIP_FOLDER), hooks=("vision.3.resid_post",))
     encoder = Encoder(models.load(settings, device="cpu"))

@@ -23,7 +23,7 @@ of scenes, none of which the SAEs or the LLaVA learnt from:
 Bars: the value is named in a well-formed caption in 70 % of the scenes; 80 % of the other values
 named stay as they were (over all scenes, and over those in which steering worked: the smaller
 counts); random features make it be named, in whatever form, in 10 % at most. What is counted:
-`pipeline/demo/steered.py`.
+`scripts/demo/steered.py`.
 """
 
 import argparse
@@ -48,16 +48,17 @@ from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 from scipy import sparse  # noqa: E402
 
-from pipeline import config, models, store  # noqa: E402
+from pipeline import config, models
+from pipeline.bundle import opening, sealed  # noqa: E402
 from pipeline.demo.scenes import Scene, render, sample  # noqa: E402
-from pipeline.demo.steered import ATTRIBUTE, Outcome, Tally, is_absent, outcome  # noqa: E402
-from pipeline.demo.talk import DESCRIBE  # noqa: E402
 from pipeline.hooks import Edit  # noqa: E402
 from pipeline.interventions import FeatureEdit, delta, steering  # noqa: E402
 from pipeline.metrics.attributes import best_rules  # noqa: E402
 from pipeline.metrics.intervals import ratio, wilson  # noqa: E402
 from pipeline.models.layout import Scope  # noqa: E402
 from pipeline.saes.sae import SAE  # noqa: E402
+from scripts.demo.steered import ATTRIBUTE, Outcome, Tally, is_absent, outcome  # noqa: E402
+from scripts.demo.talk import DESCRIBE  # noqa: E402
 
 SEED = 980_000
 """Of the choosing scenes; the next one of the measuring scenes. Nothing learns from these lists."""
@@ -244,7 +245,7 @@ def joined(tallies: Sequence[Tally]) -> Tally:
 
 def opened(run: Path, pattern: str) -> tuple[config.Model, Candidates]:
     """The model of a run, its SAEs whose name the pattern finds, and their candidates."""
-    bundle = store.open_bundle(run)
+    bundle = opening.open_bundle(run)
     ((_, settings),) = bundle.manifest["config"]["models"].items()
     with duckdb.connect(str(bundle.database), read_only=True) as db:
         rows = db.execute(
@@ -253,7 +254,7 @@ def opened(run: Path, pattern: str) -> tuple[config.Model, Candidates]:
         ).fetchall()
         rows = [row for row in rows if re.search(pattern, row[0])]
         if not rows:
-            raise store.StoreError(f"{run}: no SAE's name holds {pattern!r}; give another pattern")
+            raise sealed.StoreError(f"{run}: no SAE's name holds {pattern!r}; give another pattern")
         examples = db.execute(
             "SELECT example_id, tags FROM examples WHERE split = 'val' ORDER BY example_id"
         ).fetchall()
@@ -507,7 +508,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     try:
         report(options)
-    except store.StoreError as error:
+    except sealed.StoreError as error:
         sys.exit(f"error: {error}")
 
 

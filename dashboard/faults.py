@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-from pipeline import config, examples, pictures
+from pipeline import config
+from pipeline.inputs import pictures, reading
 
 FAULTS = (
-    *(config.ConfigError, examples.ExampleError, pictures.Unreadable),
+    *(config.ConfigError, reading.ExampleError, pictures.Unreadable),
     *(RuntimeError, OSError, MemoryError),
 )
 """What the pipeline and the libraries raise where something cannot be had or does not fit."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.config import RunConfig
-    from pipeline.engine import Worker
-    from pipeline.plan import Plan
-    from pipeline.store import Workspace
+    from pipeline.run.engine import Worker
+    from pipeline.run.plan import Plan
+    from pipeline.run.workspace import Workspace
 
 app = typer.Typer(
     help="Loupe's pipeline: from a model, images and dictionaries to a bundle to browse.",
@@ -43,9 +43,10 @@ def run(
     verbose: Annotated[bool, typer.Option(help="Log each unit of work")] = False,
 ) -> None:
     """Run all steps of CONFIG; what is done already is not done again, unless it is damaged."""
-    from pipeline import engine, preflight
-    from pipeline.progress import Bars
-    from pipeline.store import Workspace
+    from pipeline import preflight
+    from pipeline.run import engine
+    from pipeline.run.progress import Bars
+    from pipeline.run.workspace import Workspace
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with one_line_errors():
@@ -62,8 +63,8 @@ def run(
 @app.command()
 def status(config: Config, out: Out = None) -> None:
     """Say of each step whether it is done, missing, partial or stale, and why."""
-    from pipeline import engine
-    from pipeline.store import Workspace
+    from pipeline.run import engine
+    from pipeline.run.workspace import Workspace
 
     with one_line_errors():
         settings, plans = _planned(config, tell=_echo)
@@ -78,12 +79,14 @@ def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder of a run or of a bundle")],
 ) -> None:
     """Check every file of BUNDLE against its hash and the contract; exit with 1 on a fault."""
-    from pipeline import contract, store
-    from pipeline.verify import faults
+    from pipeline import contract
+    from pipeline.bundle import opening
+    from pipeline.bundle.verify import faults
+    from pipeline.contract.tables import TABLES
 
     with one_line_errors():
         found = list(faults(bundle))
-        listed = store.open_bundle(bundle).files is not None
+        listed = opening.open_bundle(bundle).files is not None
     for fault in found:
         typer.echo(fault)
     if not listed:
@@ -94,7 +97,7 @@ def verify(
     if found:
         typer.echo("a run's bundle is mended by: python -m pipeline run CONFIG --check", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{bundle}: sound ({len(contract.TABLES)} tables, contract {contract.VERSION})")
+    typer.echo(f"{bundle}: sound ({len(TABLES)} tables, contract {contract.VERSION})")
 
 
 @app.command()
@@ -105,7 +108,8 @@ def hooks(config: Config) -> None:
     Needs each model's configuration and processor, not its weights.
     """
     from pipeline import config as settings
-    from pipeline import models, plan, preflight
+    from pipeline import models, preflight
+    from pipeline.run import plan
 
     with one_line_errors():
         run = settings.load(config)
@@ -156,8 +160,8 @@ def steer(
 ) -> None:
     """Ask CONFIG's model about images, unsteered and with features turned up, side by side."""
     with one_line_errors():
-        from pipeline.experiment import command
-        from pipeline.experiment.request import BLANK, Request
+        from pipeline.steer_command import command
+        from pipeline.steer_command.request import BLANK, Request
 
         more = {
             "prompt": prompt, "mode": mode, "scope": scope, "concept": concept,
@@ -180,13 +184,13 @@ def fit_projector(
 ) -> None:
     """Train CLIP-Gemma's projector; run it again to go on where it was stopped."""
     from pipeline import config as settings
-    from pipeline.progress import FitBar
+    from pipeline.run.progress import FitBar
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
     with one_line_errors():
         chosen = settings.load(config, settings.FitProjector)
         folder = out or Path("data/projectors") / chosen.name
-        from pipeline.steps.fit_projector import PROJECTOR, fit  # after the config: it is heavy
+        from pipeline.projector.fit import PROJECTOR, fit  # after the config: it is heavy
 
         with FitBar() as bar:
             trained = fit(chosen, folder, watcher=bar)
@@ -198,20 +202,22 @@ def docs(
     path: Annotated[Path, typer.Argument(help="File to write")] = Path("docs/data-dictionary.md"),
 ) -> None:
     """Write the data dictionary from the contract."""
-    from pipeline import contract
+    from pipeline.contract.tables import as_markdown
 
     with one_line_errors():
-        path.write_text(contract.as_markdown(), encoding="utf-8")
+        path.write_text(as_markdown(), encoding="utf-8")
 
 
 def _planned(path: Path, *, tell: Callable[[list[str]], None]) -> tuple[RunConfig, dict[str, Plan]]:
     """The config and what its run consists of; `tell` gets what is to be said of the inputs."""
-    from pipeline import config, examples, plan, preflight
+    from pipeline import config, preflight
+    from pipeline.inputs import readers, reading
+    from pipeline.run import plan
 
     settings = config.load(path)
     preflight.refuse_unknown_data(settings.examples.source)
-    reader = examples.reader(settings.examples.source)
-    found = examples.listing(settings.examples, source=reader)
+    reader = readers.reader(settings.examples.source)
+    found = reading.listing(settings.examples, source=reader)
     tell(reader.notes)
     return settings, plan.plans(settings, found)
 

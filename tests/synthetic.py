@@ -15,8 +15,41 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from pipeline import contract, database, store
+from pipeline import contract
+from pipeline.bundle import database
+from pipeline.bundle.tables import TableWriter, write_table
+from pipeline.contract.tables import (
+    ACTIVATIONS,
+    ARTEFACTS,
+    CAPTION_TOKENS,
+    CAPTIONS,
+    DENSE_ACTIVATIONS_KEPT,
+    DICTIONARIES,
+    EMBEDDINGS,
+    ENCODERS,
+    EXAMPLES,
+    FEATURES,
+    HISTOGRAM_BINS,
+    HISTOGRAMS,
+    LABELS,
+    MAPS,
+    MATCHES,
+    MODALITY,
+    MONOSEMANTICITY,
+    NEIGHBORS,
+    OVERLAP,
+    RECONSTRUCTION,
+    SAMPLE_EXAMPLES,
+    SKIPPED,
+    STEERING,
+    THUMBNAILS,
+    TOP_CAPTIONS,
+    TOP_EXAMPLES,
+    TOP_K,
+)
+from pipeline.fingerprints.keys import content_key
 from pipeline.metrics import modality
+from pipeline.run.workspace import Workspace
 
 COLOURS = {
     "red": "#d1495b", "orange": "#e8871e", "yellow": "#edc531", "green": "#3f8f5b",
@@ -66,8 +99,8 @@ def make_bundle(folder: Path, **sizes: int) -> Path:
     """
     plan = Plan(**sizes)
     rng = np.random.default_rng(plan.seed)
-    key = store.content_key("synthetic", sizes, contract.VERSION)
-    workspace = store.Workspace(folder)
+    key = content_key("synthetic", sizes, contract.VERSION)
+    workspace = Workspace(folder)
     with workspace.making("publish", key) as (bundle, _):
         pictures = _examples(plan, bundle)
         _encoders(plan, pictures, rng, bundle)
@@ -120,8 +153,8 @@ def _examples(plan: Plan, folder: Path) -> _Pictures:
     rows = [names[k] for k in kinds]
     pictures = [draw(c, s, side=plan.side, rng=rng) for c, s in rows]
     captions = [[f"a {c} {s}", MARKUP] if i % 5 else [] for i, (c, s) in enumerate(rows)]
-    store.write_table(
-        contract.EXAMPLES,
+    write_table(
+        EXAMPLES,
         pa.table(
             {
                 "example_id": ids,
@@ -140,15 +173,15 @@ def _examples(plan: Plan, folder: Path) -> _Pictures:
     )
     shown = np.flatnonzero(val)
     thumbnails = {"example_id": ids[shown], "image": [_webp(pictures[i]) for i in shown]}
-    store.write_table(contract.THUMBNAILS, pa.table(thumbnails), folder)
+    write_table(THUMBNAILS, pa.table(thumbnails), folder)
     skipped = {"uri": ["broken.jpg", "big.png"], "reason": ["truncated file", MARKUP]}
-    store.write_table(contract.SKIPPED, pa.table(skipped), folder)
+    write_table(SKIPPED, pa.table(skipped), folder)
     order = shown[np.argsort(kinds[shown], kind="stable")]
     said = [(int(ids[i]), number, text) for i in shown for number, text in enumerate(captions[i])]
     drawn = np.sort(rng.choice(2**50, len(said), replace=False)).tolist()
     texts = {"caption_id": drawn, "example_id": [i for i, _, _ in said]}
     texts |= {"number": [n for _, n, _ in said], "text": [text for _, _, text in said]}
-    store.write_table(contract.CAPTIONS, pa.table(texts), folder)
+    write_table(CAPTIONS, pa.table(texts), folder)
     made = list(zip(drawn, texts["example_id"], texts["text"], strict=True))
     return _Pictures(ids[order], kinds[order], made)
 
@@ -164,7 +197,7 @@ def _encoders(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         "judges_itself": [False, False],
         "text": [False, False],
     }
-    store.write_table(contract.ENCODERS, pa.table(rows), folder)
+    write_table(ENCODERS, pa.table(rows), folder)
     n = len(pictures.ids)
     vectors = rng.standard_normal((2 * n, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -173,7 +206,7 @@ def _encoders(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         "example_id": np.tile(pictures.ids, 2),
         "vector": _lists(np.full(2 * n, 8), vectors.ravel()),
     }
-    store.write_table(contract.EMBEDDINGS, pa.table(table), folder)
+    write_table(EMBEDDINGS, pa.table(table), folder)
 
 
 def _dictionaries(plan: Plan) -> list[dict[str, object]]:
@@ -188,7 +221,7 @@ def _dictionaries(plan: Plan) -> list[dict[str, object]]:
             rows.append(
                 {
                     "dictionary_id": contract.dictionary_id(model, hook, name),
-                    "fingerprint": store.content_key(model, hook, name),
+                    "fingerprint": content_key(model, hook, name),
                     "model": model, "hook": hook, "name": name, "tower": "vision",
                     "layer": layer, "point": point, "depth": depth,
                     "basis": "sae" if sae else "neurons",
@@ -219,11 +252,15 @@ def _lists(lengths: np.ndarray, values: np.ndarray) -> pa.ListArray:
 
 def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder: Path) -> None:
     dictionaries = _dictionaries(plan)
-    tables = [contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES]
-    tables += [contract.HISTOGRAMS, contract.ACTIVATIONS]
-    writers = {table.name: store.TableWriter(table, folder) for table in tables}
+    tables = [
+        FEATURES,
+        MONOSEMANTICITY,
+        TOP_EXAMPLES,
+    ]
+    tables += [HISTOGRAMS, ACTIVATIONS]
+    writers = {table.name: TableWriter(table, folder) for table in tables}
     sides: dict[str, dict] = {}
-    steered = store.TableWriter(contract.STEERING, folder)
+    steered = TableWriter(STEERING, folder)
     for number, row in enumerate(dictionaries):
         made = _one_dictionary(plan, row, pictures, rng)
         if row["basis"] == "sae":
@@ -253,10 +290,8 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
     steered.__exit__()
     _relations(dictionaries, rng, folder)
     _words(dictionaries, pictures, sides, folder)
-    columns = {
-        f.name: pa.array([r[f.name] for r in dictionaries]) for f in contract.DICTIONARIES.schema
-    }
-    store.write_table(contract.DICTIONARIES, pa.table(columns), folder)
+    columns = {f.name: pa.array([r[f.name] for r in dictionaries]) for f in DICTIONARIES.schema}
+    write_table(DICTIONARIES, pa.table(columns), folder)
     sae = [row for row in dictionaries if row["basis"] == "sae"]
     both = [(r, kind) for r in sae for kind in _kinds(r)]
     measured = {
@@ -266,7 +301,7 @@ def _features(plan: Plan, pictures: _Pictures, rng: np.random.Generator, folder:
         "fvu": [r["fvu"] * (2 / (1 + r["depth"]) if "caption" in k else 1) for r, k in both],
         "cosine": [0.9] * len(both), "l0": [r["l0"] for r, _ in both],
     }  # fmt: skip
-    store.write_table(contract.RECONSTRUCTION, pa.table(measured), folder)
+    write_table(RECONSTRUCTION, pa.table(measured), folder)
 
 
 def _kinds(row: dict) -> tuple[str, ...]:
@@ -311,7 +346,7 @@ def _one_dictionary(
         "top_examples": _tops(plan, row, rng, pictures, feature, example, j, size),
         "histograms": _histograms(feature, size, n_active, d),
     }  # fmt: skip
-    kept = j < contract.DENSE_ACTIVATIONS_KEPT if not sae else np.ones(len(j), bool)
+    kept = j < DENSE_ACTIVATIONS_KEPT if not sae else np.ones(len(j), bool)
     made["activations"] = {
         "feature_id": feature[kept],
         "example_id": pictures.ids[example[kept]],
@@ -326,9 +361,14 @@ RELATED = 3
 
 def _relations(dictionaries: list[dict], rng: np.random.Generator, folder: Path) -> None:
     """Neighbours, matches and places drawn at random, in the right form."""
-    tables = [contract.NEIGHBORS, contract.MATCHES, contract.MAPS, contract.ARTEFACTS]
-    tables.append(contract.LABELS)
-    writers = {table.name: store.TableWriter(table, folder) for table in tables}
+    tables = [
+        NEIGHBORS,
+        MATCHES,
+        MAPS,
+        ARTEFACTS,
+    ]
+    tables.append(LABELS)
+    writers = {table.name: TableWriter(table, folder) for table in tables}
     for row in dictionaries:
         made = _related(row, dictionaries, rng)
         for name, columns in made.items():
@@ -336,8 +376,8 @@ def _relations(dictionaries: list[dict], rng: np.random.Generator, folder: Path)
             writers[name].write(pa.table(columns))
     for writer in writers.values():
         writer.__exit__()
-    samples = contract.SAMPLE_EXAMPLES
-    store.write_table(samples, samples.schema.empty_table(), folder)
+    samples = SAMPLE_EXAMPLES
+    write_table(samples, samples.schema.empty_table(), folder)
 
 
 def _related(row: dict, dictionaries: list[dict], rng: np.random.Generator) -> dict[str, dict]:
@@ -392,9 +432,9 @@ def _words(
         "tokens": pa.array(pieces * len(models), pa.list_(pa.string())),
         "cut": np.zeros(len(ids) * len(models), int),
     }  # fmt: skip
-    store.write_table(contract.CAPTION_TOKENS, pa.table(tokens), folder)
-    tables = [contract.TOP_CAPTIONS, contract.MODALITY, contract.OVERLAP]
-    writers = {table.name: store.TableWriter(table, folder) for table in tables}
+    write_table(CAPTION_TOKENS, pa.table(tokens), folder)
+    tables = [TOP_CAPTIONS, MODALITY, OVERLAP]
+    writers = {table.name: TableWriter(table, folder) for table in tables}
     for number, row in enumerate(r for r in dictionaries if r["basis"] == "sae"):
         rng = np.random.default_rng([7, number])
         made = {
@@ -420,7 +460,7 @@ def _pieces(text: str) -> list[str]:
 
 def _top_captions(row: dict, ids: np.ndarray, lengths: list[int], rng: np.random.Generator) -> dict:
     """Sixteen captions of every feature but the dead one, each with a strongest token."""
-    d, count = int(row["d_sae"]), min(contract.TOP_K, len(ids))
+    d, count = int(row["d_sae"]), min(TOP_K, len(ids))
     feature = np.repeat(np.delete(np.arange(d), DEAD), count)
     chosen = np.concatenate([rng.choice(len(ids), count, replace=False) for _ in range(d - 1)])
     activation = np.sort(rng.random((d - 1, count)), axis=1)[:, ::-1].ravel().astype(np.float32)
@@ -496,7 +536,7 @@ def _listed(steered: dict, d: int) -> dict:
 
 def _text_histograms(active: np.ndarray) -> dict:
     """As many images as captions activate each feature, the more the weaker."""
-    live, bins = np.flatnonzero(active > 0), contract.HISTOGRAM_BINS
+    live, bins = np.flatnonzero(active > 0), HISTOGRAM_BINS
     share = np.exp(-np.arange(bins) / 6)
     counts = np.floor(active[live, None] * share / share.sum()).astype(np.int64)
     counts[:, 0] += active[live] - counts.sum(1)
@@ -586,7 +626,7 @@ def _labels(
 ) -> tuple[pa.Array, pa.Array]:
     """The commonest colour among the top images and its share above chance; markup for one."""
     d, colours = len(n_active), list(COLOURS)
-    top = j < contract.TOP_K
+    top = j < TOP_K
     counts = np.zeros((d, len(colours)))
     np.add.at(counts, (feature[top], pictures.tags[example[top]] // len(SHAPES)), 1)
     best = counts.argmax(1)
@@ -609,7 +649,7 @@ def _tops(
     j: np.ndarray,
     size: np.ndarray,
 ) -> dict:
-    top = j < contract.TOP_K
+    top = j < TOP_K
     m, cells, k = int(top.sum()), plan.grid * plan.grid, plan.patches
     common = {
         "feature_id": feature[top], "rank": j[top] + 1,
@@ -633,7 +673,7 @@ def _tops(
 
 
 def _histograms(feature: np.ndarray, size: np.ndarray, n_active: np.ndarray, d: int) -> dict:
-    bins = contract.HISTOGRAM_BINS
+    bins = HISTOGRAM_BINS
     high = np.zeros(d)
     np.maximum.at(high, feature, size)
     place = np.minimum(size / high[feature] * bins, bins - 1).astype(np.int64)

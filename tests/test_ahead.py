@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline import ahead
+from pipeline.inputs import ahead
 
 MIB = 1 << 20
 

@@ -351,11 +351,11 @@ def unpickled(sources: list[Source]) -> list[str]:
 
 
 def opened_pictures(sources: list[Source]) -> list[str]:
-    """Pictures that are opened elsewhere than in pipeline.pictures, or in any format there is:
+    """Pictures that are opened elsewhere than in pipeline.inputs.pictures, or in any format there is:
     some run programs."""
     found = []
     for source in sources:
-        home = source.name == "pipeline.pictures"
+        home = source.name == "pipeline.inputs.pictures"
         for node, _ in walk(source.tree):
             bad = set() if home else {n for n in named_by(node, source) if READERS.match(n)}
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
@@ -461,7 +461,7 @@ FAULTS = [
     (forbidden_imports, 1, {"pipeline/store.py": "from pipeline import engine"}),
     (forbidden_imports, 1, {"pipeline/store.py": "def f():\n    from . import engine"}),
     (forbidden_imports, 1, {"pipeline/saes/a.py": "from ..engine import run"}),
-    (forbidden_imports, 1, {"pipeline/engine.py": "import_module(f'pipeline.steps.{name}')"}),
+    (forbidden_imports, 1, {"pipeline/run/engine.py": "import_module(f'pipeline.steps.{name}')"}),
     (forbidden_imports, 1, {"pipeline/store.py": "import dashboard.address"}),
     (
         forbidden_imports,
@@ -527,9 +527,9 @@ FAULTS = [
     (opened_pictures, 2, {"pipeline/a.py": "from PIL.Image import open\nimport cv2"}),
     (opened_pictures, 1, {"pipeline/a.py": "from PIL import EpsImagePlugin, Image"}),
     (opened_pictures, 1, {"dashboard/views/a.py": "st.image(file)"}),
-    (opened_pictures, 1, {"pipeline/pictures.py": "Image.open(p)"}),
-    (opened_pictures, 1, {"pipeline/pictures.py": "Image.open(p, formats=None)"}),
-    (opened_pictures, 0, {"pipeline/pictures.py": "Image.open(p, formats=FORMATS)"}),
+    (opened_pictures, 1, {"pipeline/inputs/pictures.py": "Image.open(p)"}),
+    (opened_pictures, 1, {"pipeline/inputs/pictures.py": "Image.open(p, formats=None)"}),
+    (opened_pictures, 0, {"pipeline/inputs/pictures.py": "Image.open(p, formats=FORMATS)"}),
     (opened_pictures, 1, {"pipeline/examples.py": "data.cast_column(c, datasets.Image())"}),
     (sql_outside_queries, 1, {"dashboard/views/a.py": "c.execute(f'SELECT {x} FROM features')"}),
     (unasked_parts, 1, {"dashboard/a.py": "@st.fragment\ndef bar(): ..."}),

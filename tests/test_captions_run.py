@@ -10,10 +10,26 @@ import pytest
 import tiny
 from test_run import assert_one_line, command, done
 
-from pipeline import config, contract, plan
+from pipeline import config
+from pipeline.bundle.verify import faults
+from pipeline.contract.tables import (
+    ACTIVATIONS,
+    CAPTION_TOKENS,
+    CAPTIONS,
+    DICTIONARIES,
+    EXAMPLES,
+    FEATURES,
+    MODALITY,
+    OVERLAP,
+    RECONSTRUCTION,
+    SKIPPED,
+    TOP_CAPTIONS,
+    Table,
+)
 from pipeline.demo import CLIP_FOLDER, LLAVA_FOLDER
-from pipeline.examples import listing, reader
-from pipeline.verify import faults
+from pipeline.inputs.readers import reader
+from pipeline.inputs.reading import listing
+from pipeline.run import plan
 
 ODD = {
     3: ["a small red solid circle on grass " * 300],
@@ -116,7 +132,7 @@ def write(folder: Path, encoder: Path, *, batch: int, name: str = "odd") -> Path
     return file
 
 
-def read(folder: Path, table: contract.Table) -> pa.Table:
+def read(folder: Path, table: Table) -> pa.Table:
     return pq.read_table(folder / "run" / "bundle" / table.file)
 
 
@@ -127,23 +143,23 @@ def said(number: int) -> list[str]:
 
 def test_nothing_is_fatal_and_the_bundle_is_sound(odd: Path) -> None:
     assert list(faults(odd / "run")) == []
-    assert len(read(odd, contract.SKIPPED)) == 0
+    assert len(read(odd, SKIPPED)) == 0
 
 
 def test_captions_are_those_of_the_file(odd: Path) -> None:
-    examples = read(odd, contract.EXAMPLES).filter(pa.compute.field("split") == "val")
+    examples = read(odd, EXAMPLES).filter(pa.compute.field("split") == "val")
     number = {row["example_id"]: int(row["uri"][-6:-4]) for row in examples.to_pylist()}
     assert sorted(number.values()) == list(range(VAL))
     found: dict[int, list[str]] = {each: [] for each in number.values()}
-    rows = sorted(read(odd, contract.CAPTIONS).to_pylist(), key=lambda row: row["number"])
+    rows = sorted(read(odd, CAPTIONS).to_pylist(), key=lambda row: row["number"])
     for row in rows:
         found[number[row["example_id"]]].append(row["text"])
     assert found == {each: said(each)[:3] for each in number.values()}
 
 
 def test_tokens_are_pieces_of_the_text(odd: Path) -> None:
-    texts = {row["caption_id"]: row["text"] for row in read(odd, contract.CAPTIONS).to_pylist()}
-    tokens = read(odd, contract.CAPTION_TOKENS).to_pylist()
+    texts = {row["caption_id"]: row["text"] for row in read(odd, CAPTIONS).to_pylist()}
+    tokens = read(odd, CAPTION_TOKENS).to_pylist()
     assert {row["model"] for row in tokens} == {"clip", "llava"}
     assert len(tokens) == 2 * len(texts)
     for row in tokens:
@@ -164,9 +180,9 @@ def test_tokens_are_pieces_of_the_text(odd: Path) -> None:
 
 
 def test_densities_are_of_the_images_that_have_captions(odd: Path) -> None:
-    captions, compared = read(odd, contract.CAPTIONS), read(odd, contract.MODALITY).to_pylist()
+    captions, compared = read(odd, CAPTIONS), read(odd, MODALITY).to_pylist()
     images = len(set(captions["example_id"].to_pylist()))
-    val = read(odd, contract.EXAMPLES)["split"].to_pylist().count("val")
+    val = read(odd, EXAMPLES)["split"].to_pylist().count("val")
     assert images < val
     assert {row["dictionary_id"] for row in compared} == {
         "clip/vision.projection/joint",
@@ -185,22 +201,22 @@ def test_densities_are_of_the_images_that_have_captions(odd: Path) -> None:
 
 def test_what_reads_words_beside_the_image_is_not_compared(odd: Path) -> None:
     """Its activation on an image is also the caption's, which the prompt holds."""
-    for table in (contract.MODALITY, contract.OVERLAP):
+    for table in (MODALITY, OVERLAP):
         names = {row["dictionary_id"] for row in read(odd, table).to_pylist()}
         assert "llava/language.1.resid_post/told" not in names
-    top = read(odd, contract.TOP_CAPTIONS)["dictionary_id"].to_pylist()
+    top = read(odd, TOP_CAPTIONS)["dictionary_id"].to_pylist()
     assert "llava/language.1.resid_post/told" in top
 
 
 def test_the_overlap_is_of_images(odd: Path) -> None:
     """Of the 16 images that activate a feature most and the 16 whose captions do."""
-    acts = read(odd, contract.ACTIVATIONS).to_pylist()
+    acts = read(odd, ACTIVATIONS).to_pylist()
     best: dict[tuple[str, str, int], list[tuple[float, int]]] = {}
     for row in acts:
         key = (row["dictionary_id"], row["modality"], row["feature_id"])
         best.setdefault(key, []).append((-row["activation"], row["example_id"]))
     some = 0
-    for row in read(odd, contract.MODALITY).to_pylist():
+    for row in read(odd, MODALITY).to_pylist():
         one, two = (
             {
                 image
@@ -218,17 +234,16 @@ def test_the_overlap_is_of_images(odd: Path) -> None:
 
 def test_lists_carry_the_scores(odd: Path) -> None:
     compared = {
-        (row["dictionary_id"], row["feature_id"]): row
-        for row in read(odd, contract.MODALITY).to_pylist()
+        (row["dictionary_id"], row["feature_id"]): row for row in read(odd, MODALITY).to_pylist()
     }
-    for row in read(odd, contract.FEATURES).to_pylist():
+    for row in read(odd, FEATURES).to_pylist():
         other = compared.get((row["dictionary_id"], row["feature_id"]))
         assert row["modality_score"] == (other and other["modality_score"])
         assert row["pair_correlation"] == (other and other["correlation"])
 
 
 def test_what_an_sae_learnt_from_is_kept(odd: Path) -> None:
-    rows = read(odd, contract.DICTIONARIES).to_pylist()
+    rows = read(odd, DICTIONARIES).to_pylist()
     learnt = {row["name"]: row["learnt_from"] for row in rows}
     assert learnt == {
         "joint": "all + captions", "seen": "patches", "words": "captions", "told": "text",
@@ -237,17 +252,17 @@ def test_what_an_sae_learnt_from_is_kept(odd: Path) -> None:
 
 
 def test_reconstruction_tells_the_three_ways_to_read_a_caption(odd: Path) -> None:
-    rows = read(odd, contract.RECONSTRUCTION).to_pylist()
+    rows = read(odd, RECONSTRUCTION).to_pylist()
     kinds = {(row["dictionary_id"].split("/")[-1], row["token_type"]): row for row in rows}
     assert {kind for name, kind in kinds if name == "words"} == {
         *("patch", "text", "caption", "caption_alone")
     }
     assert {kind for name, kind in kinds if name == "joint"} == {"image", "caption_alone"}
-    captions = len(read(odd, contract.CAPTIONS))
+    captions = len(read(odd, CAPTIONS))
     assert kinds["joint", "caption_alone"]["tokens"] <= captions
     tokens = [
         len(row["tokens"])
-        for row in read(odd, contract.CAPTION_TOKENS).to_pylist()
+        for row in read(odd, CAPTION_TOKENS).to_pylist()
         if row["model"] == "llava"
     ]
     assert kinds["words", "caption_alone"]["tokens"] == sum(tokens)
@@ -257,9 +272,9 @@ def test_the_batch_size_does_not_matter(odd: Path, tiny_encoder: Path, tmp_path:
     # Padding to the longest of a batch changes sums in the last digits, and no more.
     other = write(odd, tiny_encoder, batch=7, name="other")
     done("run", other, "--out", tmp_path / "run")
-    for table in (contract.CAPTIONS, contract.CAPTION_TOKENS):
+    for table in (CAPTIONS, CAPTION_TOKENS):
         assert read(tmp_path, table).equals(read(odd, table))
-    mine, its = read(odd, contract.MODALITY), read(tmp_path, contract.MODALITY)
+    mine, its = read(odd, MODALITY), read(tmp_path, MODALITY)
     for name in ("image_mean", "text_mean", "bridge"):
         np.testing.assert_allclose(
             its[name].to_numpy(), mine[name].to_numpy(), rtol=1e-4, atol=1e-5
@@ -298,7 +313,7 @@ def test_none_are_read_where_the_config_says_so(
     file.write_text(text.replace('learns = ["all", "captions"]', 'learns = ["all"]'))
     done("run", file, "--out", tmp_path / "run")
     assert list(faults(tmp_path / "run")) == []
-    for table in (contract.CAPTIONS, contract.CAPTION_TOKENS, contract.MODALITY, contract.OVERLAP):
+    for table in (CAPTIONS, CAPTION_TOKENS, MODALITY, OVERLAP):
         assert len(read(tmp_path, table)) == 0
 
 

@@ -14,7 +14,7 @@ from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import address, queries
 from dashboard.bundle import opening
-from pipeline import store
+from pipeline.bundle import opening as bundle_opening
 
 HERE = "clip-demo/vision.0.resid_post/matryoshka"
 NEXT = "clip-demo/vision.1.resid_post/matryoshka"
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def db(run: Path) -> Database:
-    return opening._connect.__wrapped__(str(store.open_bundle(run).database), "test")
+    return opening._connect.__wrapped__(str(bundle_opening.open_bundle(run).database), "test")
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_an_older_bundle_without_the_table_of_best_matches_tells_the_same(
     db: Database, tmp_path: Path
 ) -> None:
     path = make_bundle(tmp_path / "older")
-    file = str(store.open_bundle(path).database)
+    file = str(bundle_opening.open_bundle(path).database)
     with duckdb.connect(file) as writer:
         writer.execute("DROP TABLE best_matches")
     older = opening._connect.__wrapped__(file, "older")
@@ -237,7 +237,7 @@ def test_three_columns_are_aligned_row_by_row(opened: Opened) -> None:
 
 
 def test_files_hold_more_than_pages_do(tmp_path: Path) -> None:
-    file = str(store.open_bundle(make_bundle(tmp_path / "large", d_sae=300)).database)
+    file = str(bundle_opening.open_bundle(make_bundle(tmp_path / "large", d_sae=300)).database)
     large = opening._connect.__wrapped__(file, "large")
     at = {"threshold": 0.01, "offset": 0, "limit": 10**9}
     matched = {row.feature_id for row in queries.aligned(large, HERE, [NEXT], **at)}
@@ -309,7 +309,7 @@ def test_the_same_dictionary_twice_in_the_address_is_one(opened: Opened) -> None
 
 def test_nothing_matched_says_so(opened: Opened, tmp_path: Path) -> None:
     path = make_bundle(tmp_path / "strangers")
-    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(path).database)) as writer:
         writer.execute("UPDATE best_matches SET correlation = 0.01")
     at = opened(path=path)
     assert "is found again from correlation 0.5 on" in said(at)
@@ -322,7 +322,7 @@ def test_nothing_matched_says_so(opened: Opened, tmp_path: Path) -> None:
 @pytest.mark.parametrize("table", ["matches", "dictionaries"])
 def test_without_matches_or_a_second_dictionary(opened: Opened, tmp_path: Path, table: str) -> None:
     path = make_bundle(tmp_path / "less", layers=1)
-    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(path).database)) as writer:
         if table == "matches":
             writer.execute("DROP TABLE matches")
             writer.execute("DROP TABLE best_matches")

@@ -25,7 +25,8 @@ from transformers import (
     SiglipImageProcessor,
 )
 
-from pipeline import config, models, plan
+from pipeline import config, models
+from pipeline.run import plan
 
 FOLDER = Path(config.__file__).parent / "configs"
 RUNS = sorted(p for p in FOLDER.glob("*.toml") if "projector" not in p.name)

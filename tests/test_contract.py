@@ -5,8 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import contract, store
-from pipeline.contract import TABLES, Table
+from pipeline import contract
+from pipeline.bundle import sealed
+from pipeline.bundle.tables import conform
+from pipeline.contract.tables import EMBEDDINGS, EXAMPLES, TABLES, THUMBNAILS, Table, as_markdown
 
 ROOT = Path(__file__).parents[1]
 EVERY = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -59,19 +61,19 @@ def test_lists_hold_no_nulls(table: Table) -> None:
 
 def test_names_are_those_of_the_tables() -> None:
     assert all(name == table.name for name, table in TABLES.items())
-    assert contract.EXAMPLES.file == "examples.parquet"
+    assert EXAMPLES.file == "examples.parquet"
     assert contract.dictionary_id("m", "vision.1.resid_post", "d") == "m/vision.1.resid_post/d"
 
 
 def test_the_data_dictionary_is_current() -> None:
     file = ROOT / "docs" / "data-dictionary.md"
-    assert file.read_text(encoding="utf-8") == contract.as_markdown(), (
+    assert file.read_text(encoding="utf-8") == as_markdown(), (
         "docs/data-dictionary.md is out of date; run: python -m pipeline docs"
     )
 
 
 def test_the_data_dictionary_names_every_column() -> None:
-    text = contract.as_markdown()
+    text = as_markdown()
     for table in TABLES.values():
         assert f"\n## {table.name}\n" in text
         section = text.split(f"\n## {table.name}\n")[1].split("\n## ")[0]
@@ -84,52 +86,52 @@ GOOD = {"example_id": [1, 2], "image": [b"a", b"b"]}
 
 
 def conformed(**columns: object) -> pa.Table:
-    return store.conform(contract.THUMBNAILS, pa.table(columns))
+    return conform(THUMBNAILS, pa.table(columns))
 
 
 def test_what_fits_is_cast_to_the_schema() -> None:
     table = conformed(
         image=pa.array([b"a"], pa.large_binary()), example_id=pa.array([1], pa.int8())
     )
-    assert table.schema.equals(contract.THUMBNAILS.schema, check_metadata=True)
+    assert table.schema.equals(THUMBNAILS.schema, check_metadata=True)
 
 
 def test_a_missing_column_is_refused() -> None:
-    with pytest.raises(store.StoreError, match=r"thumbnails.*missing.*image"):
+    with pytest.raises(sealed.StoreError, match=r"thumbnails.*missing.*image"):
         conformed(example_id=[1])
 
 
 def test_a_missing_nullable_column_is_null() -> None:
     row = {"example_id": [1], "uri": ["a"], "split": ["val"], "width": [1], "height": [1]}
     lists = dict.fromkeys(("captions", "taxonomy", "tags"), pa.array([[]], pa.list_(pa.string())))
-    table = store.conform(contract.EXAMPLES, pa.table(row | lists | {"sha256": ["0"]}))
+    table = conform(EXAMPLES, pa.table(row | lists | {"sha256": ["0"]}))
     assert table["label"].to_pylist() == [None]
 
 
 def test_an_unknown_column_is_refused() -> None:
-    with pytest.raises(store.StoreError, match=r"thumbnails.*not in the contract.*colour"):
+    with pytest.raises(sealed.StoreError, match=r"thumbnails.*not in the contract.*colour"):
         conformed(**GOOD, colour=["red", "blue"])
 
 
 def test_a_null_is_refused() -> None:
-    with pytest.raises(store.StoreError, match=r"thumbnails.*1 nulls in image"):
+    with pytest.raises(sealed.StoreError, match=r"thumbnails.*1 nulls in image"):
         conformed(**GOOD | {"image": [b"a", None]})
 
 
 @pytest.mark.parametrize("ids", [["one", "two"], [1.5, 2.0], [[1], [2]]])
 def test_a_wrong_type_is_refused(ids: list[object]) -> None:
-    with pytest.raises(store.StoreError, match=r"thumbnails, column example_id"):
+    with pytest.raises(sealed.StoreError, match=r"thumbnails, column example_id"):
         conformed(**GOOD | {"example_id": ids})
 
 
 def test_a_null_within_a_list_is_refused() -> None:
     row = {"encoder": ["e"], "example_id": [1], "vector": pa.array([[0.5, None]])}
-    with pytest.raises(store.StoreError, match="embeddings"):
-        store.conform(contract.EMBEDDINGS, pa.table(row))
+    with pytest.raises(sealed.StoreError, match="embeddings"):
+        conform(EMBEDDINGS, pa.table(row))
 
 
 def test_a_number_out_of_range_is_refused() -> None:
     rows = {"example_id": [1], "image": [b"a"]}
     too_big = pa.array([2**63], pa.uint64())
-    with pytest.raises(store.StoreError, match="example_id"):
+    with pytest.raises(sealed.StoreError, match="example_id"):
         conformed(**rows | {"example_id": too_big})

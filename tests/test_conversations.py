@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import config
-from pipeline.conversations import Conversation, ConversationError, read
+from pipeline.projector.conversations import Conversation, ConversationError, read
 
 CAPTION = {
     "id": "004539375",

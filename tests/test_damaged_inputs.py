@@ -13,9 +13,12 @@ from damage import damaged
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline import config, conversations, examples, vocabulary
+from pipeline import config
 from pipeline.__main__ import app
 from pipeline.errors import LoupeError
+from pipeline.inputs import examples, readers
+from pipeline.labelling import vocabulary
+from pipeline.projector import conversations
 
 CSV = (
     'image,caption,label\na.png,"A dog, a cat and a ""bird"".",animal\na.png,Two of them,\n'
@@ -99,7 +102,7 @@ def test_captions_files(root: Path, tmp_path: Path) -> None:
     for data in garbled(CSV, seed=1):
         table.write_bytes(data)
         try:
-            source = examples.FolderReader(config.Folder(kind="folder", path=root, captions=table))
+            source = readers.FolderReader(config.Folder(kind="folder", path=root, captions=table))
             found = list(source.examples())
         except LoupeError as error:
             one_line(error)
@@ -203,7 +206,7 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(path: Path) -> list[examples.Example]:
-    source = examples.HuggingFaceReader(
+    source = readers.HuggingFaceReader(
         config.HuggingFace(
             kind="huggingface", dataset=str(path), caption_column="said", label_column="kind"
         )

@@ -23,10 +23,12 @@ from picture_files import OTHERS, READ, picture, saved
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline import config, examples, pictures, store
+from pipeline import config
 from pipeline.__main__ import app
-from pipeline.examples import Example
-from pipeline.pictures import Unreadable, read_rgb
+from pipeline.bundle import opening
+from pipeline.inputs import pictures, readers, reading
+from pipeline.inputs.examples import Example
+from pipeline.inputs.pictures import Unreadable, read_rgb
 
 # What Pillow says of damaged EXIF, and of formats that it is about to leave.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::DeprecationWarning:PIL")
@@ -214,7 +216,7 @@ def test_nothing_stays_of_what_cannot_be_read(tmp_path: Path) -> None:
     """A folder of large pictures that are cut off would fill the memory."""
     content = saved("JPEG", picture(size=(600, 400)))[:-4000]
     (tmp_path / "x.jpg").write_bytes(content)
-    source = examples.FolderReader(config.Folder(kind="folder", path=tmp_path))
+    source = readers.FolderReader(config.Folder(kind="folder", path=tmp_path))
     wanted = list(source.examples()) * 3
 
     def alive() -> int:
@@ -227,7 +229,7 @@ def test_nothing_stays_of_what_cannot_be_read(tmp_path: Path) -> None:
         assert "truncated" in outcome(content)
         for one in wanted:
             with pytest.raises(Unreadable, match="truncated"):
-                examples.picture(source, one)
+                reading.picture(source, one)
         assert alive() == before
     finally:
         gc.enable()
@@ -295,11 +297,11 @@ class Odd:
         return Image.new("RGB", (64, 2 if example.uri == "flat" else 64))
 
 
-def read_of(uris: list[str], prepare: Callable[[examples.Pictures], Any] = len, **more: Any) -> Any:
+def read_of(uris: list[str], prepare: Callable[[reading.Pictures], Any] = len, **more: Any) -> Any:
     wanted = [Example(i, uri, "val") for i, uri in enumerate(uris)]
     skipped: dict[str, str] = {}
     more = {"batch": 2, "workers": 2} | more
-    batches = examples.read(Odd(), wanted, prepare, skipped=skipped, **more)
+    batches = reading.read(Odd(), wanted, prepare, skipped=skipped, **more)
     return [[e.uri for e, _ in batch] for batch, _ in batches], skipped
 
 
@@ -332,7 +334,7 @@ def test_a_stuck_reader_does_not_hold_up_the_end_of_the_process() -> None:
 def test_what_cannot_be_prepared_is_skipped() -> None:
     """A processor that takes no flat picture, nor a batch that holds one."""
 
-    def prepare(batch: examples.Pictures) -> int:
+    def prepare(batch: reading.Pictures) -> int:
         if any(image.height == 2 for _, image in batch):
             raise ValueError("height must be over 2\nmore")
         return len(batch)
@@ -344,7 +346,7 @@ def test_what_cannot_be_prepared_is_skipped() -> None:
 
 
 def test_what_no_picture_can_mend_is_raised() -> None:
-    def prepare(batch: examples.Pictures) -> None:
+    def prepare(batch: reading.Pictures) -> None:
         raise RuntimeError("no such model")
 
     with pytest.raises(RuntimeError, match="no such model"):
@@ -400,7 +402,7 @@ def test_a_run_skips_all_that_is_damaged(
     file.write_text(CONFIG.format(pictures=folder, clip=tiny_clip, encoder=tiny_encoder))
     result = CliRunner().invoke(app, ["run", str(file), "--out", str(tmp_path / "run")])
     assert result.exit_code == 0, result.output
-    bundle = store.open_bundle(tmp_path / "run")
+    bundle = opening.open_bundle(tmp_path / "run")
     skipped = {
         row["uri"]: row["reason"] for row in pq.read_table(bundle.table("skipped")).to_pylist()
     }

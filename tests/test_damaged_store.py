@@ -22,9 +22,13 @@ from small_run import make_run
 from typer.testing import CliRunner, Result
 
 from dashboard.bundle import opening
-from pipeline import contract, errors, sealed, store
+from pipeline import errors
 from pipeline.__main__ import app
-from pipeline.verify import faults
+from pipeline.bundle import opening as bundle_opening
+from pipeline.bundle import sealed
+from pipeline.bundle.verify import faults
+from pipeline.contract.tables import TABLES
+from pipeline.run.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 MANY = 100
@@ -54,12 +58,12 @@ def home(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(store.open_bundle(made / "run").root, tmp_path / "bundle")
+    return shutil.copytree(bundle_opening.open_bundle(made / "run").root, tmp_path / "bundle")
 
 
 def tables(home: Path) -> dict[str, bytes]:
-    root = store.open_bundle(home).root
-    return {name: (root / f"{name}.parquet").read_bytes() for name in contract.TABLES}
+    root = bundle_opening.open_bundle(home).root
+    return {name: (root / f"{name}.parquet").read_bytes() for name in TABLES}
 
 
 def part_of(file: Path, home: Path) -> tuple[str, str]:
@@ -98,7 +102,7 @@ PARTS = {
 
 @pytest.mark.parametrize("kind", PARTS)
 def test_nothing_damaged_is_called_whole(kind: str, home: Path) -> None:
-    workspace = store.Workspace(home)
+    workspace = Workspace(home)
     for file, data in ways(sorted(home.glob(PARTS[kind]))):
         step, key = part_of(file, home)
         assert workspace.has(step, key)
@@ -262,7 +266,7 @@ def said(bundle: Path) -> Iterator[str]:
     """What `verify` says of it."""
     try:
         yield from faults(bundle)
-    except store.StoreError as error:
+    except sealed.StoreError as error:
         yield str(error)
 
 
@@ -307,7 +311,7 @@ def test_weights_of_a_bundle_without_hashes_are_compared(bundle: Path) -> None:
 @pytest.mark.parametrize("how", ["DROP TABLE {}", "DELETE FROM {} WHERE rowid = 0"])
 def test_verify_finds_derived_tables_missing(table: str, how: str, bundle: Path) -> None:
     old(bundle)
-    with duckdb.connect(str(bundle / store.DATABASE)) as opened:
+    with duckdb.connect(str(bundle / bundle_opening.DATABASE)) as opened:
         rows = opened.execute(f"SELECT count(*) FROM {table}").fetchone()
         opened.execute(how.format(table))
     lines = [line for line in faults(bundle) if table in line]
@@ -364,8 +368,8 @@ def test_a_manifest_of_any_form_opens_or_is_refused_in_one_line(bundle: Path) ->
     for changed in mutated(manifest):
         file.write_text(json.dumps(changed))
         try:
-            found = store.open_bundle(bundle)
-        except store.StoreError as error:
+            found = bundle_opening.open_bundle(bundle)
+        except sealed.StoreError as error:
             refused.append(str(error))
             continue
         opened += 1
@@ -381,7 +385,7 @@ def test_what_is_wrong_in_a_manifest_is_named(name: str, value: str, bundle: Pat
     old(bundle)
     manifest = json.loads((bundle / "manifest.json").read_text())
     (bundle / "manifest.json").write_text(json.dumps({**manifest, name: json.loads(value)}))
-    assert store.open_bundle(bundle).damaged == (name,), "pages do without it"
+    assert bundle_opening.open_bundle(bundle).damaged == (name,), "pages do without it"
     assert f"manifest.json: {name} is no object" in faults(bundle)
     assert command("verify", bundle).exit_code == 1
     if name == "config":
@@ -389,23 +393,23 @@ def test_what_is_wrong_in_a_manifest_is_named(name: str, value: str, bundle: Pat
 
 
 def test_a_lost_table_is_named(bundle: Path) -> None:
-    opened = store.open_bundle(bundle)
+    opened = bundle_opening.open_bundle(bundle)
     (bundle / "embeddings.parquet").unlink()
-    with pytest.raises(store.StoreError, match=r"embeddings\.parquet: missing; make the bundle"):
+    with pytest.raises(sealed.StoreError, match=r"embeddings\.parquet: missing; make the bundle"):
         opened.embeddings("judge")
     (bundle / "embeddings.parquet").write_bytes(b"PAR1")
-    with pytest.raises(store.StoreError, match=r"embeddings\.parquet: damaged"):
+    with pytest.raises(sealed.StoreError, match=r"embeddings\.parquet: damaged"):
         opened.embeddings("judge")
 
 
 def test_a_damaged_database_is_refused_in_one_line(bundle: Path) -> None:
-    opened, refused = store.open_bundle(bundle), []
+    opened, refused = bundle_opening.open_bundle(bundle), []
     for file, data in ways([opened.database], 40):
         with holding(file, data):
             try:
                 looked = opening._connect.__wrapped__(str(file), "damaged")
                 looked.close()
-            except store.StoreError as error:
+            except sealed.StoreError as error:
                 refused.append(str(error))
     assert len(refused) > 5
     assert all("\n" not in line and "run CONFIG" in line for line in refused)

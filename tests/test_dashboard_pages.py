@@ -13,7 +13,7 @@ from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard.bundle import opening
 from dashboard.style.numbers import percent
-from pipeline import store
+from pipeline.bundle import opening as bundle_opening
 
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
 Opened = Callable[..., AppTest]
@@ -51,7 +51,7 @@ def test_overview_tells_of_captions(opened: Opened, tmp_path: Path) -> None:
     assert (made["reads"], made["learnt"]) == ("patches + captions, max", "patches + captions")
     assert "of 54 val images have some. clip-demo read 86." in said(at)
     folder = make_bundle(tmp_path / "cut")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+    with duckdb.connect(str(bundle_opening.open_bundle(folder).database)) as db:
         db.execute("UPDATE caption_tokens SET cut = 3 WHERE rowid < 5")
     assert "clip-demo read 86, 5 not to their end." in said(opened(path=folder))
 
@@ -185,7 +185,7 @@ def test_browse_finds_labels_by_a_part_of_them(opened: Opened, run: Path) -> Non
     every = data(opened("browse", least="1 image", label="yellow"), "grid")["cards"]
     assert {card["id"] for card in every} == {i for i, name in found.items() if name == "yellow"}
     others = [i for i, name in found.items() if name != "yellow"]
-    db = opening._connect.__wrapped__(str(store.open_bundle(run).database), "test")
+    db = opening._connect.__wrapped__(str(bundle_opening.open_bundle(run).database), "test")
     sql = "SELECT feature_id FROM labels WHERE dictionary_id = ? AND label LIKE '%yell%'"
     of = every[0]["key"].rpartition(":")[0]
     assert set(others) <= {i for (i,) in db.execute(sql, [of]).fetchall()}
@@ -193,7 +193,7 @@ def test_browse_finds_labels_by_a_part_of_them(opened: Opened, run: Path) -> Non
 
 
 def test_browse_finds_what_is_like_an_image(opened: Opened, run: Path) -> None:
-    bundle = store.open_bundle(run)
+    bundle = bundle_opening.open_bundle(run)
     ids, _ = bundle.embeddings("judge")
     at = opened("browse", like=str(ids[3]), hook="vision.0", name="matryoshka", least="1 image")
     cards = data(at, "grid")["cards"]
@@ -273,7 +273,7 @@ def test_feature_says_why_it_has_no_captions(opened: Opened, tmp_path: Path) -> 
     neurons = SAE.replace("matryoshka", "neurons")
     assert "not for raw neurons" in said(opened("feature", dictionary=neurons, feature="1"))
     folder = make_bundle(tmp_path / "lacking")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+    with duckdb.connect(str(bundle_opening.open_bundle(folder).database)) as db:
         for name in ("overlap", "modality", "top_captions", "reconstruction"):
             db.execute(f"DELETE FROM {name} WHERE dictionary_id = ?", [SAE])
         at_one = ["clip-demo/vision.1.resid_post/matryoshka"]
@@ -285,7 +285,7 @@ def test_feature_says_why_it_has_no_captions(opened: Opened, tmp_path: Path) -> 
     assert "No caption activates this feature" in said(at)
     assert shows(at, "topimages") and shows(at, "factline") and not shows(at, "captions")
     mute = make_bundle(tmp_path / "mute")
-    with duckdb.connect(str(store.open_bundle(mute).database)) as db:
+    with duckdb.connect(str(bundle_opening.open_bundle(mute).database)) as db:
         for name in ("captions", "read_captions", "overlap", "modality", "top_captions"):
             db.execute(f"DELETE FROM {name}")
         db.execute("DELETE FROM reconstruction WHERE token_type LIKE 'caption%'")
@@ -308,7 +308,7 @@ def test_feature_of_words_alone(opened: Opened) -> None:
 
 def test_words_alone_are_not_dead(opened: Opened, tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "flagged")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+    with duckdb.connect(str(bundle_opening.open_bundle(folder).database)) as db:
         db.execute("UPDATE artefacts SET dead = true, dense = true")
         sql = """SELECT feature_id FROM cards
             WHERE dictionary_id = ? AND n_active = 0 AND modality_score = 0 LIMIT 1"""
@@ -323,7 +323,7 @@ def test_lists_show_what_words_alone_are_about(opened: Opened, run: Path) -> Non
     address = {"hook": "vision.0", "name": "matryoshka", "fires": "words alone"}
     cards = data(opened("browse", **address), "grid")["cards"]
     mute = [card for card in cards if card["unlabelled"] == "words only"]
-    root = store.open_bundle(run).root
+    root = bundle_opening.open_bundle(run).root
     with duckdb.connect() as db:
         for card in mute:
             text, share = db.execute(
@@ -425,7 +425,7 @@ def test_bundle_of_another_version_names_the_remedy(opened: Opened, tmp_path: Pa
 
 def test_damaged_database_is_one_clear_message(opened: Opened, tmp_path: Path) -> None:
     path = make_bundle(tmp_path / "hurt", n_examples=24, d_sae=8, d_in=8, layers=1)
-    store.open_bundle(path).database.write_bytes(b"no database")
+    bundle_opening.open_bundle(path).database.write_bytes(b"no database")
     at = opened(path=path)
     assert "cannot be opened" in at.error[0].value
     assert not at.exception
@@ -511,7 +511,7 @@ def test_map_of_bundles_with_less(
     opened: Opened, tmp_path: Path, without: str, layouts: list[str]
 ) -> None:
     path = make_bundle(tmp_path / "less")
-    with duckdb.connect(str(store.open_bundle(path).database)) as database:
+    with duckdb.connect(str(bundle_opening.open_bundle(path).database)) as database:
         database.execute(f"DELETE FROM maps WHERE {without}")
         database.execute("DROP TABLE matches")
     at = opened("map", path=path)
@@ -545,7 +545,7 @@ def test_a_feature_is_shown_without_any_one_table(
     opened: Opened, tmp_path: Path, missing: str
 ) -> None:
     folder = make_bundle(tmp_path / "lacking")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+    with duckdb.connect(str(bundle_opening.open_bundle(folder).database)) as db:
         db.execute(f"DROP TABLE {missing}")
     at = opened("feature", path=folder, dictionary=SAE, feature="1")
     assert "damaged" not in said(at)
@@ -559,7 +559,7 @@ def test_a_feature_is_shown_without_any_one_table(
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run as bundles of contract 1.0 have it: without what came later."""
     folder = make_bundle(tmp_path_factory.mktemp("runs") / "older")
-    database = store.open_bundle(folder).database
+    database = bundle_opening.open_bundle(folder).database
     with duckdb.connect(str(database)) as db:
         for name in LATER:
             db.execute(f"DROP TABLE {name}")
@@ -677,7 +677,7 @@ def test_steering_scores(opened: Opened) -> None:
 
 def test_scores_tell_where_edits_reach_nothing(opened: Opened, tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "deaf")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as db:
+    with duckdb.connect(str(bundle_opening.open_bundle(folder).database)) as db:
         db.execute("UPDATE steering SET changed = 0, gain = 0, steers = false")
     at = opened("steering", path=folder, look="Scores")
     assert "No answer changed" in at.warning[0].value

@@ -16,7 +16,7 @@ from dashboard.cards.contact_sheets import Sheets, data_uri
 from dashboard.charts import features
 from dashboard.records.dictionaries import Dictionary, Summary
 from dashboard.style import markdown, numbers, palette
-from pipeline.pictures import LARGEST
+from pipeline.inputs.pictures import LARGEST
 
 ROOT = Path(__file__).parents[1]
 COMPONENTS = ROOT / "dashboard" / "components"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from pipeline import store, verify
+from pipeline.bundle import opening, verify
 
 if TYPE_CHECKING:
     from conftest import PageLog
@@ -20,7 +20,7 @@ READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 @pytest.fixture(scope="module")
 def demo(demo_run: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(str(store.open_bundle(demo_run).database), read_only=True) as connection:
+    with duckdb.connect(str(opening.open_bundle(demo_run).database), read_only=True) as connection:
         yield connection
 
 

@@ -28,17 +28,7 @@ from transformers import (
 )
 
 from pipeline import config, hooks, models
-from pipeline.demo import (
-    CLIP_FOLDER,
-    LANGUAGE_FOLDER,
-    LLAVA_FOLDER,
-    clip_files,
-    exam,
-    lessons,
-    llava_files,
-    talk,
-    train_llava,
-)
+from pipeline.demo import CLIP_FOLDER, LANGUAGE_FOLDER, LLAVA_FOLDER
 from pipeline.demo.scenes import (
     ITEM_ATTRIBUTES,
     POSITIONS,
@@ -49,6 +39,7 @@ from pipeline.demo.scenes import (
     render,
     sample,
 )
+from scripts.demo import clip_files, exam, lessons, llava_files, talk, train_llava
 
 ROOT = Path(__file__).parents[1]
 BENCH = ROOT / "bench" / "demo_llava.py"
@@ -303,7 +294,7 @@ def start(folder: Path) -> subprocess.Popen:
     command = "--language-steps 3 --steps 12 --batch 3 --questions 2 --keep-every 2"
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "pipeline.demo.train_llava"),
+            *(sys.executable, "-m", "scripts.demo.train_llava"),
             *("--out", folder / "out", "--work", folder / "work"),
             *(*command.split(), "--evaluate-every", "100"),
         ],

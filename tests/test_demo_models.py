@@ -19,8 +19,9 @@ from transformers import (
     ResNetModel,
 )
 
-from pipeline.demo import CLIP_FOLDER, ENCODER_FOLDER, clip_files, measure
+from pipeline.demo import CLIP_FOLDER, ENCODER_FOLDER
 from pipeline.demo.scenes import caption, render, sample
+from scripts.demo import clip_files, measure
 
 SEED = 31_337
 SIZE_LIMIT = 10_000_000

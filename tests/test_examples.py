@@ -14,9 +14,11 @@ import picture_files
 import pytest
 from PIL import Image
 
-from pipeline import config, examples, pictures
-from pipeline.examples import Example, ExampleError
-from pipeline.pictures import Unreadable
+from pipeline import config
+from pipeline.inputs import pictures, readers, reading
+from pipeline.inputs.examples import Example
+from pipeline.inputs.pictures import Unreadable
+from pipeline.inputs.reading import ExampleError
 
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),
@@ -47,8 +49,8 @@ def near(found: list[tuple[int, ...]], wanted: list[tuple[int, ...]], within: in
     return np.abs(np.array(found) - np.array(wanted)).max() <= within
 
 
-def folder(path: Path, **more: object) -> examples.Reader:
-    return examples.reader(config.Folder(kind="folder", path=path, **more))
+def folder(path: Path, **more: object) -> readers.Reader:
+    return readers.reader(config.Folder(kind="folder", path=path, **more))
 
 
 def save(path: Path, image: Image.Image | None = None, **options: object) -> None:
@@ -65,7 +67,7 @@ def settings(path: Path, **more: object) -> config.Examples:
 
 
 def listed(path: Path, **more: object) -> list[Example]:
-    return examples.listing(settings(path, **more), source=folder(path))
+    return reading.listing(settings(path, **more), source=folder(path))
 
 
 # --- The forms of a folder ---
@@ -353,8 +355,8 @@ def bad_files(path: Path) -> dict[str, str]:
     }
 
 
-def batches_of(reader: examples.Reader, wanted: list, **more: object) -> list[examples.Pictures]:
-    return [batch for batch, _ in examples.read(reader, wanted, len, **more)]
+def batches_of(reader: readers.Reader, wanted: list, **more: object) -> list[reading.Pictures]:
+    return [batch for batch, _ in reading.read(reader, wanted, len, **more)]
 
 
 def test_what_cannot_be_read_is_skipped_with_a_reason(tmp_path: Path) -> None:
@@ -431,18 +433,18 @@ def test_batches_are_prepared_ahead(workers: int, tmp_path: Path) -> None:
     reader = folder(tmp_path)
     wanted = list(reader.examples())
 
-    def prepare(batch: examples.Pictures) -> list[int]:
+    def prepare(batch: reading.Pictures) -> list[int]:
         return [image.width for _, image in batch]
 
     more = {"batch": 2, "skipped": {}, "workers": workers}
-    for batch, prepared in examples.read(reader, wanted, prepare, **more):
+    for batch, prepared in reading.read(reader, wanted, prepare, **more):
         assert prepared == [image.width for _, image in batch]
 
-    def fail(batch: examples.Pictures) -> None:
+    def fail(batch: reading.Pictures) -> None:
         raise RuntimeError("no such model")
 
     with pytest.raises(RuntimeError, match="no such model"):
-        list(examples.read(reader, wanted, fail, **more))
+        list(reading.read(reader, wanted, fail, **more))
 
 
 def test_a_thumbnail_is_the_square_centre() -> None:
@@ -490,7 +492,7 @@ def test_a_changed_file_has_another_stamp_and_the_same_id(tmp_path: Path) -> Non
 
 def scenes(count: int, **more: object) -> list[Example]:
     source = config.Scenes(kind="scenes", count=count)
-    return examples.listing(config.Examples(source=source, **more), source=examples.reader(source))
+    return reading.listing(config.Examples(source=source, **more), source=readers.reader(source))
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])
@@ -527,7 +529,7 @@ def test_an_empty_split_is_refused() -> None:
 
 def test_scenes_are_described_and_rendered() -> None:
     source = config.Scenes(kind="scenes", count=4)
-    reader = examples.reader(source)
+    reader = readers.reader(source)
     one = reader.described(next(iter(reader.examples())))
     assert one.captions
     assert list(one.tags) == sorted(set(one.tags))
@@ -570,9 +572,9 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def hub(path: Path | str, **more: object) -> examples.Reader:
+def hub(path: Path | str, **more: object) -> readers.Reader:
     more = {"image_column": "picture", "splits": ("train", "validation")} | more
-    return examples.reader(config.HuggingFace(kind="huggingface", dataset=str(path), **more))
+    return readers.reader(config.HuggingFace(kind="huggingface", dataset=str(path), **more))
 
 
 def test_a_data_set_is_read(data_set: Path) -> None:
@@ -686,7 +688,7 @@ def test_a_name_that_is_not_utf8_is_skipped_with_its_reason(tmp_path: Path) -> N
             picture.save(file, "PNG")
     except OSError:
         pytest.skip("this file system takes no such name")
-    source = examples.FolderReader(config.Folder(kind="folder", path=tmp_path))
+    source = readers.FolderReader(config.Folder(kind="folder", path=tmp_path))
     skipped: dict[str, str] = {}
     read = [
         e.uri

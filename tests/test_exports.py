@@ -43,7 +43,7 @@ from dashboard.records.features import Card, Said
 from dashboard.records.matches import Aligned, Pair
 from dashboard.records.profile import Profile
 from dashboard.style import hints
-from pipeline import store
+from pipeline.bundle import opening
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -62,7 +62,7 @@ MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[queries.Connection]:
     run = make_bundle(tmp_path_factory.mktemp("runs") / "made-up")
-    with duckdb.connect(str(store.open_bundle(run).database), read_only=True) as opened:
+    with duckdb.connect(str(opening.open_bundle(run).database), read_only=True) as opened:
         yield opened
 
 
@@ -393,7 +393,7 @@ def test_names_are_in_the_files(
 
 def test_older_bundles_have_no_names(tmp_path: Path) -> None:
     run = make_bundle(tmp_path / "older")
-    with duckdb.connect(str(store.open_bundle(run).database)) as opened_file:
+    with duckdb.connect(str(opening.open_bundle(run).database)) as opened_file:
         opened_file.execute("DROP TABLE labels")
         (one,) = queries.profiles(opened_file, [(SAE, 0)])
     assert one.names == []

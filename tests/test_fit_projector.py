@@ -24,13 +24,13 @@ from typer.testing import CliRunner
 
 from pipeline import config, models
 from pipeline.__main__ import app
-from pipeline.conversations import ConversationError
+from pipeline.bundle.sealed import StoreError
 from pipeline.models.answers import IGNORED, answer_loss, labelled
 from pipeline.models.clip_gemma import ClipGemmaAdapter, Projector, asked, read_projector
 from pipeline.models.loading import ModelError
-from pipeline.steps import fit_projector
-from pipeline.steps.fit_projector import fit, learning_rate
-from pipeline.store import StoreError
+from pipeline.projector import fit as projector_fit
+from pipeline.projector.conversations import ConversationError
+from pipeline.projector.fit import fit, learning_rate
 
 ROOT = Path(__file__).parents[1]
 COLOURS = {"r": (220, 30, 30), "g": (30, 200, 40), "b": (40, 60, 220), "y": (230, 220, 40)}
@@ -354,7 +354,7 @@ def test_only_the_projector_changes(
         kept.append(load(*args, **more))
         return kept[-1]
 
-    monkeypatch.setattr(fit_projector.models, "load", keep)
+    monkeypatch.setattr(projector_fit.models, "load", keep)
     fit(settings(parts, coloured(tmp_path / "data", 8)), tmp_path / "out")
     after = kept[0].model.state_dict()
     before = loaded(parts).model.state_dict()
@@ -532,13 +532,13 @@ def test_an_unreadable_image_is_replaced_and_the_others_keep_their_order(
     parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[list[str]] = []
-    make = fit_projector.labelled
+    make = projector_fit.labelled
 
     def noted(adapter: object, pictures: object, turns: object, **more: object) -> object:
         read.append(["".join(a for _, a in said) for said in turns])
         return make(adapter, pictures, turns, **more)
 
-    monkeypatch.setattr(fit_projector, "labelled", noted)
+    monkeypatch.setattr(projector_fit, "labelled", noted)
     (tmp_path / "images").mkdir()
     for i in range(8):
         tiny.picture(i).save(tmp_path / "images" / f"{i}.png")
@@ -569,7 +569,7 @@ def test_words_that_hold_the_images_token_are_replaced(
 ) -> None:
     data = coloured(tmp_path / "data", 4)
     # Gemma's image token is a free word; here it is LLaVA's mark, which the reader refuses.
-    monkeypatch.setattr("pipeline.conversations.MARK", "<mark>")
+    monkeypatch.setattr("pipeline.projector.conversations.MARK", "<mark>")
     data.path.write_text(
         data.path.read_text().replace('"r"', '"an <image>"').replace("<image>\\n", "")
     )

@@ -23,7 +23,7 @@ from dashboard.exports.tables import csv_bytes, parquet_bytes
 from dashboard.images import patches
 from dashboard.live import images, models
 from dashboard.records.images import Fired
-from pipeline import store
+from pipeline.bundle import opening as bundle_opening
 
 if TYPE_CHECKING:
     from conftest import PageLog
@@ -59,7 +59,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 
 def connect(run: Path) -> duckdb.DuckDBPyConnection:
     """As the pages do: one process opens a file in one way only."""
-    database = str(store.open_bundle(run).database)
+    database = str(bundle_opening.open_bundle(run).database)
     return duckdb.connect(database, read_only=True, config=opening._HARDENED)
 
 
@@ -327,7 +327,7 @@ def test_older_bundles_without_the_index_give_the_same(made_up: Path, tmp_path: 
         new = [queries.fired(opened_file, name, one) for one in ids]
         with duckdb.connect(str(tmp_path / "old.duckdb")) as old:
             old.execute("CREATE TABLE activations AS FROM read_parquet(?)", [
-                str(store.open_bundle(made_up).table("activations"))
+                str(bundle_opening.open_bundle(made_up).table("activations"))
             ])  # fmt: skip
             before = [queries.fired(old, name, one) for one in ids]
     for one, two in zip(new, before, strict=True):

@@ -16,9 +16,9 @@ from dashboard.exports.document import feature_json
 from dashboard.exports.neuronpedia import neuronpedia_json
 from dashboard.exports.report import report
 from dashboard.exports.tables import csv_bytes
-from pipeline import store
 from pipeline.__main__ import app
-from pipeline.verify import faults
+from pipeline.bundle import opening
+from pipeline.bundle.verify import faults
 
 CONFIG = """
 name = "itself"
@@ -74,7 +74,7 @@ def test_its_summary_and_its_bundle_say_so(meant: tuple[Path, str]) -> None:
 
 
 def test_every_file_of_a_feature_says_so(meant: tuple[Path, str]) -> None:
-    bundle = store.open_bundle(meant[0])
+    bundle = opening.open_bundle(meant[0])
     connection = duckdb.connect(str(bundle.database), read_only=True)
     (line,) = queries.judged_alone(connection)
     assert line.startswith(LINE)
@@ -96,7 +96,7 @@ def test_every_file_of_a_feature_says_so(meant: tuple[Path, str]) -> None:
 
 
 def test_the_card_says_so(meant: tuple[Path, str]) -> None:
-    bundle = store.open_bundle(meant[0])
+    bundle = opening.open_bundle(meant[0])
     connection = duckdb.connect(str(bundle.database), read_only=True)
     (of,) = queries.dictionaries(connection)
     (profile,) = queries.profiles(connection, [(of.dictionary_id, 0)])

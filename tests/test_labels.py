@@ -14,13 +14,15 @@ import tiny
 import tiny_families
 from test_run import command, done, rows, toml
 
-from pipeline import config, store, vocabulary
-from pipeline.asking import PROMPT, phrase
+from pipeline import config
+from pipeline.bundle import opening, tables
+from pipeline.bundle.verify import faults
+from pipeline.labelling import vocabulary
+from pipeline.labelling.asking import PROMPT, phrase
 from pipeline.metrics import labels as tags
 from pipeline.metrics import naming, samples
 from pipeline.models.encoder import ImageEncoder
 from pipeline.models.loading import ModelError
-from pipeline.verify import faults
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "data/demo/clip"
@@ -88,7 +90,7 @@ def truth(whole: Path) -> dict[str, Any]:
     encoder = ImageEncoder(config.Encoder(id=str(CLIP)), device="cpu")
     val = rows(whole, "examples", split="val")
     words = [word for word in vocabulary.default(val) if encoder.knows(word)]
-    ids, vectors = store.open_bundle(whole).embeddings("words")
+    ids, vectors = opening.open_bundle(whole).embeddings("words")
     top = np.full((64, 16), -1)
     for row in rows(whole, "top_examples", dictionary_id=SAE):
         top[row["feature_id"], row["rank"] - 1] = np.searchsorted(ids, row["example_id"])
@@ -468,7 +470,7 @@ def test_a_killed_run_does_not_ask_again(
     server.script = [(200, f"answer {number}") for number in range(100)]
     file = write(asking(server, features=4))
     with monkeypatch.context() as patched:
-        patched.setattr(store, "write_table", killed)  # after the first dictionary's answers
+        patched.setattr(tables, "write_table", killed)  # after the first dictionary's answers
         assert command("run", file, "--out", home).exit_code == 130
     assert len(server.asked) == 4
     (answers,) = (home / "answers").iterdir()

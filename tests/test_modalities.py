@@ -24,7 +24,7 @@ from dashboard.records.modalities import Sides
 from dashboard.style import hints
 from dashboard.style.numbers import percent
 from dashboard.views.modalities import tokens
-from pipeline import store
+from pipeline.bundle import opening as bundle_opening
 from pipeline.metrics.convergence import TOLERANCE
 from pipeline.metrics.modality import THRESHOLD, overlap_curve
 
@@ -47,12 +47,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(run: Path) -> store.Bundle:
-    return store.open_bundle(run)
+def bundle(run: Path) -> bundle_opening.Bundle:
+    return bundle_opening.open_bundle(run)
 
 
 @pytest.fixture(scope="module")
-def db(bundle: store.Bundle) -> Database:
+def db(bundle: bundle_opening.Bundle) -> Database:
     return opening._connect.__wrapped__(str(bundle.database), "test")
 
 
@@ -66,7 +66,7 @@ def opened(run: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     return start
 
 
-def rows(bundle: store.Bundle, table: str, dictionary_id: str) -> pa.Table:
+def rows(bundle: bundle_opening.Bundle, table: str, dictionary_id: str) -> pa.Table:
     """The rows of one dictionary, as the Parquet file has them."""
     return pq.read_table(
         bundle.root / f"{table}.parquet", filters=[("dictionary_id", "=", dictionary_id)]
@@ -81,7 +81,7 @@ def column(table: pa.Table, name: str) -> np.ndarray:
 # --- The queries ---
 
 
-def test_sides_are_the_columns_of_the_table(bundle: store.Bundle, db: Database) -> None:
+def test_sides_are_the_columns_of_the_table(bundle: bundle_opening.Bundle, db: Database) -> None:
     found, table = queries.sides(db, HERE), rows(bundle, "modality", HERE)
     assert found.feature_id.tolist() == list(range(400))
     for name in ("image_active", "text_active", "image_density", "text_density",
@@ -92,7 +92,7 @@ def test_sides_are_the_columns_of_the_table(bundle: store.Bundle, db: Database) 
 
 
 def test_only_dictionaries_that_read_captions_have_two_sides(
-    bundle: store.Bundle, db: Database
+    bundle: bundle_opening.Bundle, db: Database
 ) -> None:
     found = queries.two_sided(db)
     every = db.execute("SELECT dictionary_id, basis FROM dictionaries").fetchall()
@@ -102,7 +102,7 @@ def test_only_dictionaries_that_read_captions_have_two_sides(
     assert means == sorted(means, reverse=True), "those that go together most come first"
 
 
-def test_the_sides_of_some_features(bundle: store.Bundle, db: Database) -> None:
+def test_the_sides_of_some_features(bundle: bundle_opening.Bundle, db: Database) -> None:
     table = rows(bundle, "modality", HERE).to_pylist()
     found = queries.modality_of(db, HERE, [7, 2, 395, 400])
     assert sorted(found) == [2, 7, 395]
@@ -113,7 +113,7 @@ def test_the_sides_of_some_features(bundle: store.Bundle, db: Database) -> None:
         }
 
 
-def test_overlaps_rise_by_threshold(bundle: store.Bundle, db: Database) -> None:
+def test_overlaps_rise_by_threshold(bundle: bundle_opening.Bundle, db: Database) -> None:
     found = queries.overlaps(db, [HERE, LAST, "gone"])
     for name in (HERE, LAST):
         mine = [vars(one) for one in found if one.dictionary_id == name]
@@ -121,7 +121,7 @@ def test_overlaps_rise_by_threshold(bundle: store.Bundle, db: Database) -> None:
     assert {one.dictionary_id for one in found} == {HERE, LAST}
 
 
-def test_correlations_are_quartiles(bundle: store.Bundle, db: Database) -> None:
+def test_correlations_are_quartiles(bundle: bundle_opening.Bundle, db: Database) -> None:
     found, table = queries.correlations(db, HERE), rows(bundle, "modality", HERE)
     assert found is not None
     for name, start in (("correlation", "p"), ("correlation_shuffled", "shuffled_p")):
@@ -133,7 +133,7 @@ def test_correlations_are_quartiles(bundle: store.Bundle, db: Database) -> None:
     assert queries.correlations(db, NEURONS) is None
 
 
-def test_reconstruction_has_its_squared_error(bundle: store.Bundle, db: Database) -> None:
+def test_reconstruction_has_its_squared_error(bundle: bundle_opening.Bundle, db: Database) -> None:
     table = pq.read_table(bundle.root / "reconstruction.parquet").to_pylist()
     wanted = {(r["dictionary_id"], r["token_type"]): r["mse"] for r in table}
     assert {(r.dictionary_id, r.token_type): r.mse for r in queries.reconstruction(db)} == wanted
@@ -143,7 +143,7 @@ def test_reconstruction_has_its_squared_error(bundle: store.Bundle, db: Database
 def older(tmp_path: Path) -> Path:
     """A run as bundles before contract 1.3 have it."""
     folder = make_bundle(tmp_path / "older")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(folder).database)) as writer:
         for name in LATER:
             writer.execute(f"DROP TABLE {name}")
         for name in ("caption", "caption_alone"):
@@ -155,7 +155,7 @@ def older(tmp_path: Path) -> Path:
 def wordless(tmp_path: Path) -> Path:
     """A run of images without captions: its tables are there, and empty."""
     folder = make_bundle(tmp_path / "wordless")
-    with duckdb.connect(str(store.open_bundle(folder).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(folder).database)) as writer:
         for name in LATER:
             writer.execute(f"DELETE FROM {name}")
         writer.execute("DELETE FROM reconstruction WHERE token_type LIKE 'caption%'")
@@ -163,7 +163,7 @@ def wordless(tmp_path: Path) -> Path:
 
 
 def test_older_bundles_answer_with_nothing(older: Path) -> None:
-    db = opening._connect.__wrapped__(str(store.open_bundle(older).database), "older")
+    db = opening._connect.__wrapped__(str(bundle_opening.open_bundle(older).database), "older")
     assert queries.two_sided(db) == []
     assert queries.overlaps(db, [HERE]) == []
     assert queries.correlations(db, HERE) is None
@@ -385,7 +385,7 @@ def test_pages_hold_the_rest(opened: Opened) -> None:
 
 def test_what_reads_words_beside_pictures_is_told_apart(opened: Opened, tmp_path: Path) -> None:
     path = make_bundle(tmp_path / "mixed", mixed=1)
-    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(path).database)) as writer:
         for name in ("top_captions", "modality", "overlap", "reconstruction"):
             writer.execute(f"DELETE FROM {name} WHERE dictionary_id = ?", [HERE])
     for look in ("Features", "Layers"):
@@ -395,7 +395,7 @@ def test_what_reads_words_beside_pictures_is_told_apart(opened: Opened, tmp_path
         assert f"{names}: words are read beside the picture" in text
         assert "give tokens = patches" in text
     path = make_bundle(tmp_path / "none", mixed=1)
-    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(path).database)) as writer:
         for name in ("modality", "overlap"):
             writer.execute(f"DELETE FROM {name}")
     text = said(opened(path=path))
@@ -443,7 +443,7 @@ def test_bundles_without_two_sides_say_what_fills_them(
 
 
 def test_a_prompt_is_no_caption(opened: Opened, wordless: Path) -> None:
-    with duckdb.connect(str(store.open_bundle(wordless).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(wordless).database)) as writer:
         writer.execute(
             """INSERT INTO reconstruction BY NAME SELECT * REPLACE ('text' AS token_type)
             FROM reconstruction WHERE token_type = 'patch'"""
@@ -455,7 +455,7 @@ def test_a_prompt_is_no_caption(opened: Opened, wordless: Path) -> None:
 
 def test_what_cannot_be_measured_is_said(opened: Opened, tmp_path: Path) -> None:
     path = make_bundle(tmp_path / "one")
-    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(path).database)) as writer:
         writer.execute("UPDATE reconstruction SET fvu = NULL WHERE token_type = 'caption_alone'")
     at = opened(path=path, look="Reconstruction")
     assert "image and text alone are not measured" in said(at)
@@ -464,7 +464,7 @@ def test_what_cannot_be_measured_is_said(opened: Opened, tmp_path: Path) -> None
 
 def test_reconstruction_shows_what_words_reach(opened: Opened, tmp_path: Path) -> None:
     path = make_bundle(tmp_path / "one")
-    with duckdb.connect(str(store.open_bundle(path).database)) as writer:
+    with duckdb.connect(str(bundle_opening.open_bundle(path).database)) as writer:
         writer.execute(
             """DELETE FROM reconstruction WHERE token_type LIKE 'caption%'
             AND dictionary_id LIKE '%/batchtopk'"""

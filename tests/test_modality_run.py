@@ -28,11 +28,19 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-from pipeline import contract, store
+from pipeline.bundle import opening
+from pipeline.bundle.verify import faults
+from pipeline.contract.tables import (
+    ACTIVATIONS,
+    MODALITY,
+    RECONSTRUCTION,
+    TOP_CAPTIONS,
+    TOP_K,
+    Table,
+)
 from pipeline.demo import CLIP_FOLDER, LLAVA_FOLDER
 from pipeline.demo.scenes import render, sample
 from pipeline.steps.modality import _largest
-from pipeline.verify import faults
 
 CONFIG = """
 name = "both"
@@ -77,7 +85,7 @@ class Read:
         images, texts: of each scene the vectors of its image tokens and of its caption's, [t, d].
     """
 
-    bundle: store.Bundle
+    bundle: opening.Bundle
     place: str
     images: list[Tensor] = field(default_factory=list)
     texts: list[Tensor] = field(default_factory=list)
@@ -103,14 +111,14 @@ class Read:
     def unsure(self, x: Tensor) -> Tensor:
         return (self.before(x) - self.threshold(x)).abs() < NEAR
 
-    def rows(self, table: contract.Table) -> pa.Table:
+    def rows(self, table: Table) -> pa.Table:
         rows = pq.read_table(self.bundle.table(table.name))
         return rows.filter(pa.compute.equal(rows["dictionary_id"], self.place))
 
     def stored(self, modality: str) -> np.ndarray:
         """The table `activations`, [n, s]."""
         found = np.zeros((len(self.images), len(self.sae["b_enc"])))
-        for row in self.rows(contract.ACTIVATIONS).to_pylist():
+        for row in self.rows(ACTIVATIONS).to_pylist():
             if row["modality"] == modality:
                 found[self.ids.index(row["example_id"]), row["feature_id"]] = row["activation"]
         return found
@@ -136,7 +144,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def found(run: Path) -> Iterator[dict[str, Read]]:
-    reads = {name: Read(store.open_bundle(run), place) for name, place in PLACES.items()}
+    reads = {name: Read(opening.open_bundle(run), place) for name, place in PLACES.items()}
     with torch.inference_mode():
         read_llava(reads["llava"])
         read_clip(reads["clip"])
@@ -211,12 +219,12 @@ def test_top_captions_and_where_in_them(name: str, found: dict[str, Read]) -> No
             == read.scenes[place[row["caption_id"]]]["captions"][0]
         )
     by_feature: dict[int, list[dict]] = {}
-    for row in read.rows(contract.TOP_CAPTIONS).to_pylist():
+    for row in read.rows(TOP_CAPTIONS).to_pylist():
         by_feature.setdefault(row["feature_id"], []).append(row)
     text = read.stored("text")
     assert set(by_feature) == set(np.flatnonzero(text.any(0)))
     for feature, rows in by_feature.items():
-        wanted = sorted(text[text[:, feature] > 0, feature])[::-1][: contract.TOP_K]
+        wanted = sorted(text[text[:, feature] > 0, feature])[::-1][:TOP_K]
         assert [row["rank"] for row in rows] == list(range(1, len(wanted) + 1))
         np.testing.assert_allclose([row["activation"] for row in rows], wanted, rtol=1e-6)
         for row in rows[:4]:
@@ -236,7 +244,7 @@ def test_top_captions_and_where_in_them(name: str, found: dict[str, Read]) -> No
 def test_what_is_said_of_a_feature(name: str, found: dict[str, Read]) -> None:
     """Densities, means, modality score and correlation over the pairs, as numpy has them."""
     read = found[name]
-    rows = read.rows(contract.MODALITY).to_pylist()
+    rows = read.rows(MODALITY).to_pylist()
     image, text = read.stored("image"), read.stored("text")
     means = [read.codes(torch.cat(vectors)).mean(0) for vectors in (read.images, read.texts)]
     correlated = 0
@@ -262,7 +270,7 @@ def test_what_is_said_of_a_feature(name: str, found: dict[str, Read]) -> None:
 @pytest.mark.parametrize("name", PLACES)
 def test_reconstruction_of_captions_alone(name: str, found: dict[str, Read]) -> None:
     read = found[name]
-    kinds = {row["token_type"]: row for row in read.rows(contract.RECONSTRUCTION).to_pylist()}
+    kinds = {row["token_type"]: row for row in read.rows(RECONSTRUCTION).to_pylist()}
     seen = kinds["patch" if name == "llava" else "image"]
     for row, vectors in ((kinds["caption_alone"], read.texts), (seen, read.images)):
         x = torch.cat(vectors).double()

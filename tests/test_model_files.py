@@ -468,8 +468,8 @@ def test_a_processor_that_makes_numbers_that_are_not_finite(
 
 
 def test_codes_and_weights_of_saes_that_are_not_finite() -> None:
+    from pipeline.activations.recording import SparseReading
     from pipeline.models.layout import Layout
-    from pipeline.readings import SparseReading
     from pipeline.saes.sae import SAE, SAEError
 
     point = families.adapter("clip").resolve("vision.0.resid_post")

@@ -12,12 +12,13 @@ import torch
 from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, CLIPModel
 
-from pipeline import config, models, plan
+from pipeline import config, models
 from pipeline.models.adapter import LAYER_POINTS
 from pipeline.models.clip import ClipAdapter
 from pipeline.models.encoder import ImageEncoder
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError
+from pipeline.run import identity
 
 PICTURES = [tiny.picture(seed) for seed in range(3)] + [tiny.picture(3, side=77)]
 
@@ -170,9 +171,9 @@ BOTH = pytest.mark.parametrize(
 def test_a_missing_folder(name: str) -> None:
     """Refused before anything is loaded, or looked for at the hub."""
     with pytest.raises(config.ConfigError) as refused:
-        plan.model_identity(name, None)
+        identity.model_identity(name, None)
     assert str(refused.value).startswith(f"model {name}: no such folder; name a folder")
-    assert plan.model_identity("some/clip", "v1") == "some/clip@v1"
+    assert identity.model_identity("some/clip", "v1") == "some/clip@v1"
 
 
 @BOTH

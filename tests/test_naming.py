@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from pipeline import vocabulary
+from pipeline.labelling import vocabulary
 from pipeline.metrics import naming
 
 RNG = np.random.default_rng(0)

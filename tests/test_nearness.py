@@ -4,7 +4,7 @@ import numpy as np
 
 from dashboard.bundle import nearness
 from dashboard.records.images import Embeddings
-from pipeline.contract import TOP_K
+from pipeline.contract.tables import TOP_K
 
 IDS = np.array([3, 10, 20, 40])
 VECTORS = np.eye(4, dtype=np.float32)

@@ -7,10 +7,14 @@ import duckdb
 import numpy as np
 import pytest
 
-from pipeline import config, engine, examples, plan, store, verify
+from pipeline import config
 from pipeline.__main__ import worker_of
+from pipeline.bundle import opening, verify
+from pipeline.inputs import readers, reading
 from pipeline.metrics import naming
 from pipeline.models.encoder import ImageEncoder
+from pipeline.run import engine, plan
+from pipeline.run.workspace import Workspace
 
 CONFIG = Path(__file__).parents[1] / "pipeline" / "configs" / "photos.toml"
 
@@ -26,7 +30,7 @@ class Quiet:
 @pytest.fixture(scope="module")
 def photos_run(
     photos_dir: Path, clip_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> store.Bundle:
+) -> opening.Bundle:
     """The shipped config with these photographs and this model, trained shorter."""
     settings = tomllib.loads(CONFIG.read_text())
     settings["examples"]["source"] |= {
@@ -42,15 +46,17 @@ def photos_run(
     settings["labels"] = {"encoder": "clip-b32"}  # here both are one model, and both embed words
     settings["dictionaries"]["matryoshka"]["training"] |= {"samples": 30_000, "batch": 1024}
     run = config.RunConfig.model_validate(settings)
-    workspace = store.Workspace(tmp_path_factory.mktemp("photos"))
-    found = examples.listing(run.examples, source=examples.reader(run.examples.source))
+    workspace = Workspace(tmp_path_factory.mktemp("photos"))
+    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
     engine.execute(
         plan.plans(run, found), worker_of(run, workspace), workspace=workspace, watcher=Quiet()
     )
-    return store.open_bundle(workspace.root)
+    return opening.open_bundle(workspace.root)
 
 
-def test_every_photograph_is_in_a_sound_bundle(photos_run: store.Bundle, photos_dir: Path) -> None:
+def test_every_photograph_is_in_a_sound_bundle(
+    photos_run: opening.Bundle, photos_dir: Path
+) -> None:
     assert list(verify.faults(photos_run.root)) == []
     with duckdb.connect(str(photos_run.database), read_only=True) as connection:
         files = {path.name for path in (photos_dir / "images").iterdir()}
@@ -61,7 +67,7 @@ def test_every_photograph_is_in_a_sound_bundle(photos_run: store.Bundle, photos_
         assert captions == 5
 
 
-def test_features_have_photographs_scores_and_patches(photos_run: store.Bundle) -> None:
+def test_features_have_photographs_scores_and_patches(photos_run: opening.Bundle) -> None:
     with duckdb.connect(str(photos_run.database), read_only=True) as connection:
         rows = connection.execute(
             "SELECT hook, basis, count(*) FILTER (ms IS NOT NULL), max(len(top)), "
@@ -80,7 +86,7 @@ def test_features_have_photographs_scores_and_patches(photos_run: store.Bundle) 
 
 
 def test_words_tell_photographs_better_than_other_features_words(
-    photos_run: store.Bundle,
+    photos_run: opening.Bundle,
 ) -> None:
     """A word, tried on its own feature's images and silent ones, against the same words dealt out
     to other features: chance would give both 0.5."""

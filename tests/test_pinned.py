@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from synthetic import make_bundle
 
-from pipeline import config, contract, examples, plan
+from pipeline import config
+from pipeline.contract.tables import TABLES
+from pipeline.inputs import readers, reading
+from pipeline.run import plan
 
 ROOT = Path(__file__).parents[1]
 PINS = Path(__file__).parent / "pinned.json"
@@ -24,7 +27,7 @@ CONFIGS = ["demo", "demo-llava"]
 def keys(name: str) -> dict[str, str]:
     """Of each step the key over all of its units' keys."""
     run = config.load(ROOT / "pipeline" / "configs" / f"{name}.toml")
-    found = examples.listing(run.examples, source=examples.reader(run.examples.source))
+    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
     plans = plan.plans(run, found)
     return {step: made.key for step, made in plans.items()}
 
@@ -32,7 +35,7 @@ def keys(name: str) -> dict[str, str]:
 def definitions() -> dict[str, str]:
     """Of each table a hash of its columns, their types, order and meanings."""
     found = {}
-    for name, table in contract.TABLES.items():
+    for name, table in TABLES.items():
         columns = [
             (f.name, str(f.type), f.nullable, sorted((f.metadata or {}).items()))
             for f in table.schema
@@ -46,7 +49,7 @@ def written(folder: Path) -> dict[str, str]:
     """Of each table of a made-up bundle, whose numbers come from a seed, a hash of its rows."""
     make_bundle(folder)
     found = {}
-    for name, table in contract.TABLES.items():
+    for name, table in TABLES.items():
         file = folder / table.file
         if file.exists() and name != "thumbnails":  # pictures are as the library packs them
             rows = pq.read_table(file)

@@ -15,10 +15,12 @@ import tiny
 import torch
 from test_run import command, done, toml
 
-from pipeline import config, examples, plan, preflight
+from pipeline import config, preflight
+from pipeline.inputs import readers, reading
 from pipeline.preflight import space
+from pipeline.run import plan
+from pipeline.run.workspace import Workspace
 from pipeline.saes.sae import SAE
-from pipeline.store import Workspace
 
 ROOT = Path(__file__).parents[1]
 FEW = 'kind = "scenes"\ncount = 40\nseed = 5'
@@ -125,7 +127,7 @@ def test_an_sae_of_another_width_after_its_train_unit_was_made(
     text = toml(clip=tiny_clip, encoder=tiny_encoder, source=FEW)
     file.write_text(text + THEIRS.format(name="x", hook="vision.1.resid_post", source=theirs))
     run = config.load(file)
-    found = examples.listing(run.examples, source=examples.reader(run.examples.source))
+    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
     plans, workspace = plan.plans(run, found), Workspace(tmp_path / "run")
     unit = next(u for u in plans["train"].units if u.spec["place"].dictionary == "x")
     with workspace.making("train", unit.key) as (folder, _):
@@ -137,7 +139,7 @@ def test_an_sae_of_another_width_after_its_train_unit_was_made(
 def checked(file: Path, home: Path) -> list[str]:
     """What the look at a run says that is no fault."""
     run = config.load(file)
-    found = examples.listing(run.examples, source=examples.reader(run.examples.source))
+    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
     return preflight.check(run, plan.plans(run, found), Workspace(home))
 
 
@@ -208,13 +210,14 @@ def test_every_file_of_a_run_has_the_mode_of_the_umask(finished: Path) -> None:
 
 
 def test_the_least_that_a_run_writes_is_less_than_it_writes(finished: Path, tmp_path: Path) -> None:
-    from pipeline import models, readings
+    from pipeline import models
+    from pipeline.activations import points as activations_points
 
     run = config.load(finished / "run.toml")
-    found = examples.listing(run.examples, source=examples.reader(run.examples.source))
+    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
     plans = plan.plans(run, found)
     clip = models.load(run.models["clip"], device="meta")
-    points = readings.points(run, clip, name="clip")
+    points = activations_points.points(run, clip, name="clip")
     numbers = {place: 2 * point.d_in * 2 * point.d_in for place, point in points.items()}
     need = space.wanted(run, {step: p.units for step, p in plans.items()}, points, numbers)
     written = sum(p.stat().st_size for p in (finished / "run").rglob("*.safetensors"))

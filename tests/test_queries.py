@@ -13,7 +13,8 @@ from dashboard import queries
 from dashboard.bundle import opening
 from dashboard.records.features import Card, Filter
 from dashboard.records.steering import steering_best
-from pipeline import contract, store
+from pipeline.bundle import opening as bundle_opening
+from pipeline.contract.tables import HISTOGRAM_BINS, TOP_K
 
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
 NEURONS = "clip-demo/vision.0.resid_post/neurons"
@@ -21,12 +22,12 @@ EVERY = Filter(n_active=0)
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> store.Bundle:
-    return store.open_bundle(make_bundle(tmp_path_factory.mktemp("runs") / "demo"))
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> bundle_opening.Bundle:
+    return bundle_opening.open_bundle(make_bundle(tmp_path_factory.mktemp("runs") / "demo"))
 
 
 @pytest.fixture(scope="module")
-def db(bundle: store.Bundle) -> duckdb.DuckDBPyConnection:
+def db(bundle: bundle_opening.Bundle) -> duckdb.DuckDBPyConnection:
     return opening._connect.__wrapped__(str(bundle.database), "test")
 
 
@@ -189,11 +190,11 @@ def test_feature_carries_top_images_and_histogram(db: duckdb.DuckDBPyConnection)
     card = queries.page(db, [SAE], Filter(), sort="density", limit=1)[0]
     one = queries.feature(db, SAE, card.feature_id)
     assert one is not None
-    assert [top.rank for top in one.top] == list(range(1, contract.TOP_K + 1))
+    assert [top.rank for top in one.top] == list(range(1, TOP_K + 1))
     acts = [top.activation for top in one.top]
     assert acts == sorted(acts, reverse=True)
     assert card.examples == [top.example_id for top in one.top[:8]]
-    assert len(one.edges) == len(one.counts) + 1 == contract.HISTOGRAM_BINS + 1
+    assert len(one.edges) == len(one.counts) + 1 == HISTOGRAM_BINS + 1
     assert sum(one.counts) == one.card.n_active
     assert all(len(top.patches) == len(top.patch_acts) for top in one.top)
 
@@ -361,14 +362,14 @@ def test_artefacts_are_left_out(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_top_captions_stand_by_rank_with_their_tokens(
-    db: duckdb.DuckDBPyConnection, bundle: store.Bundle
+    db: duckdb.DuckDBPyConnection, bundle: bundle_opening.Bundle
 ) -> None:
     found = queries.top_captions(db, SAE, [SINGLE, DEAD, 7, 9999])
     assert list(found) == [SINGLE, 7], "by feature; of those that no caption activates none"
     said = dict(db.execute("SELECT caption_id, text FROM captions").fetchall())
     of = dict(db.execute("SELECT caption_id, example_id FROM captions").fetchall())
     for feature_id, top in found.items():
-        assert [one.rank for one in top] == list(range(1, contract.TOP_K + 1))
+        assert [one.rank for one in top] == list(range(1, TOP_K + 1))
         acts = [one.activation for one in top]
         assert acts == sorted(acts, reverse=True)
         for one in top:
@@ -397,7 +398,7 @@ def test_what_is_spoken_is_the_beginning_of_the_strongest_caption(
 
 
 def test_dictionaries_that_read_words_beside_pictures_are_not_two_sided(tmp_path: Path) -> None:
-    bundle = store.open_bundle(make_bundle(tmp_path / "mixed", mixed=1))
+    bundle = bundle_opening.open_bundle(make_bundle(tmp_path / "mixed", mixed=1))
     db = opening._connect.__wrapped__(str(bundle.database), "mixed")
     mixed = {d.dictionary_id for d in queries.dictionaries(db) if d.name == "batchtopk"}
     assert set(queries.worded(db)) - set(queries.two_sided(db)) == mixed
@@ -413,7 +414,7 @@ def test_top_captions_of_one_vector_have_no_token(db: duckdb.DuckDBPyConnection)
 
 def test_top_captions_are_read_as_the_dictionarys_own_model_reads_them(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "two", models=2)
-    database = str(store.open_bundle(folder).database)
+    database = str(bundle_opening.open_bundle(folder).database)
     with duckdb.connect(database) as writer:
         writer.execute("""UPDATE read_captions SET pieces = '["other"]' WHERE model = 'other-1'""")
     with duckdb.connect(database, read_only=True) as db:
@@ -426,7 +427,7 @@ def test_top_captions_are_read_as_the_dictionarys_own_model_reads_them(tmp_path:
 
 
 def test_captions_are_counted(tmp_path: Path) -> None:
-    database = str(store.open_bundle(make_bundle(tmp_path / "counted")).database)
+    database = str(bundle_opening.open_bundle(make_bundle(tmp_path / "counted")).database)
     with duckdb.connect(database) as db:
         db.execute("UPDATE caption_tokens SET cut = 3 WHERE rowid < 5")
         assert queries.captioned(db) == len(
@@ -446,7 +447,7 @@ def test_text_histogram_counts_the_images(db: duckdb.DuckDBPyConnection) -> None
 
 
 def test_bundles_before_steering_answer_without(tmp_path: Path) -> None:
-    database = str(store.open_bundle(make_bundle(tmp_path / "older")).database)
+    database = str(bundle_opening.open_bundle(make_bundle(tmp_path / "older")).database)
     with duckdb.connect(database) as writer:
         writer.execute("DROP TABLE steering")
         for table in ("features", "cards"):
@@ -462,7 +463,7 @@ def test_bundles_before_steering_answer_without(tmp_path: Path) -> None:
 
 
 def test_bundles_before_captions_answer_without(tmp_path: Path) -> None:
-    database = str(store.open_bundle(make_bundle(tmp_path / "older")).database)
+    database = str(bundle_opening.open_bundle(make_bundle(tmp_path / "older")).database)
     with duckdb.connect(database) as writer:
         for name in ("read_captions", "captions", "caption_tokens", "top_captions", "modality"):
             writer.execute(f"DROP TABLE {name}")

@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from test_run import done, toml
 
-from pipeline import store
+from pipeline.bundle import opening
+from pipeline.bundle.verify import faults
 from pipeline.metrics import maps
 from pipeline.saes.sae import SAE
-from pipeline.verify import faults
 
 SAE_ID, NEURONS = "clip/vision.1.resid_post/batchtopk", "clip/vision.1.resid_post/neurons"
 OTHER = "clip/vision.projection/batchtopk"
@@ -29,7 +29,7 @@ def root(tiny_clip: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def tables(root: Path):
-    with duckdb.connect(str(store.open_bundle(root).database), read_only=True) as opened:
+    with duckdb.connect(str(opening.open_bundle(root).database), read_only=True) as opened:
         yield opened
 
 
@@ -93,7 +93,7 @@ def test_matches(one: str, other: str, tables: duckdb.DuckDBPyConnection) -> Non
 
 def test_neighbors(root: Path, tables: duckdb.DuckDBPyConnection) -> None:
     acts = activations(tables, SAE_ID)
-    W = SAE.load(store.open_bundle(root).root / "saes" / SAE_ID).W_dec.double().numpy()
+    W = SAE.load(opening.open_bundle(root).root / "saes" / SAE_ID).W_dec.double().numpy()
     unit = W / np.linalg.norm(W, axis=1, keepdims=True)
     fires = (acts > 0).astype(float)
     both = fires.T @ fires
@@ -123,7 +123,7 @@ def test_maps(root: Path, tables: duckdb.DuckDBPyConnection) -> None:
         ).fetchall()
     )
     assert count == {"activations": 3, "decoder": 4}
-    W = SAE.load(store.open_bundle(root).root / "saes" / SAE_ID).W_dec.numpy()
+    W = SAE.load(opening.open_bundle(root).root / "saes" / SAE_ID).W_dec.numpy()
     found = tables.execute(
         "SELECT x, y FROM maps WHERE basis = 'decoder' AND dictionary_id = ? ORDER BY feature_id",
         [SAE_ID]).fetchall()  # fmt: skip

@@ -23,16 +23,22 @@ from safetensors.torch import load_file
 from transformers import AutoImageProcessor, CLIPModel
 from typer.testing import CliRunner, Result
 
-from pipeline import config, contract, examples, plan, store
+from pipeline import config
 from pipeline.__main__ import app, worker_of
+from pipeline.bundle import opening
+from pipeline.bundle.verify import faults
+from pipeline.contract import tables as contract_tables
+from pipeline.contract.tables import HISTOGRAM_BINS
 from pipeline.demo import scenes
-from pipeline.verify import faults
+from pipeline.inputs import readers, reading
+from pipeline.run import plan
+from pipeline.run.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 COUNT, SHARD = 120, 20
 LAYER = "clip/vision.1.resid_post"
 SCENES = f'kind = "scenes"\ncount = {COUNT}\nseed = 5'
-TABLES = list(contract.TABLES)
+TABLES = list(contract_tables.TABLES)
 
 
 def toml(**change: object) -> str:
@@ -121,13 +127,13 @@ def copied(whole: Path, tmp_path: Path) -> Path:
 
 
 def rows(bundle: Path, table: str, **where: object) -> list[dict[str, Any]]:
-    root = store.open_bundle(bundle).root
+    root = opening.open_bundle(bundle).root
     found = pq.read_table(root / f"{table}.parquet").to_pylist()
     return [row for row in found if all(row[key] == value for key, value in where.items())]
 
 
 def tables(bundle: Path) -> dict[str, bytes]:
-    root = store.open_bundle(bundle).root
+    root = opening.open_bundle(bundle).root
     return {name: (root / f"{name}.parquet").read_bytes() for name in TABLES}
 
 
@@ -177,7 +183,7 @@ def truth(whole: Path, tiny_clip: Path) -> dict[str, Any]:
 
 def codes_of(whole: Path, name: str, acts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Codes [n, t, s] and reconstruction [n, t, d] by the formula, from the bundle's own SAE."""
-    w = load_file(store.open_bundle(whole).root / "saes" / name / "sae_weights.safetensors")
+    w = load_file(opening.open_bundle(whole).root / "saes" / name / "sae_weights.safetensors")
     before = (acts - w["b_dec"]) @ w["W_enc"] + w["b_enc"]
     codes = torch.where(before > w["threshold"].clamp_min(0), before, 0)
     return codes, codes @ w["W_dec"] + w["b_dec"]
@@ -268,7 +274,7 @@ def test_histograms_count_every_image_once(whole: Path, case: dict[str, Any]) ->
         of = of[of > 0] if case["sae"] else of
         assert sum(row["counts"]) == len(of)
         edges = np.array(row["edges"], np.float64)
-        assert len(edges) == len(row["counts"]) + 1 == contract.HISTOGRAM_BINS + 1
+        assert len(edges) == len(row["counts"]) + 1 == HISTOGRAM_BINS + 1
         assert edges[0] == pytest.approx(0 if case["sae"] else of.min(), rel=1e-4, abs=1e-5)
         assert edges[-1] == pytest.approx(of.max(), rel=1e-4, abs=1e-5)
         # A value within rounding of an edge may lie on either side of it.
@@ -355,7 +361,7 @@ def test_examples_and_thumbnails(whole: Path) -> None:
 
 
 def test_the_database_holds_the_tables_and_the_cards(whole: Path) -> None:
-    with duckdb.connect(str(store.open_bundle(whole).database), read_only=True) as connection:
+    with duckdb.connect(str(opening.open_bundle(whole).database), read_only=True) as connection:
         top, counts = connection.execute(
             "SELECT top, counts FROM cards WHERE dictionary_id = ? AND n_active > 20 LIMIT 1",
             [f"{LAYER}/batchtopk"],
@@ -367,7 +373,7 @@ def test_the_database_holds_the_tables_and_the_cards(whole: Path) -> None:
 
 
 def test_a_moved_bundle_is_as_sound(whole: Path, tmp_path: Path) -> None:
-    moved = shutil.copytree(store.open_bundle(whole).root, tmp_path / "elsewhere")
+    moved = shutil.copytree(opening.open_bundle(whole).root, tmp_path / "elsewhere")
     assert list(faults(moved)) == []
 
 
@@ -449,9 +455,9 @@ def test_the_order_of_work_does_not_change_the_tables(
 ) -> None:
     file = write()
     settings = config.load(file)
-    source = examples.reader(settings.examples.source)
-    plans = plan.plans(settings, examples.listing(settings.examples, source=source))
-    workspace = store.Workspace(tmp_path / "run")
+    source = readers.reader(settings.examples.source)
+    plans = plan.plans(settings, reading.listing(settings.examples, source=source))
+    workspace = Workspace(tmp_path / "run")
     for step in plans.values():
         worker = worker_of(settings, workspace)(step.step)
         for unit in reversed(step.units):
@@ -540,7 +546,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shards(folder: Path) -> dict[str, list[list[str]]]:
     """The uris of each split's shards of five."""
     source = config.Folder(kind="folder", path=folder)
-    found = examples.listing(config.Examples(source=source), source=examples.reader(source))
+    found = reading.listing(config.Examples(source=source), source=readers.reader(source))
     return {
         split: [[e.uri for e in shard] for shard in plan._shards(found, split, 5)]
         for split in ("train", "val")
@@ -567,7 +573,7 @@ def test_a_shard_of_which_nothing_can_be_read(
     skipped = {row["uri"]: row["reason"] for row in rows(home, "skipped")}
     assert sorted(skipped) == sorted(lost)
     assert all("not an image" in reason for reason in skipped.values())
-    manifest = store.Workspace(home).manifest("collect")
+    manifest = Workspace(home).manifest("collect")
     assert manifest is not None
     assert manifest["skipped"] == skipped
     assert len(rows(home, "examples")) == 61 - len(lost)
@@ -687,7 +693,7 @@ def with_strangers(data: Any) -> Any:
 
 
 def drop_from_database(root: Path, statement: str) -> None:
-    with duckdb.connect(str(root / store.DATABASE)) as connection:
+    with duckdb.connect(str(root / opening.DATABASE)) as connection:
         connection.execute(statement)
 
 
@@ -723,7 +729,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         ),
         "features.density",
     ),
-    "no database": (lambda root: (root / store.DATABASE).unlink(), store.DATABASE),
+    "no database": (lambda root: (root / opening.DATABASE).unlink(), opening.DATABASE),
     "a table that is not in the database": (
         lambda root: drop_from_database(root, "DROP TABLE thumbnails"),
         "thumbnails",
@@ -738,8 +744,8 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         "features",
     ),
     "a damaged database": (
-        lambda root: (root / store.DATABASE).write_bytes(b"nothing" * 1000),
-        store.DATABASE,
+        lambda root: (root / opening.DATABASE).write_bytes(b"nothing" * 1000),
+        opening.DATABASE,
     ),
     "a value out of its range": (
         lambda root: changed(root, "features", lambda d: with_column(d, "density", 5.0)),
@@ -760,7 +766,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
 @pytest.fixture
 def loose(whole: Path, tmp_path: Path) -> Path:
     """A bundle of its own to damage."""
-    return shutil.copytree(store.open_bundle(whole).root, tmp_path / "bundle")
+    return shutil.copytree(opening.open_bundle(whole).root, tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

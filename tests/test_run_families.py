@@ -14,10 +14,12 @@ from PIL import Image
 from test_run import assert_one_line, command, done
 from torch import Tensor
 
-from pipeline import config, examples, models, store
+from pipeline import config, models
+from pipeline.bundle import opening
+from pipeline.bundle.verify import faults
+from pipeline.inputs import readers, reading
 from pipeline.models.layout import KINDS
 from pipeline.saes.sae import SAE
-from pipeline.verify import faults
 
 COUNT = 36
 CONFIG = """
@@ -125,7 +127,7 @@ def run(parts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def tables(run: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(str(store.open_bundle(run / "out").database), read_only=True) as opened:
+    with duckdb.connect(str(opening.open_bundle(run / "out").database), read_only=True) as opened:
         yield opened
 
 
@@ -143,9 +145,9 @@ def one_by_one(run: Path, place: str) -> tuple[models.Adapter, dict[int, tuple[T
     settings = config.load(run / "families.toml")
     name, hook = place.split("/")
     adapter = models.load(settings.models[name], device="cpu")
-    reader = examples.reader(settings.examples.source)
+    reader = readers.reader(settings.examples.source)
     found = {}
-    for example in examples.listing(settings.examples, source=reader):
+    for example in reading.listing(settings.examples, source=reader):
         if example.split == "val":
             inputs = adapter.inputs([(example, reader.image(example))])
             acts = adapter.record(inputs, [adapter.resolve(hook).name])

@@ -10,8 +10,10 @@ import torch
 from test_run import assert_one_line, command, done
 from torch import Tensor, nn
 
-from pipeline import config, hooks, models, plan, store
-from pipeline.verify import faults
+from pipeline import config, hooks, models
+from pipeline.bundle import opening
+from pipeline.bundle.verify import faults
+from pipeline.run import identity
 
 CONFIG = """
 name = "odd"
@@ -78,7 +80,9 @@ def test_clip_gemma_through_to_the_bundle(
     file = write(tmp_path, pictures, tiny_encoder, model=clip_gemma, dictionary='kind = "neurons"')
     done("run", file, "--out", tmp_path / "run")
     assert list(faults(tmp_path / "run")) == []
-    manifest = json.loads((store.open_bundle(tmp_path / "run").root / "manifest.json").read_text())
+    manifest = json.loads(
+        (opening.open_bundle(tmp_path / "run").root / "manifest.json").read_text()
+    )
     assert manifest["models"]["one"]["projector"].endswith("projector.pth")
 
 
@@ -143,27 +147,27 @@ def test_a_device_that_is_not_there(
 def test_what_a_model_is_made_of_is_in_its_identity(tmp_path: Path) -> None:
     """Weights in any format, and what words are made with."""
     (tmp_path / "config.json").write_text("{}")
-    before = {plan.model_identity(str(tmp_path), None)}
+    before = {identity.model_identity(str(tmp_path), None)}
     for name in ("open_clip_pytorch_model.pth", "chat_template.jinja", "merges.txt",
                  "tokenizer.model", "model.safetensors", "weights.pt"):  # fmt: skip
         (tmp_path / name).write_text("one")
-        before.add(plan.model_identity(str(tmp_path), None))
+        before.add(identity.model_identity(str(tmp_path), None))
         (tmp_path / name).write_text("two")
-        before.add(plan.model_identity(str(tmp_path), None))
+        before.add(identity.model_identity(str(tmp_path), None))
     assert len(before) == 13
 
 
 def test_what_a_published_sae_is_made_of_is_in_its_identity(tmp_path: Path) -> None:
     (tmp_path / "ae.pt").write_text("weights")
     source = str(tmp_path / "ae.pt")
-    before = {plan.source_identity(source, None)}
+    before = {identity.source_identity(source, None)}
     (tmp_path / "config.json").write_text("{}")
-    before.add(plan.source_identity(source, None))
+    before.add(identity.source_identity(source, None))
     (tmp_path / "config.json").write_text("{ }")
-    before.add(plan.source_identity(source, None))
+    before.add(identity.source_identity(source, None))
     assert len(before) == 3
     with pytest.raises(config.ConfigError, match="no such file"):
-        plan.source_identity(str(tmp_path / "none.pt"), None)
+        identity.source_identity(str(tmp_path / "none.pt"), None)
 
 
 def test_a_caption_may_hold_the_image_token(tmp_path: Path) -> None:

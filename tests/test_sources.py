@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline import config, examples
-from pipeline.examples import ExampleError
-from pipeline.pictures import Unreadable
+from pipeline import config
+from pipeline.inputs import examples, readers, reading
+from pipeline.inputs.pictures import Unreadable
+from pipeline.inputs.reading import ExampleError
 
 
 def pictures(root: Path, *names: str) -> None:
@@ -23,8 +24,8 @@ def pictures(root: Path, *names: str) -> None:
         Image.new("RGB", (8, 8), "red").save(root / name, "PNG")
 
 
-def reader(root: Path, captions: Path | None = None) -> examples.FolderReader:
-    return examples.FolderReader(config.Folder(kind="folder", path=root, captions=captions))
+def reader(root: Path, captions: Path | None = None) -> readers.FolderReader:
+    return readers.FolderReader(config.Folder(kind="folder", path=root, captions=captions))
 
 
 @pytest.fixture
@@ -214,9 +215,9 @@ def test_a_run_says_what_it_reads_before_it_works(root: Path, tmp_path: Path) ->
 # --- Folders ---
 
 
-def skipped(source: examples.FolderReader) -> dict[str, str]:
+def skipped(source: readers.FolderReader) -> dict[str, str]:
     reasons: dict[str, str] = {}
-    for _ in examples.read(source, list(source.examples()), len, batch=8, skipped=reasons):
+    for _ in reading.read(source, list(source.examples()), len, batch=8, skipped=reasons):
         pass
     return reasons
 
@@ -324,7 +325,7 @@ def test_files_that_are_no_pictures_by_name_are_told_and_take_no_place(root: Pat
         "3 of 7 files are no pictures by their names (2 .txt, 1 .db)" in n for n in source.notes
     )
     settings = config.Examples(source=source.source, limit=4, val_fraction=0.5)
-    chosen = {e.uri for e in examples.listing(settings, source=source)}
+    chosen = {e.uri for e in reading.listing(settings, source=source)}
     assert chosen == {"a.jpg", "b.jpg", "sub/c.jpg", "noending"}
 
 
@@ -354,7 +355,7 @@ def test_a_folder_that_lacks_a_side_is_told_what_would_do(tmp_path: Path) -> Non
     pictures(tmp_path, *(f"train/{i}.png" for i in range(30)), "val/x.png")
     settings = config.Examples(source=reader(tmp_path).source, limit=2)
     with pytest.raises(ExampleError, match="none in the val split; raise limit"):
-        examples.listing(settings, source=reader(tmp_path))
+        reading.listing(settings, source=reader(tmp_path))
 
 
 # --- Columns of data sets ---
@@ -370,8 +371,8 @@ def saved(path: Path, columns: dict[str, list[Any]], **features: Any) -> Path:
     return path / "set"
 
 
-def hub(path: Path, **more: object) -> examples.HuggingFaceReader:
-    return examples.HuggingFaceReader(
+def hub(path: Path, **more: object) -> readers.HuggingFaceReader:
+    return readers.HuggingFaceReader(
         config.HuggingFace(kind="huggingface", dataset=str(path), **more)
     )
 

@@ -17,13 +17,14 @@ from conftest import ROOT
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipeline import config, models, store
+from pipeline import config, models
 from pipeline.__main__ import app
+from pipeline.bundle import opening
 from pipeline.demo import CLIP_FOLDER, LLAVA_FOLDER
 from pipeline.demo.scenes import render, sample
+from pipeline.inputs.pictures import blank
 from pipeline.interventions import FeatureEdit, Way, add_direction, answers, delta, replace
 from pipeline.metrics.wording import new_words, words_changed
-from pipeline.pictures import blank
 from pipeline.saes.sae import SAE
 
 CONFIG = """
@@ -104,8 +105,8 @@ def records(file: Path, *words: str) -> list[dict[str, Any]]:
     return found["records"]
 
 
-def bundle(file: Path) -> store.Bundle:
-    return store.open_bundle(file.parent / "run")
+def bundle(file: Path) -> opening.Bundle:
+    return opening.open_bundle(file.parent / "run")
 
 
 def live(file: Path, count: int = 1) -> list[tuple[int, float]]:

@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pipeline import config
-from pipeline.demo import LLAVA_FOLDER, talk, train_llava
+from pipeline.demo import LLAVA_FOLDER
 from pipeline.demo.scenes import caption, render, sample, tags
-from pipeline.demo.steered import Tally, is_absent, outcome
 from pipeline.metrics.intervals import ratio, wilson
+from scripts.demo import talk, train_llava
+from scripts.demo.steered import Tally, is_absent, outcome
 
 HOOK = "language.0.resid_post"
 LEARNT, TOLD, SHOWN = 510_001, 510_002, 510_003

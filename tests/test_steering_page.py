@@ -23,9 +23,9 @@ from test_run import done
 from dashboard.bundle import opening
 from dashboard.live import images, models
 from dashboard.steering import answer_view, answers, history, request
-from pipeline.experiment.request import Home
-from pipeline.experiment.trials import Studied
 from pipeline.interventions import Answer, Said, Setting, Turned
+from pipeline.steer_command.request import Home
+from pipeline.steer_command.trials import Studied
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -13,12 +13,18 @@ from safetensors.torch import load_file
 from test_run import assert_one_line, command, done
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-from pipeline import config, contract, examples, plan, store
+from pipeline import config
+from pipeline.bundle import opening
+from pipeline.bundle.verify import faults
+from pipeline.contract import tables
+from pipeline.contract.tables import STEERING, TOP_EXAMPLES, Table
+from pipeline.inputs import readers, reading
 from pipeline.metrics import intervals, labels, modality, steering
 from pipeline.models.encoder import ImageEncoder
+from pipeline.run import plan
+from pipeline.run.workspace import Workspace
 from pipeline.saes.sae import SAE
 from pipeline.steps.steer import Worker
-from pipeline.verify import faults
 
 IMAGES, FEATURES, LONGEST, STRENGTH = 5, 18, 6, 4.0
 PROMPT = "what?"
@@ -105,7 +111,7 @@ def write(folder: Path, encoder: Path, *, name: str = "steered", **changed: str)
     return file
 
 
-def rows(run: Path, table: contract.Table = contract.STEERING) -> list[dict]:
+def rows(run: Path, table: Table = STEERING) -> list[dict]:
     return pq.read_table(run / "bundle" / table.file).to_pylist()
 
 
@@ -184,7 +190,7 @@ def test_the_bundle_is_sound_and_names_who_steers(made: Path) -> None:
     assert {r["dictionary_id"] for r in rows(run)} == {READ, BEHIND, WORDED}, (
         "no row of the CLIP, of neurons, or of an SAE that never fires"
     )
-    listed = {(r["dictionary_id"], r["feature_id"]): r for r in rows(run, contract.FEATURES)}
+    listed = {(r["dictionary_id"], r["feature_id"]): r for r in rows(run, tables.FEATURES)}
     for row in rows(run):
         feature = listed.pop((row["dictionary_id"], row["feature_id"]))
         assert feature["steering_score"] == row["score"] and feature["steers"] == row["steers"]
@@ -194,7 +200,7 @@ def test_the_bundle_is_sound_and_names_who_steers(made: Path) -> None:
 
 
 def test_the_surest_feature_of_each_label_is_steered_first(made: Path) -> None:
-    every = [r for r in rows(made / "run", contract.FEATURES) if r["dictionary_id"] == READ]
+    every = [r for r in rows(made / "run", tables.FEATURES) if r["dictionary_id"] == READ]
     live = [r for r in every if r["n_active"] > 0]
     live.sort(key=lambda r: (-(r["label_score"] or 0), -r["max"], r["feature_id"]))
     wanted: list[int] = []
@@ -217,16 +223,16 @@ def test_the_surest_feature_of_each_label_is_steered_first(made: Path) -> None:
 def test_or_the_most_monosemantic_ones(made: Path, tiny_encoder: Path) -> None:
     file = write(made, tiny_encoder, name="by_ms", a=("strength =", 'order = "ms"\nstrength ='))
     run = config.load(file)
-    source = examples.reader(run.examples.source)
-    planned = plan.plans(run, examples.listing(run.examples, source=source))["steer"]
+    source = readers.reader(run.examples.source)
+    planned = plan.plans(run, reading.listing(run.examples, source=source))["steer"]
     unit = next(one for one in planned.units if one.name == f"{READ}/00000")
     assert "labelled" not in unit.spec, "labels may change without any of it"
-    every = [r for r in rows(made / "run", contract.FEATURES) if r["dictionary_id"] == READ]
+    every = [r for r in rows(made / "run", tables.FEATURES) if r["dictionary_id"] == READ]
     best = sorted(
         (r for r in every if r["n_active"] > 0),
         key=lambda r: (r["n_active"] < 16, r["ms"] is None, -(r["ms"] or 0), r["feature_id"]),
     )
-    found = Worker(run, store.Workspace(made / "run"))._features(unit.spec)
+    found = Worker(run, Workspace(made / "run"))._features(unit.spec)
     assert [feature for feature, _ in found] == [r["feature_id"] for r in best]
 
 
@@ -249,7 +255,7 @@ def said_by_hand(made: Path, feature: int | None, *, language: bool = False) -> 
     processor = AutoProcessor.from_pretrained(made / "llava")
     name = WORDED if language else READ
     weights = load_file(made / "run" / "bundle" / "saes" / name / "sae_weights.safetensors")
-    table = rows(made / "run", contract.FEATURES)
+    table = rows(made / "run", tables.FEATURES)
     most = {r["feature_id"]: r["max"] for r in table if r["dictionary_id"] == name}
 
     def clamp(_module: object, _inputs: object, output: object) -> object:
@@ -285,8 +291,8 @@ def said_by_hand(made: Path, feature: int | None, *, language: bool = False) -> 
 def asked(made: Path) -> tuple[list[int], list]:
     """The images that the step drew, by id, with their pictures."""
     run = config.load(made / "steered.toml")
-    source = examples.reader(run.examples.source)
-    units = plan.plans(run, examples.listing(run.examples, source=source))["steer"].units
+    source = readers.reader(run.examples.source)
+    units = plan.plans(run, reading.listing(run.examples, source=source))["steer"].units
     drawn = units[0].spec["examples"]
     return [e.example_id for e in drawn], [source.image(e) for e in drawn]
 
@@ -299,9 +305,9 @@ def test_scores_are_those_of_answers_made_by_hand(made: Path, language: bool) ->
     picked = sorted(features, key=lambda f: -found[f]["changed"])[:2]
     unsteered = said_by_hand(made, None)
     encoder = ImageEncoder(config.Encoder(id=str(made / "clip")), device="cpu")
-    bundle = store.open_bundle(made / "run")
+    bundle = opening.open_bundle(made / "run")
     ids, vectors = bundle.embeddings("clip")
-    tops = rows(made / "run", contract.TOP_EXAMPLES)
+    tops = rows(made / "run", TOP_EXAMPLES)
     others = modality.derangement(len(features), 0)
     for feature in picked:
         row = found[feature]
@@ -340,7 +346,7 @@ def test_a_layer_that_llava_does_not_read_changes_nothing_and_says_so(
 
 def lose(run: Path, *units: str) -> None:
     """Take away what a killed run would not have: these units of steer, and the bundle."""
-    manifest = store.Workspace(run).manifest("steer")
+    manifest = Workspace(run).manifest("steer")
     assert manifest is not None
     for name in units:
         shutil.rmtree(run / "parts" / "steer" / manifest["units"][name])
@@ -348,7 +354,7 @@ def lose(run: Path, *units: str) -> None:
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(made: Path) -> None:
-    file = made / "run" / "bundle" / contract.STEERING.file
+    file = made / "run" / "bundle" / STEERING.file
     before = file.read_bytes()
     lose(made / "run", f"{READ}/00001", READ)
     said = done("run", made / "steered.toml", "--out", made / "run").stderr
@@ -359,8 +365,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(made: Path) -> None:
 def test_only_what_depends_on_a_setting_is_made_again(made: Path, tiny_encoder: Path) -> None:
     def keys(**changed: tuple[str, str]) -> dict[str, set[str]]:
         run = config.load(write(made, tiny_encoder, name="other", **changed))
-        source = examples.reader(run.examples.source)
-        plans = plan.plans(run, examples.listing(run.examples, source=source))
+        source = readers.reader(run.examples.source)
+        plans = plan.plans(run, reading.listing(run.examples, source=source))
         return {name: {unit.key for unit in one.units} for name, one in plans.items()}
 
     before = keys()
@@ -390,7 +396,7 @@ def test_where_a_scope_has_no_tokens_the_rest_is_steered(
     ))  # fmt: skip
     done("run", file, "--out", tmp_path / "run")
     assert {r["dictionary_id"] for r in rows(tmp_path / "run")} == {WORDED}
-    manifest = store.Workspace(tmp_path / "run").manifest("steer")
+    manifest = Workspace(tmp_path / "run").manifest("steer")
     assert manifest is not None
     why = manifest["skipped"][f"{READ}/00000"]
     assert "vision.1.resid_post has no tokens of scope 'generated'" in why

@@ -13,8 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import contract, plan, remembered, store
-from pipeline.store import StoreError, Workspace, content_key
+from pipeline import contract
+from pipeline.bundle import opening
+from pipeline.bundle.sealed import StoreError
+from pipeline.bundle.tables import write_table
+from pipeline.contract.tables import ACTIVATIONS, SKIPPED
+from pipeline.fingerprints import remembered
+from pipeline.fingerprints.keys import _REMEMBERED, content_key, fingerprint_files
+from pipeline.run import identity
+from pipeline.run.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,7 +47,7 @@ def test_a_fingerprint_follows_names_and_bytes(tmp_path: Path) -> None:
     patterns = ("*.json", "*.bin")
 
     def now() -> str:
-        return store.fingerprint_files(tmp_path, patterns=patterns)
+        return fingerprint_files(tmp_path, patterns=patterns)
 
     first = now()
     os.utime(tmp_path / "a.json", (0, 0))
@@ -57,12 +64,12 @@ def test_every_byte_of_a_large_file_counts(tmp_path: Path, monkeypatch: pytest.M
     """A model fine-tuned in place keeps its size, and perhaps its first and last bytes."""
     monkeypatch.setenv("LOUPE_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "model.safetensors"
-    file.write_bytes(bytes(store._REMEMBERED + 10))
-    first = plan.model_identity(str(tmp_path), None)
+    file.write_bytes(bytes(_REMEMBERED + 10))
+    first = identity.model_identity(str(tmp_path), None)
     with file.open("r+b") as opened:
-        opened.seek(store._REMEMBERED // 2)
+        opened.seek(_REMEMBERED // 2)
         opened.write(b"x")
-    assert plan.model_identity(str(tmp_path), None) != first
+    assert identity.model_identity(str(tmp_path), None) != first
 
 
 def test_the_hash_of_a_large_file_is_remembered(
@@ -119,29 +126,29 @@ def test_only_what_is_read_of_a_models_folder_counts(tmp_path: Path) -> None:
     named = {"a": "shards/one.safetensors", "b": "lost", "c": "/etc/hostname", "d": 3}
     index = {"weight_map": named}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    before = plan.model_identity(str(tmp_path), None)
+    before = identity.model_identity(str(tmp_path), None)
     for name in ("probes.json", "scores.json", "trainer_state.json", "notes.txt", "README.md",
                  "log.csv", "optimizer.pt", "training_args.bin", "rng_state_0.pth",
                  "runs/config.json", "LICENSE.txt", "all_results.json"):  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("new")
-        assert plan.model_identity(str(tmp_path), None) == before, name
+        assert identity.model_identity(str(tmp_path), None) == before, name
     for name in read:
         (tmp_path / name).write_text("two")
-        assert plan.model_identity(str(tmp_path), None) != before, name
+        assert identity.model_identity(str(tmp_path), None) != before, name
         (tmp_path / name).write_text("one")
     for content in ("", "[]", '{"weight_map": 3}', '{"weight_map": {"a": null}}', "[" * 9000):
         (tmp_path / "model.safetensors.index.json").write_text(content)
-        assert plan.model_identity(str(tmp_path), None) != before
+        assert identity.model_identity(str(tmp_path), None) != before
 
 
 def test_the_keys_of_finished_runs_hold(tmp_path: Path) -> None:
     """Noted down before files were hashed whole: of what is small and read, nothing changed."""
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(bytes(range(256)) * 9)
-    assert plan.model_identity(str(tmp_path), None) == "f49feecdbe231db0"
-    assert store.fingerprint_files(tmp_path) == "f49feecdbe231db0"
-    assert store.fingerprint_files(tmp_path / "config.json") == "555dc36908b373a3"
+    assert identity.model_identity(str(tmp_path), None) == "f49feecdbe231db0"
+    assert fingerprint_files(tmp_path) == "f49feecdbe231db0"
+    assert fingerprint_files(tmp_path / "config.json") == "555dc36908b373a3"
 
 
 def test_a_part_is_there_with_its_facts_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -326,21 +333,21 @@ def test_the_bundle_link_is_swapped_and_older_parts_go(tmp_path: Path) -> None:
                 json.dumps({"contract": contract.VERSION, "key": key})
             )
         workspace.expose("publish", key)
-        assert store.open_bundle(workspace.root).manifest["key"] == key
-        assert store.open_bundle(workspace.root / "bundle").manifest["key"] == key
+        assert opening.open_bundle(workspace.root).manifest["key"] == key
+        assert opening.open_bundle(workspace.root / "bundle").manifest["key"] == key
     assert [p.name for p in (tmp_path / "run" / "parts" / "publish").iterdir()] == ["two"]
     moved = (tmp_path / "run").rename(tmp_path / "elsewhere")
-    assert store.open_bundle(moved).manifest["key"] == "two", "the link must be relative"
+    assert opening.open_bundle(moved).manifest["key"] == "two", "the link must be relative"
 
 
 def test_open_bundle_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"nowhere: no such folder; name a run"):
-        store.open_bundle(tmp_path / "nowhere")
+        opening.open_bundle(tmp_path / "nowhere")
     with pytest.raises(StoreError, match=r"holds no bundle; make one with: python -m pipeline run"):
-        store.open_bundle(tmp_path)
+        opening.open_bundle(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(StoreError, match=r"manifest\.json: cannot be read"):
-        store.open_bundle(tmp_path)
+        opening.open_bundle(tmp_path)
 
 
 @pytest.mark.parametrize("made_for", [f"{contract.MAJOR + 1}.0", "0.9", None])
@@ -348,12 +355,12 @@ def test_another_major_version_is_refused(tmp_path: Path, made_for: str | None) 
     manifest = {"contract": made_for} if made_for else {}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(StoreError, match=r"made for contract .*; make it again with: python -m"):
-        store.open_bundle(tmp_path)
+        opening.open_bundle(tmp_path)
 
 
 def test_another_minor_version_opens(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"contract": f"{contract.MAJOR}.999"}))
-    assert store.open_bundle(tmp_path).root == tmp_path.resolve()
+    assert opening.open_bundle(tmp_path).root == tmp_path.resolve()
 
 
 def activations() -> pa.Table:
@@ -372,9 +379,9 @@ def activations() -> pa.Table:
 
 def test_a_table_comes_back_sorted_and_whole(tmp_path: Path) -> None:
     data = activations()
-    store.write_table(contract.ACTIVATIONS, data, tmp_path)
+    write_table(ACTIVATIONS, data, tmp_path)
     read = pq.read_table(tmp_path / "activations.parquet")
-    assert read.schema.equals(contract.ACTIVATIONS.schema)
+    assert read.schema.equals(ACTIVATIONS.schema)
     rows = [tuple(row.values()) for row in read.to_pylist()]
     given = [tuple(row.values()) for row in data.to_pylist()]
     assert rows == sorted(given, key=lambda r: (r[0], r[1], r[2], -r[4], r[3]))
@@ -387,12 +394,12 @@ def test_the_order_of_what_is_written_does_not_change_the_bytes(tmp_path: Path) 
     data = activations()
     for name, rows in (("a", data), ("b", data.take(np.random.default_rng(1).permutation(500)))):
         (tmp_path / name).mkdir()
-        store.write_table(contract.ACTIVATIONS, rows, tmp_path / name)
+        write_table(ACTIVATIONS, rows, tmp_path / name)
     one, two = ((tmp_path / name / "activations.parquet").read_bytes() for name in "ab")
     assert one == two
 
 
 def test_an_empty_table_is_written(tmp_path: Path) -> None:
-    empty = contract.SKIPPED.schema.empty_table()
-    store.write_table(contract.SKIPPED, empty, tmp_path)
+    empty = SKIPPED.schema.empty_table()
+    write_table(SKIPPED, empty, tmp_path)
     assert pq.read_table(tmp_path / "skipped.parquet").num_rows == 0

@@ -7,7 +7,8 @@ import pytest
 from conftest import ROOT
 from synthetic import make_bundle
 
-from pipeline import config, store
+from pipeline import config
+from pipeline.bundle import opening
 from pipeline.study.content import Content, name_of
 from pipeline.study.creation import create
 from pipeline.study.draw import StudyError
@@ -25,7 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that keeps of its neurons, and of some other features, only the strongest images."""
     made = make_bundle(tmp_path_factory.mktemp("runs") / "dense")
-    with duckdb.connect(str(store.open_bundle(made).database)) as database:
+    with duckdb.connect(str(opening.open_bundle(made).database)) as database:
         database.execute(
             """DELETE FROM activations a USING (
                 SELECT dictionary_id, feature_id, example_id, row_number() OVER (
@@ -47,7 +48,7 @@ def study(bundle: Path, **settings) -> Study:
 
 
 def rows(bundle: Path, query: str, *values: object) -> list[tuple]:
-    with duckdb.connect(str(store.open_bundle(bundle).database), read_only=True) as database:
+    with duckdb.connect(str(opening.open_bundle(bundle).database), read_only=True) as database:
         return database.execute(query, values).fetchall()
 
 

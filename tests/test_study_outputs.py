@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from synthetic import make_bundle
 
-from pipeline import store
 from pipeline.annotations import Annotations, trials
+from pipeline.bundle import opening
 from pipeline.study import exchange, given, outputs, ratings, results
 from pipeline.study.content import Content
 from pipeline.study.creation import create
@@ -26,7 +26,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def named(bundle: Path) -> tuple[str, str]:
     """A feature and an image of the bundle."""
-    with duckdb.connect(str(store.open_bundle(bundle).database), read_only=True) as database:
+    with duckdb.connect(str(opening.open_bundle(bundle).database), read_only=True) as database:
         of = database.execute("SELECT dictionary_id, feature_id FROM features LIMIT 1").fetchone()
         image = database.execute("SELECT uri FROM examples LIMIT 1").fetchone()
     assert of is not None and image is not None
@@ -186,7 +186,7 @@ def test_ratings_are_told_by_group_and_scale(content: Content, tmp_path: Path) -
 
 def test_a_choice_among_texts(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "captions.csv"
-    with duckdb.connect(str(store.open_bundle(bundle).database), read_only=True) as database:
+    with duckdb.connect(str(opening.open_bundle(bundle).database), read_only=True) as database:
         ids = [row[0] for row in database.execute("SELECT example_id FROM examples").fetchall()]
     rows = [f"{ids[n]},a cat,a dog {n},ours,theirs," for n in range(4)]
     file.write_text(

@@ -15,7 +15,7 @@ from synthetic import make_bundle
 from dashboard.exports.votes import votes_table
 from pipeline.annotations import Annotations
 from pipeline.annotations.trials import Given
-from pipeline.store import open_bundle
+from pipeline.bundle.opening import open_bundle
 from pipeline.study import agreement, alone, benchmark, exchange, findings, results, sentences
 from pipeline.study.assignment import CATCH, REPEAT, Schedule, chooser
 from pipeline.study.content import Content, Item, name_of

@@ -30,7 +30,7 @@ from transformers import (
 from pipeline import config, models
 from pipeline.demo import LLAVA_FOLDER
 from pipeline.demo.scenes import caption, render, sample
-from pipeline.examples import Example
+from pipeline.inputs.examples import Example
 from pipeline.models.adapter import Inputs
 from pipeline.models.layout import Layout, code
 from pipeline.models.memory import Halving

@@ -16,7 +16,8 @@ from dashboard.records.dictionaries import Dictionary, Summary
 from dashboard.records.features import Filter
 from dashboard.records.images import Embeddings
 from dashboard.records.steering import SteeredSum
-from pipeline import contract, database, store
+from pipeline.bundle import database, opening, sealed
+from pipeline.contract.tables import EMBEDDINGS, TABLES
 
 MOST_TOGETHER = 256
 
@@ -41,7 +42,7 @@ def lost(_run: Run, key: str) -> list[str]:
     """The tables that the manifest counts and the database does not hold, once a bundle."""
     counted = _run.manifest("rows")
     wanted = set(counted) - set(database.NOT_INDEXED) if isinstance(counted, Mapping) else set()
-    return [t for t in contract.TABLES if t in wanted and not queries.has(_run.connection, t)]
+    return [t for t in TABLES if t in wanted and not queries.has(_run.connection, t)]
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -129,11 +130,11 @@ def places(run: Run, dictionary: Dictionary, encoder: str) -> NDArray[np.int32]:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _embeddings(_bundle: store.Bundle, key: str, encoder: str) -> Embeddings:
+def _embeddings(_bundle: opening.Bundle, key: str, encoder: str) -> Embeddings:
     try:
         ids, vectors = _bundle.embeddings(encoder)
-    except store.StoreError as error:
-        file = _bundle.table(contract.EMBEDDINGS.name).name
+    except sealed.StoreError as error:
+        file = _bundle.table(EMBEDDINGS.name).name
         why = "damaged" if (_bundle.root / file).is_file() else "missing"
         raise Unavailable(
             f"the bundle's {file} is {why}; copy it there, or run the pipeline again"

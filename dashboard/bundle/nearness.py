@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.records.images import Embeddings
-from pipeline.contract import TOP_K
+from pipeline.contract.tables import TOP_K
 
 
 def places(

@@ -12,11 +12,11 @@ import streamlit as st
 from dashboard import address, queries
 from dashboard.cards.contact_sheets import Sheets
 from dashboard.records.features import Card
-from pipeline import store
+from pipeline.bundle import opening, sealed
 from pipeline.errors import LoupeError, first_line
 
 DEFAULT = Path("data/runs/demo")
-Refused = store.StoreError
+Refused = sealed.StoreError
 """What `current` and `runs` raise; its message names the fault and what mends it."""
 
 
@@ -48,7 +48,7 @@ class Run:
     title: str
     connection: duckdb.DuckDBPyConnection
     sheets: Sheets
-    bundle: store.Bundle
+    bundle: opening.Bundle
 
     def manifest(self, *path: str) -> Any:
         """What the bundle's manifest holds at this path of names; None where it holds nothing."""
@@ -76,7 +76,7 @@ def asked_for() -> Path:
     """
     arguments = sys.argv[1:]
     if len(arguments) > 1 or any(a.startswith("-") for a in arguments):
-        raise store.StoreError(
+        raise sealed.StoreError(
             f"arguments {' '.join(arguments)!r}: name one run or bundle, as in: "
             "streamlit run dashboard/app.py -- data/runs/demo"
         )
@@ -121,20 +121,20 @@ def named(names: Sequence[str]) -> list[Run]:
     for name in dict.fromkeys([*(one for one in names if one in found), next(iter(found))]):
         try:
             opened.append(_run(name, found))
-        except store.StoreError:
+        except sealed.StoreError:
             continue
     return opened
 
 
 def _run(name: str, found: Mapping[str, Path]) -> Run:
-    bundle = store.open_bundle(found[name])
+    bundle = opening.open_bundle(found[name])
     try:
         files = [bundle.root / "manifest.json", bundle.database]
         known = [
             (of.st_mtime_ns, of.st_ino) for one in files if one.exists() and (of := one.stat())
         ]
     except OSError as error:  # published anew just now
-        raise store.StoreError(f"{found[name]}: {error.strerror}; load the page again") from error
+        raise sealed.StoreError(f"{found[name]}: {error.strerror}; load the page again") from error
     key = f"{bundle.manifest.get('key', bundle.root.name)}-{address.name_of(*known)}"
     title = str(bundle.manifest.get("title") or bundle.manifest.get("name") or name)
     return Run(name, key, title, _connect(str(bundle.database), key), _sheets(), bundle)
@@ -146,7 +146,7 @@ def _connect(database: str, key: str) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(database, read_only=True, config=_HARDENED)
     except Exception as error:  # DuckDB raises whatever damaged bytes lead to
-        raise store.StoreError(
+        raise sealed.StoreError(
             f"{database}: cannot be opened ({first_line(error)}); {_AGAIN}"
         ) from error
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from pipeline.pictures import Unreadable, small
+from pipeline.inputs.pictures import Unreadable, small
 
 CAPACITY = 48 * 2**20
 """Bytes of encoded sheets kept."""

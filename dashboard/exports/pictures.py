@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dashboard.style import palette
-from pipeline.pictures import Unreadable, small
+from pipeline.inputs.pictures import Unreadable, small
 
 VEIL = (16, 18, 24, 165)
 """Over patches at 0, so that the active ones stand out; as the page of a feature draws it."""

@@ -27,7 +27,9 @@ from dashboard.live.queue import Turns
 from dashboard.records.dictionaries import Dictionary
 from dashboard.records.images import Example, Fired
 from dashboard.style import markdown
-from pipeline import config, examples, pictures, plan
+from pipeline import config
+from pipeline.inputs import examples, pictures, readers, reading
+from pipeline.run import identity as run_identity
 
 if TYPE_CHECKING:  # torch takes seconds to import: only for those who ask for a model
     from pipeline.models import Adapter
@@ -88,7 +90,7 @@ class Live:
         self.encoders: Kept[ImageEncoder] = Kept(2)
         self.acts: Kept[tuple[Any, Any]] = Kept(8)
         self.encoded: Kept[Any] = Kept(256)
-        self.readers: Kept[examples.Reader] = Kept(2)
+        self.readers: Kept[readers.Reader] = Kept(2)
         self.directions: Kept[Any] = Kept(256)
 
     @contextmanager
@@ -115,7 +117,7 @@ def studied(run: opening.Run, model: str) -> Iterator[Studied]:
     live = shared()
     with _said() as say, told(), live.turn(say):
         settings = _settings(run, config.Model, "models", model)
-        identity = plan.weights_identity(settings)
+        identity = run_identity.weights_identity(settings)
         key = json.dumps([settings.model_dump(mode="json"), identity])
         if key not in live.models:
             say(f"Loading the model {settings.id}, once for all visitors …")
@@ -256,9 +258,9 @@ def original(run: opening.Run, example: Example, sha256: str) -> Picture:
         settings = config.Examples.model_validate(found)
         _offline()
         key = settings.model_dump_json()
-        reader = shared().readers.get(key, lambda: examples.reader(settings.source))
+        reader = shared().readers.get(key, lambda: readers.reader(settings.source))
         wanted = examples.Example(example.example_id, example.uri, "val")
-        _, image = examples.picture(reader, wanted)
+        _, image = reading.picture(reader, wanted)
     if hashlib.sha256(image.tobytes()).hexdigest() != sha256:
         raise Unavailable(f"{example.uri} is another picture than when the bundle was made")
     return Picture(image, example.uri, tuple(example.captions))
@@ -284,7 +286,7 @@ def _asked(
     live = shared()
     with told():
         settings = _settings(run, config.Encoder, "encoders", encoder)
-        identity = plan.model_identity(settings.id, settings.revision)
+        identity = run_identity.model_identity(settings.id, settings.revision)
         made_by = queries.encoder_fingerprint(run.connection, encoder)
     if made_by != identity:
         raise Unavailable(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dashboard.queries.rows import MOST_ROWS, Connection, has, records
 from dashboard.records.captions import Reading, Spoken, TopCaption
-from pipeline.contract import TOP_K
+from pipeline.contract.tables import TOP_K
 
 _TOP = """WITH top AS MATERIALIZED (
     SELECT * FROM top_captions WHERE dictionary_id = ?

@@ -22,7 +22,7 @@ from dashboard.records.features import Artefacts, AutoLabel, Card, Feature, Key,
 from dashboard.records.images import Example
 from dashboard.records.matches import Related
 from dashboard.records.profile import Profile
-from pipeline.contract import TOP_K
+from pipeline.contract.tables import TOP_K
 
 AT_ONCE = MOST_ROWS * TOP_K
 """Examples that one query names: the top images of MOST_ROWS features."""

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from dashboard.queries.rows import Connection, card_fields, has, judged_by_itself, records
 from dashboard.records.features import Artefacts, AutoLabel, Card, Feature, Sample, Score, Top
-from pipeline.contract import TOP_K
+from pipeline.contract.tables import TOP_K
 
 QUANTILES = (0.25, 0.5, 0.75, 0.95)
 """Where the examples beyond the top come from (`sample_examples.kind`)."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from pipeline.contract import TOP_K
+from pipeline.contract.tables import TOP_K
 
 Connection = duckdb.DuckDBPyConnection
 T = TypeVar("T")

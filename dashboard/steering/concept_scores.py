@@ -10,7 +10,7 @@ from dashboard.bundle import cached, opening
 from dashboard.faults import told
 from dashboard.live import models
 from dashboard.records.features import Card
-from pipeline.contract import TOP_K
+from pipeline.contract.tables import TOP_K
 from pipeline.metrics import steering
 
 

@@ -14,7 +14,8 @@ from dashboard.faults import Unavailable, told
 from dashboard.live import images, models
 from dashboard.records.dictionaries import Dictionary
 from dashboard.steering.direction_names import End
-from pipeline import config, examples
+from pipeline import config
+from pipeline.inputs import examples
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pipeline import config
 from pipeline.errors import LoupeError
-from pipeline.plan import Place, Plan, Unit
 from pipeline.preflight import hub
-from pipeline.store import Workspace
+from pipeline.run.plan import Place, Plan, Unit
+from pipeline.run.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipeline.models.adapter import HookPoint
@@ -98,7 +98,8 @@ class _Check:
         return name.removeprefix("hf-hub:") in self._unreachable or name in self._refused
 
     def _models(self) -> None:
-        from pipeline import models, readings
+        from pipeline import models
+        from pipeline.activations import points
 
         for name, settings in self.run.models.items():
             if self._lacks(settings.id) or self._lacks(settings.vision or ""):
@@ -107,12 +108,12 @@ class _Check:
             with self._told():
                 model = models.load(settings, device="meta")
                 self._refused.discard(settings.id)
-                self._points |= readings.points(self.run, model, name=name)
-                readings.refuse_unlearnable(self.run, model, name=name)
+                self._points |= points.points(self.run, model, name=name)
+                points.refuse_unlearnable(self.run, model, name=name)
 
     def _saes(self) -> None:
         """Hold each SAE that is still to be made or read against its hook point."""
-        from pipeline import readings
+        from pipeline.activations import points
 
         for unit in self.missing["train"]:
             with self._told():
@@ -123,11 +124,11 @@ class _Check:
             if key is not None and place not in to_make and place in self._points:
                 with self._told():
                     d_in = _width(self.workspace.part("train", key))
-                    readings.refuse_width(place, self._points[place], d_in)
+                    points.refuse_width(place, self._points[place], d_in)
 
     def _to_make(self, place: Place) -> None:
         """Open an SAE that others trained; work out the size of one that the run trains."""
-        from pipeline import readings
+        from pipeline.activations import points
         from pipeline.saes import train
 
         settings, point = self.run.dictionaries[place.dictionary], self._points.get(place)
@@ -142,7 +143,7 @@ class _Check:
             if opened is not None:
                 self._numbers[place] = 2 * opened[0] * opened[1]
                 if point is not None:
-                    readings.refuse_width(place, point, opened[0])
+                    points.refuse_width(place, point, opened[0])
                     self._layer(place, point)
 
     def _layer(self, place: Place, point: "HookPoint") -> None:
@@ -177,8 +178,8 @@ class _Check:
         return self._widths[at]
 
     def _encoders(self) -> None:
-        from pipeline import vocabulary
-        from pipeline.models.captioner import Captioner
+        from pipeline.labelling import vocabulary
+        from pipeline.labelling.captioner import Captioner
         from pipeline.models.encoder import ImageEncoder, answers_encoder, first_speaker
 
         speaks: dict[str, bool] = {}

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline import config
 from pipeline.errors import LoupeError
 from pipeline.models.adapter import HookPoint
-from pipeline.plan import Place, Unit, control_name
+from pipeline.run.plan import Place, Unit, control_name
 
 
 class SpaceError(LoupeError, RuntimeError):

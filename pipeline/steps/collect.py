@@ -18,15 +18,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline import config, contract, examples, models, readings, store
-from pipeline.examples import Caption, Example
+from pipeline import config, models
+from pipeline.activations import captions as activations_captions
+from pipeline.activations import points
+from pipeline.bundle.tables import write_table
+from pipeline.contract.tables import CAPTIONS, EXAMPLES, THUMBNAILS, Table
+from pipeline.inputs import examples, readers, reading
+from pipeline.inputs.examples import Caption, Example
+from pipeline.inputs.pictures import thumbnail
 from pipeline.models import likeness
 from pipeline.models.adapter import Inputs
 from pipeline.models.encoder import ImageEncoder
 from pipeline.models.layout import Layout, Tokens
 from pipeline.models.loading import pick_device
-from pipeline.pictures import thumbnail
-from pipeline.plan import Unit
+from pipeline.run.plan import Unit
+from pipeline.run.workspace import Workspace
 from pipeline.tensors import save_tensors
 
 Pictures = list[tuple[Example, Image.Image]]
@@ -35,10 +41,10 @@ Pictures = list[tuple[Example, Image.Image]]
 class Worker:
     """Does collect's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         self.run = run
         self.device = pick_device(run.machine.device)
-        self.reader = examples.reader(run.examples.source)
+        self.reader = readers.reader(run.examples.source)
         likeness.refuse_selves(run)
         # All at once, before hours of work show that the last of them cannot be had.
         self.models = {
@@ -46,8 +52,8 @@ class Worker:
             for name, settings in run.models.items()
         }
         for name, model in self.models.items():
-            readings.points(run, model, name=name)
-            readings.refuse_unlearnable(run, model, name=name)
+            points.points(run, model, name=name)
+            points.refuse_unlearnable(run, model, name=name)
         self.encoders = {n: ImageEncoder(e, device=self.device) for n, e in run.encoders.items()}
         likeness.refuse_selves(run)  # of those that the hub has given just now
 
@@ -59,7 +65,7 @@ class Worker:
         thumbnails: list[dict[str, Any]] = []
         tensors: dict[str, list[Tensor]] = {}
         reads: Sequence[tuple[str, str, Tokens]] = unit.spec["reads"]
-        batches = examples.read(
+        batches = reading.read(
             self.reader,
             wanted,
             lambda pictures: {
@@ -85,13 +91,13 @@ class Worker:
         advance(len(skipped))
         for name, tensor in self._words(captions, unit.spec["words"]).items():
             tensors[name] = [tensor]
-        store.write_table(contract.EXAMPLES, _table(contract.EXAMPLES, rows), folder)
+        write_table(EXAMPLES, _table(EXAMPLES, rows), folder)
         name = "acts" if unit.spec["split"] == "train" else "embeddings"
         save_tensors({k: torch.cat(v) for k, v in tensors.items()}, folder / f"{name}.safetensors")
         if unit.spec["split"] == "val":
-            store.write_table(contract.THUMBNAILS, _table(contract.THUMBNAILS, thumbnails), folder)
-            said = _table(contract.CAPTIONS, [asdict(caption) for caption in captions])
-            store.write_table(contract.CAPTIONS, said, folder)
+            write_table(THUMBNAILS, _table(THUMBNAILS, thumbnails), folder)
+            said = _table(CAPTIONS, [asdict(caption) for caption in captions])
+            write_table(CAPTIONS, said, folder)
         return {"examples": len(rows), "skipped": skipped}
 
     def _thumbnail(self, example: Example, image: Image.Image) -> dict[str, Any]:
@@ -137,7 +143,7 @@ class Worker:
             points = {hook: model.resolve(hook).name for of, hook in reads if of == name}
             if not points:
                 continue
-            for said in readings.read_captions(
+            for said in activations_captions.read_captions(
                 model, captions, list(points.values()), run=self.run
             ):
                 seeds = [caption.caption_id for caption in said.captions]
@@ -179,5 +185,5 @@ def _row(example: Example, image: Image.Image) -> dict[str, Any]:
     }
 
 
-def _table(table: contract.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def _table(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=table.schema)

@@ -26,22 +26,22 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from pipeline import config, contract, examples, models, plan, store
-from pipeline.examples import Caption
+from pipeline import config, models
+from pipeline.activations.captions import read_captions
+from pipeline.activations.dense import ControlReading, DenseReading
+from pipeline.activations.points import points, refuse_width, worded
+from pipeline.activations.recording import Reading, SparseReading
+from pipeline.bundle.tables import write_table
+from pipeline.contract.tables import CAPTION_TOKENS
+from pipeline.inputs import examples, readers
+from pipeline.inputs import reading as inputs_reading
+from pipeline.inputs.examples import Caption
 from pipeline.models.adapter import Adapter, Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import pick_device
-from pipeline.plan import Place, Unit
-from pipeline.readings import (
-    ControlReading,
-    DenseReading,
-    Reading,
-    SparseReading,
-    points,
-    read_captions,
-    refuse_width,
-    worded,
-)
+from pipeline.run import plan
+from pipeline.run.plan import Place, Unit
+from pipeline.run.workspace import Workspace
 from pipeline.saes.sae import ALONE, SAE
 from pipeline.tensors import save_tensors
 
@@ -49,10 +49,10 @@ from pipeline.tensors import save_tensors
 class Worker:
     """Does encode's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         self.run, self.workspace = run, workspace
         self.device = pick_device(run.machine.device)
-        self.reader = examples.reader(run.examples.source)
+        self.reader = readers.reader(run.examples.source)
         self._models: dict[str, Adapter] = {}
         self._saes: dict[str, SAE] = {}
 
@@ -62,7 +62,7 @@ class Worker:
         skipped: dict[str, str] = {}
         ids: list[int] = []
         captions: list[Caption] = []
-        batches = examples.read(
+        batches = inputs_reading.read(
             self.reader,
             unit.spec["examples"],
             partial(model.inputs, longest=self.run.captions.longest),
@@ -115,8 +115,8 @@ class Worker:
             for caption, pieces, cut in zip(said.captions, said.pieces, said.cut, strict=True):
                 row = {"model": called, "caption_id": caption.caption_id}
                 rows.append({**row, "tokens": list(pieces), "cut": cut})
-        tokens = contract.CAPTION_TOKENS
-        store.write_table(tokens, pa.Table.from_pylist(rows, schema=tokens.schema), folder)
+        tokens = CAPTION_TOKENS
+        write_table(tokens, pa.Table.from_pylist(rows, schema=tokens.schema), folder)
         return readings
 
     def _model(self, name: str) -> Adapter:

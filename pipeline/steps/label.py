@@ -18,14 +18,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load_file
 
-from pipeline import config, contract, pictures, plan, store, vocabulary
-from pipeline.asking import Asking
-from pipeline.encoded import Encoded
+from pipeline import config, contract
+from pipeline.activations.encoded import Encoded
+from pipeline.bundle import sealed
+from pipeline.bundle.tables import nullable, write_table
+from pipeline.contract.tables import EXAMPLES, FEATURES, LABELS, THUMBNAILS, Table
+from pipeline.fingerprints.keys import content_key
+from pipeline.inputs import pictures
+from pipeline.labelling import vocabulary
+from pipeline.labelling.asking import Asking
+from pipeline.labelling.captioner import Captioner
+from pipeline.labelling.endpoint import Endpoint
 from pipeline.metrics import labels, naming, samples
-from pipeline.models.captioner import Captioner
 from pipeline.models.encoder import ImageEncoder, first_speaker, which_speak
-from pipeline.models.endpoint import Endpoint
 from pipeline.models.loading import pick_device
+from pipeline.run import identity, plan
+from pipeline.run.workspace import Workspace
 
 OTHERS = 256
 """Images that a label is tried on beside the feature's own."""
@@ -54,7 +62,7 @@ class Label:
 class Worker:
     """Does label's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         self.run, self.how, self.workspace = run, run.labels, workspace
         self.device = pick_device(run.machine.device)
         self._texts: dict[str, Array] = {}
@@ -64,7 +72,7 @@ class Worker:
         seen = _Seen(Encoded(self.workspace, unit.spec), seed=self.how.seed)
         images = self._images(unit)
         if not np.array_equal(images.ids, seen.encoded.ids):
-            raise store.StoreError(
+            raise sealed.StoreError(
                 f"{unit.name}: its images are not those of collect; delete "
                 f"{self.workspace.root / 'parts'} and run again"
             )
@@ -123,9 +131,9 @@ class Worker:
         }
         table = pa.table(
             {"dictionary_id": pa.array([one] * len(found), pa.string()), **columns,
-             "tells": store.nullable(tells)}
+             "tells": nullable(tells)}
         )  # fmt: skip
-        store.write_table(contract.LABELS, table, folder)
+        write_table(LABELS, table, folder)
 
     # --- What all units share ---
 
@@ -202,11 +210,11 @@ class Worker:
                     "again", endpoint.key_env, endpoint.url,
                 )  # fmt: skip
                 return None
-            name = store.content_key("endpoint", endpoint.url, endpoint.model)
+            name = content_key("endpoint", endpoint.url, endpoint.model)
             return Asking(answers / f"{name}.jsonl", partial(Endpoint, endpoint))
         if local is not None:
-            weights = plan.model_identity(local.id, local.revision)
-            name = store.content_key("local", weights, local.dtype, local.quantization)
+            weights = identity.model_identity(local.id, local.revision)
+            name = content_key("local", weights, local.dtype, local.quantization)
             make = partial(Captioner, local, machine=self.run.machine, device=self.device)
             return Asking(answers / f"{name}.jsonl", make)
         return None
@@ -216,7 +224,7 @@ class Worker:
         which = self.how.endpoint or self.how.local
         if which is None or self._asking is None or not seen.encoded.is_sae:
             return [], []
-        file = self.workspace.part("score", unit.spec["scored"]) / contract.FEATURES.file
+        file = self.workspace.part("score", unit.spec["scored"]) / FEATURES.file
         ms = pq.read_table(file, columns=["ms"])["ms"].to_numpy().astype(np.float64)
         best = np.argsort(-ms, kind="stable")[: which.features]  # NaN comes last
         questions = {
@@ -236,9 +244,9 @@ class _Images:
         ids: [n].
     """
 
-    def __init__(self, workspace: store.Workspace, keys: Sequence[str]) -> None:
+    def __init__(self, workspace: Workspace, keys: Sequence[str]) -> None:
         self._folders = [workspace.part("collect", key) for key in keys]
-        rows = self._read(contract.EXAMPLES)
+        rows = self._read(EXAMPLES)
         self._order = np.argsort(rows["example_id"].to_numpy())
         self.rows = rows.take(self._order)
         self.ids: NDArray[np.int64] = self.rows["example_id"].to_numpy()
@@ -261,9 +269,9 @@ class _Images:
 
     @cached_property
     def _thumbnails(self) -> pa.ChunkedArray:
-        return self._read(contract.THUMBNAILS).sort_by("example_id")["image"]
+        return self._read(THUMBNAILS).sort_by("example_id")["image"]
 
-    def _read(self, table: contract.Table) -> pa.Table:
+    def _read(self, table: Table) -> pa.Table:
         return pa.concat_tables([pq.read_table(folder / table.file) for folder in self._folders])
 
 

@@ -13,26 +13,39 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline import config, contract, plan, store
-from pipeline.contract import HISTOGRAM_BINS, TOP_K
-from pipeline.encoded import Encoded, Spoken
+from pipeline import config, contract
+from pipeline.activations.encoded import Encoded, Spoken
+from pipeline.bundle.tables import lists, nullable, ragged, write_table
+from pipeline.contract.tables import (
+    ACTIVATIONS,
+    CAPTIONS,
+    HISTOGRAM_BINS,
+    HISTOGRAMS,
+    MODALITY,
+    OVERLAP,
+    RECONSTRUCTION,
+    TOP_CAPTIONS,
+    TOP_K,
+)
 from pipeline.metrics import modality, ranking
+from pipeline.run import plan
+from pipeline.run.workspace import Workspace
 from pipeline.saes.sae import SAE
 
 TABLES = (
-    contract.TOP_CAPTIONS,
-    contract.HISTOGRAMS,
-    contract.ACTIVATIONS,
-    contract.RECONSTRUCTION,
-    contract.MODALITY,
-    contract.OVERLAP,
+    TOP_CAPTIONS,
+    HISTOGRAMS,
+    ACTIVATIONS,
+    RECONSTRUCTION,
+    MODALITY,
+    OVERLAP,
 )
 
 
 class Worker:
     """Does modality's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         self.run, self.workspace = run, workspace
 
     def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -43,8 +56,8 @@ class Worker:
         if spoken is not None:
             pairs = Pairs(encoded, spoken, self._image_of(unit, spoken))
             made = {
-                contract.TOP_CAPTIONS.name: _top_captions(spoken),
-                contract.RECONSTRUCTION.name: _reconstruction(spoken),
+                TOP_CAPTIONS.name: _top_captions(spoken),
+                RECONSTRUCTION.name: _reconstruction(spoken),
                 **pairs.of_text(),
             }
             if sees(encoded.facts["tower"], self.run.dictionaries[place.dictionary].tokens):
@@ -54,16 +67,13 @@ class Worker:
         for table in TABLES:
             columns = made.get(table.name)
             rows = table.schema.empty_table() if columns is None else _rows(name, columns)
-            store.write_table(table, rows, folder)
+            write_table(table, rows, folder)
         advance(1)
         return {"captions": 0 if spoken is None else len(spoken.ids)}
 
     def _image_of(self, unit: plan.Unit, spoken: Spoken) -> NDArray[np.int64]:
         """The example of each caption."""
-        files = [
-            self.workspace.part("collect", key) / contract.CAPTIONS.file
-            for key in unit.spec["images"]
-        ]
+        files = [self.workspace.part("collect", key) / CAPTIONS.file for key in unit.spec["images"]]
         read = [pq.read_table(file, columns=["caption_id", "example_id"]) for file in files]
         rows = pa.concat_tables(read).sort_by("caption_id")
         at = np.searchsorted(rows["caption_id"].to_numpy(), spoken.ids)
@@ -97,8 +107,8 @@ class Pairs:
     def of_text(self) -> dict[str, dict[str, Any]]:
         """The columns of the tables that have rows of text, but for the dictionary's."""
         return {
-            contract.HISTOGRAMS.name: self._histograms(),
-            contract.ACTIVATIONS.name: self._activations(),
+            HISTOGRAMS.name: self._histograms(),
+            ACTIVATIONS.name: self._activations(),
         }
 
     def compared(self, W_dec_sd: NDArray[np.float32], *, seed: int) -> dict[str, dict[str, Any]]:
@@ -106,8 +116,8 @@ class Pairs:
         compared = self._modality(W_dec_sd, seed)
         densities = compared["image_density"], compared["text_density"]
         return {
-            contract.MODALITY.name: compared,
-            contract.OVERLAP.name: modality.overlap_curve(*densities),
+            MODALITY.name: compared,
+            OVERLAP.name: modality.overlap_curve(*densities),
         }
 
     def _modality(self, W_dec_sd: NDArray[np.float32], seed: int) -> dict[str, Any]:
@@ -126,15 +136,15 @@ class Pairs:
             "text_density": active[1] / len(self.examples),
             "image_mean": means[0],
             "text_mean": means[1],
-            "modality_score": store.nullable(modality.modality_score(*means)),
-            "correlation": store.nullable(modality.pair_correlation(self.image, self.text)),
-            "correlation_shuffled": store.nullable(
+            "modality_score": nullable(modality.modality_score(*means)),
+            "correlation": nullable(modality.pair_correlation(self.image, self.text)),
+            "correlation_shuffled": nullable(
                 modality.pair_correlation(self.image, self.text, order=other)
             ),
             "bridge": bridges.itself,
-            "bridge_best": store.nullable(bridges.best),
+            "bridge_best": nullable(bridges.best),
             "bridge_feature": pa.array(bridges.feature, mask=bridges.feature < 0),
-            "top_overlap": store.nullable(overlap),
+            "top_overlap": nullable(overlap),
         }
 
     def _top_images(self) -> NDArray[np.int64]:
@@ -157,8 +167,8 @@ class Pairs:
         return {
             "modality": ["text"] * len(live),
             "feature_id": live,
-            "edges": store.lists(list(edges), pa.float32()),
-            "counts": store.lists(list(counts[live]), pa.int64()),
+            "edges": lists(list(edges), pa.float32()),
+            "counts": lists(list(counts[live]), pa.int64()),
         }
 
     def _activations(self) -> dict[str, Any]:
@@ -189,14 +199,14 @@ def _top_captions(spoken: Spoken) -> dict[str, Any]:
         "caption_id": top.id,
         "activation": top.value,
         "token": pa.array(top.token, mask=top.token < 0),
-        "tokens": store.ragged(top.places, top.ends, pa.uint16()),
-        "token_acts": store.ragged(top.acts, top.ends, pa.float32()),
+        "tokens": ragged(top.places, top.ends, pa.uint16()),
+        "token_acts": ragged(top.acts, top.ends, pa.float32()),
     }
 
 
 def _reconstruction(spoken: Spoken) -> dict[str, Any]:
     figures = {
-        name: store.nullable(np.array([value], np.float64))
+        name: nullable(np.array([value], np.float64))
         for name, value in spoken.reconstruction.figures().items()
     }
     return {"token_type": ["caption_alone"], "tokens": [spoken.reconstruction.tokens], **figures}

@@ -13,32 +13,64 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
 
-from pipeline import config, contract, database, engine, plan, sealed, store
-from pipeline.contract import Table
+from pipeline import config, contract
+from pipeline.bundle import database, opening, sealed
+from pipeline.bundle.tables import TableWriter, sort_rows, write_table
+from pipeline.contract.tables import (
+    ACTIVATIONS,
+    ARTEFACTS,
+    CAPTION_TOKENS,
+    CAPTIONS,
+    DICTIONARIES,
+    EMBEDDINGS,
+    ENCODERS,
+    EXAMPLES,
+    FEATURES,
+    HISTOGRAMS,
+    LABELS,
+    MAPS,
+    MATCHES,
+    MODALITY,
+    MONOSEMANTICITY,
+    NEIGHBORS,
+    OVERLAP,
+    RECONSTRUCTION,
+    SAMPLE_EXAMPLES,
+    SKIPPED,
+    STEERING,
+    TABLES,
+    THUMBNAILS,
+    TOP_CAPTIONS,
+    TOP_EXAMPLES,
+    Table,
+)
+from pipeline.fingerprints.keys import content_key
 from pipeline.metrics.labels import or_words
 from pipeline.models import likeness
+from pipeline.run import engine, identity, plan
+from pipeline.run.workspace import Workspace
 from pipeline.saes.sae import SAE
 
-_SCORED = (contract.FEATURES, contract.MONOSEMANTICITY, contract.TOP_EXAMPLES)
+_SCORED = (FEATURES, MONOSEMANTICITY, TOP_EXAMPLES)
 
-_OF_BOTH = (contract.HISTOGRAMS, contract.ACTIVATIONS, contract.RECONSTRUCTION)
+_OF_BOTH = (HISTOGRAMS, ACTIVATIONS, RECONSTRUCTION)
 """Score has the images' rows, modality the captions'."""
 
-_COMPARED = (contract.TOP_CAPTIONS, contract.MODALITY, contract.OVERLAP)
+_COMPARED = (TOP_CAPTIONS, MODALITY, OVERLAP)
 
 _RELATED = (
-    contract.NEIGHBORS,
-    contract.MATCHES,
-    contract.MAPS,
-    contract.ARTEFACTS,
-    contract.SAMPLE_EXAMPLES,
+    NEIGHBORS,
+    MATCHES,
+    MAPS,
+    ARTEFACTS,
+    SAMPLE_EXAMPLES,
 )
 
 
 class Worker:
     """Does publish's one unit."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         likeness.refuse_selves(run)
         self.run, self.workspace = run, workspace
 
@@ -47,17 +79,17 @@ class Worker:
         self._encoders(unit, folder)
         rows = self._dictionaries(unit, folder)
         for table in _SCORED:
-            with store.TableWriter(table, folder) as writer:
+            with TableWriter(table, folder) as writer:
                 for place, key in self._in_order(unit, rows):
                     read = self._read("score", key, table)
-                    if table is contract.FEATURES:
+                    if table is FEATURES:
                         read = _labelled(read, self._labels(unit, place))
-                        read = _compared(read, self._worded(unit, place, contract.MODALITY))
+                        read = _compared(read, self._worded(unit, place, MODALITY))
                         read = _steered(read, self._steered(unit, place))
                     writer.write(read)
         self._captions(unit, rows, folder)
         self._relations(unit, rows, folder)
-        with store.TableWriter(contract.STEERING, folder) as writer:
+        with TableWriter(STEERING, folder) as writer:
             for place, _ in self._in_order(unit, rows):
                 writer.write(self._steered(unit, place))
         database.build(folder)
@@ -69,32 +101,32 @@ class Worker:
         skipped: dict[str, str] = {}
         for key in unit.spec["collected"]:
             skipped |= self.workspace.facts("collect", key)["skipped"]
-        parts = [self._read("collect", key, contract.EXAMPLES) for key in unit.spec["collected"]]
-        store.write_table(contract.EXAMPLES, pa.concat_tables(parts), folder)
-        parts = [self._read("collect", key, contract.THUMBNAILS) for key in unit.spec["images"]]
-        store.write_table(contract.THUMBNAILS, pa.concat_tables(parts), folder)
+        parts = [self._read("collect", key, EXAMPLES) for key in unit.spec["collected"]]
+        write_table(EXAMPLES, pa.concat_tables(parts), folder)
+        parts = [self._read("collect", key, THUMBNAILS) for key in unit.spec["images"]]
+        write_table(THUMBNAILS, pa.concat_tables(parts), folder)
         rows = [{"uri": uri, "reason": reason} for uri, reason in skipped.items()]
-        table = pa.Table.from_pylist(rows, schema=contract.SKIPPED.schema)
-        store.write_table(contract.SKIPPED, table, folder)
+        table = pa.Table.from_pylist(rows, schema=SKIPPED.schema)
+        write_table(SKIPPED, table, folder)
 
     def _captions(self, unit: plan.Unit, rows: dict[str, dict[str, Any]], folder: Path) -> None:
         """The captions, as the models read them, and what they tell of features."""
-        parts = [self._read("collect", key, contract.CAPTIONS) for key in unit.spec["images"]]
-        store.write_table(contract.CAPTIONS, pa.concat_tables(parts), folder)
-        with store.TableWriter(contract.CAPTION_TOKENS, folder) as writer:
+        parts = [self._read("collect", key, CAPTIONS) for key in unit.spec["images"]]
+        write_table(CAPTIONS, pa.concat_tables(parts), folder)
+        with TableWriter(CAPTION_TOKENS, folder) as writer:
             for _, keys in sorted(unit.spec["encoded"].items()):
-                parts = [self._read("encode", key, contract.CAPTION_TOKENS) for key in keys]
-                writer.write(store.sort_rows(contract.CAPTION_TOKENS, pa.concat_tables(parts)))
+                parts = [self._read("encode", key, CAPTION_TOKENS) for key in keys]
+                writer.write(sort_rows(CAPTION_TOKENS, pa.concat_tables(parts)))
         for table in _OF_BOTH:
-            with store.TableWriter(table, folder) as writer:
+            with TableWriter(table, folder) as writer:
                 for place, key in self._in_order(unit, rows):
                     both = [self._read("score", key, table), self._worded(unit, place, table)]
                     joined = pa.concat_tables(both)
                     # `image` comes before `text`; kinds of token are mixed.
-                    mixed = table is contract.RECONSTRUCTION
-                    writer.write(store.sort_rows(table, joined) if mixed else joined)
+                    mixed = table is RECONSTRUCTION
+                    writer.write(sort_rows(table, joined) if mixed else joined)
         for table in _COMPARED:
-            with store.TableWriter(table, folder) as writer:
+            with TableWriter(table, folder) as writer:
                 for place, _ in self._in_order(unit, rows):
                     writer.write(self._worded(unit, place, table))
 
@@ -103,7 +135,7 @@ class Worker:
 
     def _steered(self, unit: plan.Unit, place: plan.Place) -> pa.Table:
         key = unit.spec["steered"].get(str(place))
-        table = contract.STEERING
+        table = STEERING
         return table.schema.empty_table() if key is None else self._read("steer", key, table)
 
     def _encoders(self, unit: plan.Unit, folder: Path) -> None:
@@ -112,7 +144,7 @@ class Worker:
         width: dict[str, int] = {}
         labelled = next(iter(unit.spec["labelled"].values()))
         speaks = self.workspace.facts("label", labelled)["speaks"]
-        with store.TableWriter(contract.EMBEDDINGS, folder) as writer:
+        with TableWriter(EMBEDDINGS, folder) as writer:
             for name in names:
                 parts = list(self._embeddings(unit.spec["images"], name))
                 width[name] = parts[0]["vector"].type.list_size if parts else 0
@@ -122,7 +154,7 @@ class Worker:
             {
                 "encoder": name,
                 "source": _source(self.run.encoders[name]),
-                "fingerprint": plan.model_identity(
+                "fingerprint": identity.model_identity(
                     self.run.encoders[name].id, self.run.encoders[name].revision
                 ),
                 "d": width[name],
@@ -133,12 +165,12 @@ class Worker:
             }
             for name in names
         ]
-        schema = contract.ENCODERS.schema
-        store.write_table(contract.ENCODERS, pa.Table.from_pylist(rows, schema=schema), folder)
+        schema = ENCODERS.schema
+        write_table(ENCODERS, pa.Table.from_pylist(rows, schema=schema), folder)
 
     def _embeddings(self, keys: Sequence[str], encoder: str) -> Iterator[pa.Table]:
         for key in keys:
-            ids = self._read("collect", key, contract.EXAMPLES)["example_id"]
+            ids = self._read("collect", key, EXAMPLES)["example_id"]
             file = self.workspace.part("collect", key) / "embeddings.safetensors"
             vectors = load_file(file).get(encoder)
             if vectors is not None:
@@ -154,11 +186,11 @@ class Worker:
             trained = unit.spec["trained"].get(str(place))
             facts = (row["hook"], self._weights[place.model])
             if trained is None:
-                made = store.content_key("neurons", *facts)
+                made = content_key("neurons", *facts)
                 row |= {"fingerprint": made, "source": "the model's own", "tokens_seen": 0}
             else:
                 source = self.workspace.part("train", trained)
-                target = folder / store.SAES / row["dictionary_id"]
+                target = folder / opening.SAES / row["dictionary_id"]
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("part.json", ".*"))
                 row |= {
                     "fingerprint": SAE.load(source).fingerprint(*facts),
@@ -167,29 +199,29 @@ class Worker:
                     "learnt_from": self.workspace.facts("train", trained).get("learnt_from"),
                 }
             rows[str(place)] = row
-        table = pa.Table.from_pylist(list(rows.values()), schema=contract.DICTIONARIES.schema)
-        store.write_table(contract.DICTIONARIES, table, folder)
+        table = pa.Table.from_pylist(list(rows.values()), schema=DICTIONARIES.schema)
+        write_table(DICTIONARIES, table, folder)
         return rows
 
     @cached_property
     def _weights(self) -> dict[str, str]:
-        return {name: plan.weights_identity(model) for name, model in self.run.models.items()}
+        return {name: identity.weights_identity(model) for name, model in self.run.models.items()}
 
     def _relations(self, unit: plan.Unit, rows: dict[str, dict[str, Any]], folder: Path) -> None:
         related: dict[str, str] = unit.spec["related"]
         for table in _RELATED:
-            with store.TableWriter(table, folder) as writer:
+            with TableWriter(table, folder) as writer:
                 # The plane's basis, `activations`, comes before `decoder`.
-                if table is contract.MAPS and plan.PLANE in related:
+                if table is MAPS and plan.PLANE in related:
                     writer.write(self._read("relate", related[plan.PLANE], table))
                 for place, _ in self._in_order(unit, rows):
                     writer.write(self._read("relate", related[str(place)], table))
-        with store.TableWriter(contract.LABELS, folder) as writer:
+        with TableWriter(LABELS, folder) as writer:
             for place, _ in self._in_order(unit, rows):
                 writer.write(self._labels(unit, place))
 
     def _labels(self, unit: plan.Unit, place: plan.Place) -> pa.Table:
-        return self._read("label", unit.spec["labelled"][str(place)], contract.LABELS)
+        return self._read("label", unit.spec["labelled"][str(place)], LABELS)
 
     def _source(self, place: plan.Place, dictionary_id: str) -> str:
         """Where an SAE comes from."""
@@ -197,7 +229,7 @@ class Worker:
         if isinstance(settings, config.PublishedSAE):
             revision = f" @ {settings.revision}" if settings.revision else ""
             return f"{settings.sources[place.hook]}{revision}"
-        return f"trained by this run: {store.SAES}/{dictionary_id}"
+        return f"trained by this run: {opening.SAES}/{dictionary_id}"
 
     def _in_order(
         self, unit: plan.Unit, rows: dict[str, dict[str, Any]]
@@ -214,9 +246,7 @@ class Worker:
             }
             for name, m in self.run.models.items()
         }
-        counts = {
-            t.name: pq.read_metadata(folder / t.file).num_rows for t in contract.TABLES.values()
-        }
+        counts = {t.name: pq.read_metadata(folder / t.file).num_rows for t in TABLES.values()}
         manifest: dict[str, Any] = {
             "contract": contract.VERSION,
             "key": unit.key,

@@ -13,10 +13,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import config, contract, plan, store
-from pipeline.encoded import Encoded
+from pipeline import config, contract
+from pipeline.activations.encoded import Encoded
+from pipeline.bundle import sealed
+from pipeline.bundle.tables import nullable, write_table
+from pipeline.contract.tables import ARTEFACTS, MAPS, MATCHES, NEIGHBORS, SAMPLE_EXAMPLES, Table
 from pipeline.metrics import artefacts, maps, relations, samples
 from pipeline.models.layout import kinds_read
+from pipeline.run import plan
+from pipeline.run.workspace import Workspace
 from pipeline.saes.sae import SAE
 
 Array = NDArray[Any]
@@ -26,12 +31,12 @@ Columns = dict[str, Any]
 class Worker:
     """Does relate's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         self.run, self.workspace = run, workspace
 
     def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
         if unit.name == plan.PLANE:
-            _write(contract.MAPS, self._plane(unit.spec["dictionaries"]), folder)
+            _write(MAPS, self._plane(unit.spec["dictionaries"]), folder)
         else:
             one = Dictionary(self.run, self.workspace, unit.spec)
             for table, columns in one.tables(unit.spec["others"]).items():
@@ -55,7 +60,7 @@ class Dictionary:
     """One dictionary among the others."""
 
     def __init__(
-        self, run: config.RunConfig, workspace: store.Workspace, spec: Mapping[str, Any]
+        self, run: config.RunConfig, workspace: Workspace, spec: Mapping[str, Any]
     ) -> None:
         self.settings, self.workspace, self.spec = run.relations, workspace, spec
         self.place: plan.Place = spec["place"]
@@ -66,7 +71,7 @@ class Dictionary:
         )
         self._run = run
 
-    def tables(self, others: Sequence[Mapping[str, Any]]) -> dict[contract.Table, Columns]:
+    def tables(self, others: Sequence[Mapping[str, Any]]) -> dict[Table, Columns]:
         """Its part of each table."""
         acts = self.encoded.acts
         directions = self._directions()
@@ -75,11 +80,11 @@ class Dictionary:
             count = self.settings.neighbors
             near = relations.Ranked(*relations.nearest_directions(directions, count=count))
         return {
-            contract.NEIGHBORS: self._neighbors(acts, near),
-            contract.MATCHES: self._matches(acts, others),
-            contract.MAPS: self._map(directions),
-            contract.ARTEFACTS: self._artefacts(near),
-            contract.SAMPLE_EXAMPLES: self._samples(acts),
+            NEIGHBORS: self._neighbors(acts, near),
+            MATCHES: self._matches(acts, others),
+            MAPS: self._map(directions),
+            ARTEFACTS: self._artefacts(near),
+            SAMPLE_EXAMPLES: self._samples(acts),
         }
 
     def _directions(self) -> NDArray[np.float32] | None:
@@ -99,14 +104,14 @@ class Dictionary:
             for kind, found in kinds.items() if found is not None
             for feature, rank, other, score in [_long(found.feature, found.value)]
         ]  # fmt: skip
-        return _sorted(parts, contract.NEIGHBORS)
+        return _sorted(parts, NEIGHBORS)
 
     def _matches(self, acts: Any, others: Sequence[Mapping[str, Any]]) -> Columns:
         top, parts = self.encoded.top, []
         for spec in others:
             other = Dictionary(self._run, self.workspace, spec)
             if not np.array_equal(other.encoded.ids, self.encoded.ids):
-                raise store.StoreError(
+                raise sealed.StoreError(
                     f"{self.id} and {other.id} were not measured on the same images; delete "
                     f"{self.workspace.root / 'parts'} and run again"
                 )
@@ -115,12 +120,12 @@ class Dictionary:
                 top_b=other.encoded.top,
             )  # fmt: skip
             feature, rank, match, correlation = _long(found.feature, found.correlation)
-            jaccard = store.nullable(found.jaccard[feature, rank - 1])
+            jaccard = nullable(found.jaccard[feature, rank - 1])
             parts.append(
                 {"feature_id": feature, "other_id": [other.id] * len(feature), "rank": rank,
                  "match": match, "correlation": correlation, "jaccard": jaccard}
             )  # fmt: skip
-        return _sorted(parts, contract.MATCHES)
+        return _sorted(parts, MATCHES)
 
     def _map(self, directions: NDArray[np.float32] | None) -> Columns:
         if directions is None or not self.settings.maps:
@@ -153,14 +158,14 @@ class Dictionary:
             **{name: getattr(made, name) for name in
                ("dead", "dense", "on_cls", "on_high_norm", "duplicate")},
             "token_density": density,
-            "cls_share": store.nullable(share),
-            "norm_ratio": store.nullable(ratio),
+            "cls_share": nullable(share),
+            "norm_ratio": nullable(ratio),
             "twin": pa.array(first[0].astype(np.int32), mask=~made.duplicate),
         }  # fmt: skip
 
     def _samples(self, acts: Any) -> Columns:
         if not self.encoded.is_sae:
-            return _sorted([], contract.SAMPLE_EXAMPLES)
+            return _sorted([], SAMPLE_EXAMPLES)
         columns, count = acts.tocsc(), self.settings.samples
         drawn = samples.draw(
             columns.indptr, columns.indices, columns.data, examples=len(self.encoded.ids),
@@ -175,7 +180,7 @@ class Dictionary:
             "example_id": self.encoded.ids[drawn.example],
             "activation": activation,
         }
-        return _sorted([one], contract.SAMPLE_EXAMPLES)
+        return _sorted([one], SAMPLE_EXAMPLES)
 
 
 def _from_zero(one: Dictionary) -> Any:
@@ -197,7 +202,7 @@ def _placed(basis: str, plane: Array, **columns: Array) -> Columns:
     return {"basis": [basis] * int(known.sum()), **made, "x": plane[known, 0], "y": plane[known, 1]}
 
 
-def _sorted(parts: Sequence[Columns], table: contract.Table) -> Columns:
+def _sorted(parts: Sequence[Columns], table: Table) -> Columns:
     """The parts joined, in the table's order."""
     names = [name for name in table.schema.names if name != "dictionary_id"]
     schema = pa.schema([table.schema.field(name) for name in names])
@@ -208,5 +213,5 @@ def _sorted(parts: Sequence[Columns], table: contract.Table) -> Columns:
     return {name: joined[name] for name in names}
 
 
-def _write(table: contract.Table, columns: Columns, folder: Path) -> None:
-    store.write_table(table, pa.table(columns), folder)
+def _write(table: Table, columns: Columns, folder: Path) -> None:
+    write_table(table, pa.table(columns), folder)

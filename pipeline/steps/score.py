@@ -13,14 +13,28 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline import config, contract, plan, store
-from pipeline.contract import DENSE_ACTIVATIONS_KEPT, HISTOGRAM_BINS, TOP_K
-from pipeline.encoded import Encoded, Strongest, strongest
-from pipeline.examples import ExampleError
+from pipeline import config, contract
+from pipeline.activations.encoded import Encoded, Strongest, strongest
+from pipeline.bundle.tables import lists, nullable, ragged, write_table
+from pipeline.contract.tables import (
+    ACTIVATIONS,
+    DENSE_ACTIVATIONS_KEPT,
+    EXAMPLES,
+    FEATURES,
+    HISTOGRAM_BINS,
+    HISTOGRAMS,
+    MONOSEMANTICITY,
+    RECONSTRUCTION,
+    TOP_EXAMPLES,
+    TOP_K,
+)
+from pipeline.inputs.reading import ExampleError
 from pipeline.metrics import labels, ranking
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
 from pipeline.metrics.reconstruction import ReconstructionSums
 from pipeline.models.layout import kinds_read
+from pipeline.run import plan
+from pipeline.run.workspace import Workspace
 
 
 @dataclass
@@ -44,7 +58,7 @@ class Totals:
 class Worker:
     """Does score's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         self.run, self.workspace = run, workspace
 
     def make(self, unit: plan.Unit, folder: Path, advance: Callable[[int], None]) -> dict[str, Any]:
@@ -58,7 +72,7 @@ class Worker:
 class Dictionary:
     """One dictionary's parts, and the tables made of them."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace, unit: plan.Unit) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace, unit: plan.Unit) -> None:
         self.run, self.workspace, self.unit = run, workspace, unit
         self.place: plan.Place = unit.spec["place"]
         self.settings = run.dictionaries[self.place.dictionary]
@@ -107,17 +121,17 @@ class Dictionary:
         scores = {encoder: sums.score() for encoder, sums in totals.ms.items()}
         default = scores[self.run.default_encoder][0]
         tables = {
-            contract.FEATURES: self._features(totals, default, top),
-            contract.MONOSEMANTICITY: self._monosemanticity(totals, scores),
-            contract.TOP_EXAMPLES: self._top_table(top),
-            contract.HISTOGRAMS: self._histograms(totals),
-            contract.ACTIVATIONS: self._activations(),
-            contract.RECONSTRUCTION: self._reconstruction_table(),
+            FEATURES: self._features(totals, default, top),
+            MONOSEMANTICITY: self._monosemanticity(totals, scores),
+            TOP_EXAMPLES: self._top_table(top),
+            HISTOGRAMS: self._histograms(totals),
+            ACTIVATIONS: self._activations(),
+            RECONSTRUCTION: self._reconstruction_table(),
         }
         for table, columns in tables.items():
             rows = len(next(iter(columns.values())))
             columns = {"dictionary_id": [self.id] * rows, **columns}
-            store.write_table(table, pa.table(columns), folder)
+            write_table(table, pa.table(columns), folder)
 
     def row(self, totals: Totals) -> dict[str, Any]:
         """The dictionary's row of `dictionaries`, but for its fingerprint and source."""
@@ -159,10 +173,10 @@ class Dictionary:
             "density": totals.n_active / len(self.encoded.ids),
             "max": np.where(np.isfinite(totals.high), totals.high, 0),
             "mean": totals.total / active,
-            "ms": store.nullable(ms),
-            "ms_percentile": store.nullable(ranking.percentile(ms)),
+            "ms": nullable(ms),
+            "ms_percentile": nullable(ranking.percentile(ms)),
             "label": pa.array([names[c] if c >= 0 else None for c in column], pa.string()),
-            "label_score": store.nullable(score),
+            "label_score": nullable(score),
         }
 
     def _monosemanticity(self, totals: Totals, scores: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +195,7 @@ class Dictionary:
             )
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         for name in ("ms", "control_neuron", "control_direction"):
-            joined[name] = store.nullable(joined[name])
+            joined[name] = nullable(joined[name])
         return joined
 
     def _controls(
@@ -216,8 +230,8 @@ class Dictionary:
             "example_id": top.id,
             "activation": top.value,
             "token": token,
-            "patches": store.ragged(top.places, top.ends, pa.uint16()),
-            "patch_acts": store.ragged(top.acts, top.ends, pa.float32()),
+            "patches": ragged(top.places, top.ends, pa.uint16()),
+            "patch_acts": ragged(top.acts, top.ends, pa.float32()),
         }
 
     def _histograms(self, totals: Totals) -> dict[str, Any]:
@@ -235,8 +249,8 @@ class Dictionary:
         return {
             "modality": ["image"] * len(live),
             "feature_id": live,
-            "edges": store.lists(list(edges), pa.float32()),
-            "counts": store.lists(list(counts[live]), pa.int64()),
+            "edges": lists(list(edges), pa.float32()),
+            "counts": lists(list(counts[live]), pa.int64()),
         }
 
     def _activations(self) -> dict[str, Any]:
@@ -281,7 +295,7 @@ class Dictionary:
                 [self.encoded.reconstruction[kind].tokens for kind in kinds], pa.int64()
             ),
             **{
-                name: store.nullable(np.array([f[name] for f in figures], np.float64))
+                name: nullable(np.array([f[name] for f in figures], np.float64))
                 for name in ("mse", "fvu", "cosine", "l0")
             },
         }
@@ -295,8 +309,7 @@ class Dictionary:
     def _tags(self) -> tuple[NDArray[np.float32], list[str]]:
         """The tags of the examples, in the order of `_ids`."""
         files = [
-            self.workspace.part("collect", key) / contract.EXAMPLES.file
-            for key in self.unit.spec["images"]
+            self.workspace.part("collect", key) / EXAMPLES.file for key in self.unit.spec["images"]
         ]
         rows = pa.concat_tables([pq.read_table(f, columns=["example_id", "tags"]) for f in files])
         return labels.tag_matrix(rows.sort_by("example_id")["tags"].to_pylist())

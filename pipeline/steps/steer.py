@@ -22,8 +22,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import config, contract, examples, models, plan, store
-from pipeline.encoded import Encoded, embeddings
+from pipeline import config, contract, models
+from pipeline.activations.encoded import Encoded, embeddings
+from pipeline.bundle import sealed
+from pipeline.bundle.tables import nullable, write_table
+from pipeline.contract.tables import FEATURES, LABELS, STEERING, TOP_EXAMPLES, TOP_K
+from pipeline.inputs import readers, reading
+from pipeline.inputs.pictures import weight
 from pipeline.interventions import FeatureEdit, InterventionError, Way, answers, delta, replace
 from pipeline.interventions.answers import tokenizer_of
 from pipeline.metrics import steering
@@ -33,7 +38,8 @@ from pipeline.models.adapter import Adapter
 from pipeline.models.encoder import ImageEncoder, answers_encoder, which_speak
 from pipeline.models.loading import pick_device
 from pipeline.models.memory import Halving
-from pipeline.pictures import weight
+from pipeline.run import plan
+from pipeline.run.workspace import Workspace
 from pipeline.saes.sae import SAE
 
 _ANSWERS = "answers.json"
@@ -47,11 +53,11 @@ log = logging.getLogger(__name__)
 class Worker:
     """Does steer's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         # Without the section there are no units.
         self.run, self.how, self.workspace = run, run.steering or config.Steering(), workspace
         self.device = pick_device(run.machine.device)
-        self.reader = examples.reader(run.examples.source)
+        self.reader = readers.reader(run.examples.source)
         self._models: dict[str, tuple[Adapter, Halving] | None] = {}
         self._texts: dict[str, NDArray[np.float32]] = {}
 
@@ -89,11 +95,11 @@ class Worker:
     def _features(self, spec: Mapping[str, Any]) -> list[tuple[int, float]]:
         """The live features of a dictionary in the order in which they are steered, and how much.
         MS and labels say little of one that fires on fewer images than its top has."""
-        file = self.workspace.part("score", spec["scored"]) / contract.FEATURES.file
+        file = self.workspace.part("score", spec["scored"]) / FEATURES.file
         names = ["feature_id", "n_active", "ms", "max", "label", "label_score"]
         live = pq.read_table(file, columns=names, filters=[("n_active", ">", 0)]).to_pylist()
         rank: dict[int, Any] = {r["feature_id"]: (r["ms"] is None, -(r["ms"] or 0)) for r in live}
-        common = {r["feature_id"]: r["n_active"] >= contract.TOP_K for r in live}
+        common = {r["feature_id"]: r["n_active"] >= TOP_K for r in live}
         if self.how.order == "label":
             own = {r["feature_id"]: (r["label"], r["label_score"]) for r in live}
             told = or_words(own, self._words(spec["labelled"]))
@@ -108,7 +114,7 @@ class Worker:
 
     def _words(self, labelled: str) -> dict[int, Told]:
         """The first word of each feature, with how well it tells."""
-        file = self.workspace.part("label", labelled) / contract.LABELS.file
+        file = self.workspace.part("label", labelled) / LABELS.file
         rows = pq.read_table(file, filters=[("kind", "=", "word"), ("rank", "=", 1)]).to_pylist()
         return {row["feature_id"]: (row["label"], row["tells"]) for row in rows}
 
@@ -122,7 +128,7 @@ class Worker:
         skipped: dict[str, str] = {}
         left, size = unit.weight, self.run.machine.batch_size
         wanted = unit.spec["examples"] if ways else ()
-        for pictures, _ in examples.read(
+        for pictures, _ in reading.read(
             self.reader, wanted, len, batch=size, skipped=skipped, workers=self.run.machine.workers
         ):
             ids += [example.example_id for example, _ in pictures]
@@ -182,12 +188,12 @@ class Worker:
         for key in unit.spec["steered"]:
             same, said = self._read(key)
             if said and same != images:
-                raise store.StoreError(
+                raise sealed.StoreError(
                     f"{unit.name}: some images could be read in only one of its parts; delete "
                     f"{self.workspace.root / 'parts' / 'steer'} and run again"
                 )
             steered |= said
-        table = contract.STEERING.schema.empty_table()
+        table = STEERING.schema.empty_table()
         if steered and images:
             table = self._rows(unit, encoder, steered, unsteered[plan.UNSTEERED])
             if not any(table["changed"].to_pylist()):
@@ -195,7 +201,7 @@ class Worker:
                     "steer: %s: no edit changed an answer: what the model says does not depend on "
                     "this hook point, or the strength is too low", unit.name,
                 )  # fmt: skip
-        store.write_table(contract.STEERING, table, folder)
+        write_table(STEERING, table, folder)
         return {"features": len(table)}
 
     def _rows(
@@ -223,7 +229,7 @@ class Worker:
             "feature_id": features,
             "score": found.score,
             "score_unsteered": found.unsteered,
-            "score_shuffled": store.nullable(found.shuffled),
+            "score_shuffled": nullable(found.shuffled),
             "changed": [_share_changed(texts, unsteered) for texts in said],
             "answer": [_commonest(texts) for texts in said],
             "strength": [strengths[feature] for feature in features],
@@ -233,7 +239,7 @@ class Worker:
             "gain": found.gain, "over_shuffled": found.over_shuffled
         }.items():  # fmt: skip
             ends = {name: mean, f"{name}_low": low, f"{name}_high": high}
-            columns |= {key: store.nullable(values) for key, values in ends.items()}
+            columns |= {key: nullable(values) for key, values in ends.items()}
         same = {
             "dictionary_id": contract.dictionary_id(place.model, hook, place.dictionary),
             "encoder": encoder, "images": len(unsteered), "mode": self.how.mode,
@@ -247,12 +253,12 @@ class Worker:
         self, unit: plan.Unit, encoder: str, features: Sequence[int]
     ) -> NDArray[np.float64]:
         """What the top images of these features show, [f, d]."""
-        file = self.workspace.part("score", unit.spec["scored"]) / contract.TOP_EXAMPLES.file
+        file = self.workspace.part("score", unit.spec["scored"]) / TOP_EXAMPLES.file
         names = ["feature_id", "rank", "example_id"]
         rows = pq.read_table(file, columns=names, filters=[("feature_id", "in", features)])
         feature, rank, example = (rows[name].to_numpy() for name in names)
         ids, vectors = embeddings(self.workspace, unit.spec["images"], encoder)
-        top = np.full((len(features), contract.TOP_K), -1)
+        top = np.full((len(features), TOP_K), -1)
         top[np.searchsorted(features, feature), rank - 1] = np.searchsorted(ids, example)
         return steering.concepts(top, vectors)
 

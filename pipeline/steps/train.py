@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline import config, store
+from pipeline import config
 from pipeline.models.layout import kinds_read
 from pipeline.models.loading import pick_device
-from pipeline.plan import Unit
+from pipeline.run.plan import Unit
+from pipeline.run.workspace import Workspace
 from pipeline.saes import published
 from pipeline.saes.sae import ALONE
 from pipeline.saes.train import ActsFiles, train, write_curve
@@ -19,7 +20,7 @@ from pipeline.saes.train import ActsFiles, train, write_curve
 class Worker:
     """Does train's units."""
 
-    def __init__(self, run: config.RunConfig, workspace: store.Workspace) -> None:
+    def __init__(self, run: config.RunConfig, workspace: Workspace) -> None:
         self.run, self.workspace = run, workspace
         self.device = pick_device(run.machine.device)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.cells import guarded, plain
+from pipeline.csv_cells import guarded, plain
 from pipeline.metrics.monosemanticity import MonosemanticitySums
 from pipeline.study.codings import Coding, preference, told, written
 from pipeline.study.draw import StudyError

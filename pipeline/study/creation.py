@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 from jaxtyping import Float
 
-from pipeline import store
+from pipeline.bundle import opening
 from pipeline.study import draw, outputs, sheets
 from pipeline.study.active import MOST_FEATURES
 from pipeline.study.content import Content, Feature, Item, Side, X, Y
@@ -27,7 +27,7 @@ def create(study: Study) -> Content:
         StudyError: it asks for what the bundle does not have.
         StoreError: there is no bundle.
     """
-    bundle = store.open_bundle(study.bundle)
+    bundle = opening.open_bundle(study.bundle)
     with duckdb.connect(str(bundle.database), read_only=True) as database:
         source = Source(database, study)
         making = _Making(study, source)

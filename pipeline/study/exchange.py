@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.annotations import Annotations, Vote
 from pipeline.annotations.trials import Given
-from pipeline.cells import guarded, plain
 from pipeline.config import NAME
+from pipeline.csv_cells import guarded, plain
 from pipeline.study import archive, benchmark, published, ratings, sheets, shown
 from pipeline.study.assignment import TRIAL
 from pipeline.study.codings import Coding

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.annotations.records import MOST_NAME
 from pipeline.annotations.trials import MOST_MS, SKIP, UNDONE, Given
-from pipeline.cells import plain
+from pipeline.csv_cells import plain
 from pipeline.study import ratings, results, sheets
 from pipeline.study.assignment import CATCH, PRACTICE, REPEAT, TRIAL
 from pipeline.study.content import Content, Item

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.cells import guarded, plain
+from pipeline.csv_cells import guarded, plain
 from pipeline.study import draw, sheets
 from pipeline.study.draw import StudyError
 from pipeline.study.files import RATINGS

@@ -7,9 +7,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import store
 from pipeline.annotations import Vote
-from pipeline.store import content_key
+from pipeline.bundle import opening, sealed
+from pipeline.fingerprints.keys import content_key
 from pipeline.study import benchmark
 from pipeline.study.content import Content, Feature, Item, Picture, Side, name_of
 from pipeline.study.draw import StudyError
@@ -37,8 +37,8 @@ def write(content: Content, votes: Sequence[Vote], folder: Path) -> str:
     }
     (folder / benchmark.ACTIVATIONS).unlink(missing_ok=True)
     try:
-        bundle = store.open_bundle(content.study.bundle)
-    except store.StoreError as error:
+        bundle = opening.open_bundle(content.study.bundle)
+    except sealed.StoreError as error:
         lacking = str(error)
     else:
         with duckdb.connect(str(bundle.database), read_only=True) as database:

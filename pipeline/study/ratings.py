@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.annotations import Vote
 from pipeline.annotations.trials import SKIP
-from pipeline.cells import guarded
+from pipeline.csv_cells import guarded
 from pipeline.study import agreement, bootstrap
 from pipeline.study.agreement import Reliability
 from pipeline.study.alone import HIGHEST, LOWEST

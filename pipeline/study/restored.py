@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pipeline.annotations import Annotations, Trial, Vote
 from pipeline.annotations.studies import MOST_CONTENT
 from pipeline.annotations.trials import SKIP, SKIPPED, VOTED
-from pipeline.cells import plain
+from pipeline.csv_cells import plain
 from pipeline.study import given, sheets
 from pipeline.study.content import Content, Item
 from pipeline.study.draw import StudyError

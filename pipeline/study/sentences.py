@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline import contract
+from pipeline.contract.tables import FEATURES
 from pipeline.study.agreement import LEAST_CORRELATED
 from pipeline.study.alone import HIGHEST, LOWEST, Alone
 from pipeline.study.bootstrap import Estimate
@@ -203,7 +203,7 @@ def called(found: Findings, score: str) -> str:
         return score
     if not encoder:
         return "MS"
-    column = score in contract.FEATURES.schema.names
+    column = score in FEATURES.schema.names
     own = any(score in feature.scores for feature in found.content.features)
     return f"MS by {encoder}" if own and not column else score
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
-from pipeline import contract
+from pipeline.contract.tables import FEATURES
 from pipeline.study.content import Picture
 from pipeline.study.draw import StudyError
 from pipeline.study.files import TEXTS, Study
@@ -42,7 +42,7 @@ class Source:
         wanted = self._dictionaries()
         numbers = [
             field.name
-            for field in contract.FEATURES.schema
+            for field in FEATURES.schema
             if field.name not in ("dictionary_id", "feature_id") and _is_number(field.type)
         ]
         if self.study.draw.score not in numbers:

@@ -1,0 +1,1 @@
+"""Names of content, and hashes remembered between runs."""

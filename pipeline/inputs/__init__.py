@@ -1,0 +1,1 @@
+"""What goes in: examples, their pictures and captions."""

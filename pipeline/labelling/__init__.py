@@ -1,0 +1,1 @@
+"""Words, classes and phrases for features: where they come from."""

@@ -1,0 +1,1 @@
+"""Fitting a projector between a vision tower and a language model."""

@@ -1,0 +1,1 @@
+"""The scripts that trained and examined the demo's models."""
