@@ -31,7 +31,7 @@ from transformers import (  # noqa: E402
     LlavaForConditionalGeneration,
 )
 
-from pipeline.demo import LANGUAGE_FOLDER, LLAVA_FOLDER
+from pipeline.demo import LANGUAGE_FOLDER, LLAVA_FOLDER  # noqa: E402
 from pipeline.demo.scenes import Scene, caption, render, sample  # noqa: E402
 from scripts.demo import exam, llava_files, talk  # noqa: E402
 

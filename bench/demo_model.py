@@ -30,7 +30,7 @@ from transformers import (  # noqa: E402
     CLIPModel,
 )
 
-from pipeline.demo import CLIP_FOLDER, ENCODER_FOLDER
+from pipeline.demo import CLIP_FOLDER, ENCODER_FOLDER  # noqa: E402
 from pipeline.demo.scenes import caption, render  # noqa: E402
 from scripts.demo import clip_files, measure  # noqa: E402
 

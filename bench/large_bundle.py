@@ -28,7 +28,6 @@ from PIL import Image, ImageDraw
 from pipeline import contract
 from pipeline.bundle import database
 from pipeline.bundle.tables import TableWriter, write_table
-from pipeline.contract import tables as contract_tables
 from pipeline.contract.tables import (
     ACTIVATIONS,
     ARTEFACTS,
@@ -43,6 +42,7 @@ from pipeline.contract.tables import (
     HISTOGRAMS,
     LABELS,
     MAPS,
+    MATCHES,
     MODALITY,
     MONOSEMANTICITY,
     NEIGHBORS,
@@ -74,7 +74,7 @@ WORDS = [
     for thing in ("circle", "square", "heart", "cross", "arrow", "window", "wheel", "leaf")
 ]
 SIDE, GRID, D_IN, D_ENCODER = 128, 14, 768, 512
-PATCHES, ACTIVE, RANKS, MATCHES, SAMPLES = 16, 100, 8, 3, 4
+PATCHES, ACTIVE, RANKS, MATCHED, SAMPLES = 16, 100, 8, 3, 4
 """A feature's patches in a top image, images on average, neighbours a kind, matches in each other
 dictionary, and samples a kind."""
 KINDS = ("0-25 %", "25-50 %", "50-75 %", "75-95 %", "random", "silent")
@@ -208,7 +208,7 @@ def _dictionaries(sizes: Sizes, folder: Path) -> None:
     rows_of_it = len(names) * len(kinds)
     write_table(RECONSTRUCTION, _table(measured, rows_of_it), folder)
     makers: dict[Table, Callable[..., Columns]] = {
-        NEIGHBORS: _neighbors, contract_tables.MATCHES: _matches,
+        NEIGHBORS: _neighbors, MATCHES: _matches,
         ARTEFACTS: _artefacts, SAMPLE_EXAMPLES: _samples,
         LABELS: _labels, TOP_CAPTIONS: _top_captions,
         MODALITY: _modality, OVERLAP: _overlap,
@@ -314,13 +314,13 @@ def _neighbors(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
 
 def _matches(sizes: Sizes, name: str, rng: np.random.Generator) -> Columns:
     others, d = [other for other in identities(sizes) if other != name], sizes.features
-    found = np.cumsum(rng.integers(1, d // MATCHES, (d * len(others), MATCHES)), 1) % d
+    found = np.cumsum(rng.integers(1, d // MATCHED, (d * len(others), MATCHED)), 1) % d
     return {
-        "feature_id": np.repeat(np.arange(d), MATCHES * len(others)),
+        "feature_id": np.repeat(np.arange(d), MATCHED * len(others)),
         "other_id": pa.DictionaryArray.from_arrays(
-            np.tile(np.repeat(np.arange(len(others), dtype=np.int8), MATCHES), d), others
+            np.tile(np.repeat(np.arange(len(others), dtype=np.int8), MATCHED), d), others
         ),
-        "rank": np.tile(np.arange(1, MATCHES + 1), d * len(others)), "match": found.ravel(),
+        "rank": np.tile(np.arange(1, MATCHED + 1), d * len(others)), "match": found.ravel(),
         "correlation": -np.sort(-rng.random(found.shape, np.float32)).ravel(),
         "jaccard": rng.random(found.size, np.float32),
     }  # fmt: skip

@@ -26,7 +26,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from pipeline import config, models
+from pipeline import config, models  # noqa: E402
 from pipeline.bundle import opening  # noqa: E402
 from pipeline.demo import CLIP_FOLDER  # noqa: E402
 from pipeline.demo.scenes import VOCABULARY, Scene, render, sample  # noqa: E402

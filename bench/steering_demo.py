@@ -48,7 +48,7 @@ from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 from scipy import sparse  # noqa: E402
 
-from pipeline import config, models
+from pipeline import config, models  # noqa: E402
 from pipeline.bundle import opening, sealed  # noqa: E402
 from pipeline.demo.scenes import Scene, render, sample  # noqa: E402
 from pipeline.hooks import Edit  # noqa: E402

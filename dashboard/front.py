@@ -13,6 +13,7 @@ from dashboard.components.tray import tray
 from dashboard.images import uploads
 from dashboard.live import share
 from dashboard.page import furniture
+from dashboard.pages import ANNOTATE, PAGES, For
 from dashboard.people import access, annotations, login
 
 HERE = Path(__file__).parent
@@ -35,41 +36,31 @@ def run() -> None:
     st.set_page_config(page_title="Loupe", page_icon=icon, layout="wide")
     who = access.visitor()
     sees = who in (access.Visitor.OWNER, access.Visitor.ANYBODY)
-    chosen = st.navigation(pages(who), position="top" if sees else "hidden")
+    chosen = st.navigation(offered(who), position="top" if sees else "hidden")
     address.arrive(chosen.url_path)
-    judges = chosen.url_path == access.ANNOTATE and who is not access.Visitor.OWNER
+    judges = chosen.url_path == ANNOTATE.address and who is not access.Visitor.OWNER
     annotations.tell(why=sees and not judges)
     if not styled():
         st.stop()
     access.keep()
     uploads.opened(chosen.url_path)
     if not chosen.url_path and (study := access.came_to_join(who)):
-        st.switch_page("views/annotate/page.py", query_params={access.STUDY: study})
+        st.switch_page(ANNOTATE.file, query_params={access.STUDY: study})
     try:
         show(chosen, who)
     finally:  # also where a page ends early by `st.stop`
         login.sign_out()
 
 
-def pages(who: access.Visitor) -> list[StreamlitPage]:
-    """Every page; which of them are offered hangs on who looks on."""
+def offered(who: access.Visitor) -> list[StreamlitPage]:
+    """Every page; which of them the navigation shows hangs on who looks on."""
+    shown = {For.READERS} | ({For.OWNERS} if who is access.Visitor.OWNER else set())
     return [
-        st.Page("views/overview/page.py", title="Overview", default=True),
-        st.Page("views/browse/page.py", title="Browse", url_path="browse"),
-        st.Page("views/map/page.py", title="Map", url_path="map"),
-        st.Page("views/modalities/page.py", title="Modalities", url_path="modalities"),
-        st.Page("views/compare/page.py", title="Compare", url_path="compare"),
-        st.Page("views/steering/page.py", title="Steering", url_path="steering"),
-        st.Page("views/feature/page.py", title="Feature", url_path="feature"),
-        st.Page("views/image/page.py", title="Image", url_path="image"),
-        st.Page("views/lists/page.py", title="Lists", url_path="lists"),
         st.Page(
-            "views/annotate/page.py", title="Annotate", url_path=access.ANNOTATE, visibility="hidden"
-        ),
-        st.Page(
-            "views/results/page.py", title="Results", url_path=access.RESULTS,
-            visibility="visible" if who is access.Visitor.OWNER else "hidden",
-        ),
+            page.file, title=page.title, url_path=page.address or None,
+            default=not page.address, visibility="visible" if page.sees in shown else "hidden",
+        )
+        for page in PAGES
     ]  # fmt: skip
 
 
@@ -80,7 +71,7 @@ def show(chosen: StreamlitPage, who: access.Visitor) -> None:
         if login.offered() and not login.signed_in():
             login.sign_in()
         return
-    if chosen.url_path == access.ANNOTATE:
+    if chosen.url_path == ANNOTATE.address:
         chosen.run()
         return
     try:

@@ -557,7 +557,7 @@ def load(
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"{_plain(str(path))}: cannot be read ({why}); name a TOML file"
+            f"{_plain(str(path), most=_LONGEST_PATH)}: cannot be read ({why}); name a TOML file"
         ) from None
     # As Python's own reading of text does.
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -582,6 +582,8 @@ def _line(source: str, fault: Any, data: Any) -> str:
 
 # Not those of a pattern: somebody may have written a password into an address, or a key in place of
 # the name of its variable.
+_LONGEST_PATH = 4096
+"""As long as a system allows one to be."""
 _OF_VALUES = ("greater_", "less_", "finite_", "int_", "float_", "bool_", "literal_")
 
 

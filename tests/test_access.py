@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 from visitor import Visitor
 
-from dashboard import gate
+from dashboard import gate, pages
 from dashboard.people import access
 from pipeline.annotations import Annotations
 from pipeline.study.content import Content
@@ -22,8 +22,7 @@ from pipeline.study.files import Study
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
-PAGES = ["overview", "browse", "map", "modalities", "compare", "steering", "feature", "image",
-         "lists", "results"]  # fmt: skip
+PAGES = [page.name for page in pages.PAGES if page is not pages.ANNOTATE]
 SAE = "clip-demo/vision.0.resid_post/matryoshka"
 CLOSED, NO_PART = "opens only for its owner", "is no part of the study"
 

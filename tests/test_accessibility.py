@@ -7,6 +7,8 @@ from urllib.parse import quote, urlencode
 import pytest
 from synthetic import make_bundle
 
+from dashboard import pages
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -33,6 +35,11 @@ ROOMS = {
     "image": "image",
     "lists": "lists",
 }
+
+
+def test_every_page_is_looked_at() -> None:
+    looked_at = {path.partition("?")[0] for path in ROOMS.values()}
+    assert looked_at == {page.address for page in pages.PAGES if page.sees is pages.For.READERS}
 
 
 @pytest.fixture(scope="module")

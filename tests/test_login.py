@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from synthetic import make_bundle
 from typer.testing import CliRunner
 
+from dashboard import pages
 from dashboard.people import access, login
 from pipeline.annotations import Annotations, Annotator, FeatureKey
 from pipeline.study.content import Content
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.filterwarnings("ignore:get_jwt_config")  # the provider's older Authlib
 
-PAGES = ["overview", "browse", "map", "modalities", "compare", "steering", "feature", "image",
-         "lists", "results"]  # fmt: skip
+PAGES = [page.name for page in pages.PAGES if page is not pages.ANNOTATE]
 CLOSED, NOT_SIGNED_IN = "opens only for its owner", "You are not signed in."
 STYLE = "https://cdn.jsdelivr.net/npm/@picocss/pico@2/css/pico.min.css"
 """What the provider's own pages ask for; it is kept from them."""

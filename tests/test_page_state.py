@@ -11,10 +11,9 @@ from conftest import serve
 from synthetic import make_bundle
 from visitor import Visitor
 
-PAGES = (
-    *("", "browse", "map", "modalities", "compare", "steering", "feature", "image", "lists"),
-    *("annotate", "results"),
-)
+from dashboard import pages
+
+PAGES = tuple(page.address for page in pages.PAGES)
 LOOKS = {
     "modalities": ("Features", "Layers", "Reconstruction"), "compare": ("Dictionaries", "Flow"),
     "steering": ("Steer", "Scores"),

@@ -1,8 +1,8 @@
 """What must not change by accident: the keys of the demo's units and what the tables are.
 
-A changed key makes finished work anew on every machine; a changed table makes old bundles unreadable
-or reads them wrongly. Where a change is meant, raise the step's number or the contract's version and
-write the pins anew: `python tests/test_pinned.py`.
+A changed key makes finished work anew on every machine; a changed table makes old bundles
+unreadable or reads them wrongly. Where a change is meant, raise the step's number or the contract's
+version and write the pins anew: `python tests/test_pinned.py`.
 """
 
 import hashlib

@@ -27,8 +27,7 @@ from pipeline import config
 from pipeline.__main__ import app, worker_of
 from pipeline.bundle import opening
 from pipeline.bundle.verify import faults
-from pipeline.contract import tables as contract_tables
-from pipeline.contract.tables import HISTOGRAM_BINS
+from pipeline.contract.tables import HISTOGRAM_BINS, TABLES
 from pipeline.demo import scenes
 from pipeline.inputs import readers, reading
 from pipeline.run import plan
@@ -38,7 +37,6 @@ ROOT = Path(__file__).parents[1]
 COUNT, SHARD = 120, 20
 LAYER = "clip/vision.1.resid_post"
 SCENES = f'kind = "scenes"\ncount = {COUNT}\nseed = 5'
-TABLES = list(contract_tables.TABLES)
 
 
 def toml(**change: object) -> str:

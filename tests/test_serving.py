@@ -18,6 +18,8 @@ import pytest
 from conftest import ROOT, PageLog, serve
 from synthetic import make_bundle
 
+from dashboard import pages
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -154,9 +156,9 @@ def test_every_page_works_under_the_policy(
     strict_page: "Page", page_log: PageLog, url: str
 ) -> None:
     feature = f"dictionary={NAME}&feature=3"
-    for path in ("", "browse", "map", "modalities", "modalities?view=layers", "compare", "image",
-                 "compare?view=flow", f"feature?{feature}", "steering", "lists", "annotate",
-                 "image?example=3", "results"):  # fmt: skip
+    every = [page.address for page in pages.PAGES]
+    more = ["modalities?look=Layers", "compare?look=Flow", f"feature?{feature}", "image?example=3"]
+    for path in (*every, *more):
         strict_page.goto(f"{url}/{path}")
         strict_page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
         strict_page.wait_for_timeout(500)

@@ -308,7 +308,9 @@ def test_where_no_run_can_be_kept(what: str, tmp_path: Path) -> None:
 
 def test_a_second_process_is_locked_out(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pipeline.store import Workspace, StoreError\n"
+        "import sys; from pathlib import Path\n"
+        "from pipeline.bundle.sealed import StoreError\n"
+        "from pipeline.run.workspace import Workspace\n"
         "try:\n"
         "    with Workspace(Path(sys.argv[1])).locked(): print('got it')\n"
         "except StoreError as error: print(error)\n"

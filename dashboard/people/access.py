@@ -14,6 +14,7 @@ import streamlit as st
 
 from dashboard import address, gate
 from dashboard.components.badge import cookies, remember
+from dashboard.pages import ANNOTATE, RESULTS
 from dashboard.people import annotations, login
 from dashboard.style import hints
 from pipeline.annotations import Annotations, AnnotationsError, Annotator, default_place
@@ -21,8 +22,6 @@ from pipeline.errors import LoupeError
 
 INVITE, OWNER, STUDY = "invite", "owner", "study"
 """Query parameters: an annotator's token, the owner's, a study's name."""
-ANNOTATE, RESULTS = "annotate", "results"
-"""Addresses of the pages that have a rule of their own."""
 OPEN, OWNERS = "LOUPE_OPEN", "LOUPE_OWNERS"
 """Variables of the server: 1 opens the pages to everybody; e-mail addresses that own every
 study."""
@@ -87,7 +86,7 @@ def _visitor() -> Visitor:
 
 def refusal(page: str, who: Visitor) -> str:
     """Why this visitor does not see the page of this address; empty where it opens."""
-    if page == ANNOTATE:
+    if page == ANNOTATE.address:
         return ""
     if who is Visitor.STRANGER and annotations.away():
         return hints.AWAY_TO_OWN
@@ -98,7 +97,7 @@ def refusal(page: str, who: Visitor) -> str:
         return NOT_OWNED
     if who is Visitor.STRANGER:
         return CLOSED
-    if page == RESULTS:
+    if page == RESULTS.address:
         asked, names = st.query_params.get(STUDY), owned()
         if _owns_every() and annotations.away():
             return ""  # and the page says why it has nothing

@@ -1,1 +1,1 @@
-"""A bundle on disk: its tables, its files with their hashes, its database; opening and verifying it."""
+"""A bundle on disk: tables, database, files with their hashes; opening and verifying it."""

@@ -1,4 +1,4 @@
-"""Where examples come from: an image folder, a data set, the demo's renderer. Listing reads no pixels."""
+"""Where examples come from: a folder, a data set, the demo's renderer. Listing reads no pixels."""
 
 import io
 import os

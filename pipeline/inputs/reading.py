@@ -1,4 +1,7 @@
-"""Which examples a run uses, and reading their pictures ahead: one that cannot be read is skipped with its reason."""
+"""Which examples a run uses, and reading their pictures ahead.
+
+A picture that cannot be read is skipped with its reason, and the run goes on.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -73,8 +76,8 @@ def read(
     """The readable ones of `wanted` with their pictures, in order, in lists of up to `batch`, each
     with what `prepare` makes of it.
 
-    Both are done in threads, some batches ahead of the caller, in the bounds of `pipeline.inputs.ahead`:
-    a batch of large pictures holds fewer. What cannot be read, or not be prepared, goes into
+    Both are done in threads, some batches ahead of the caller, in the bounds of `inputs.ahead`: a
+    batch of large pictures holds fewer. What cannot be read, or not be prepared, goes into
     `skipped`: uri -> reason.
 
     Args:
