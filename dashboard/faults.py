@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pydantic import ValidationError
 
 from pipeline import config
-from pipeline.inputs import pictures, reading
+from pipeline.inputs import pictures
+from pipeline.inputs.sources import ExampleError
 
 FAULTS = (
-    *(config.ConfigError, reading.ExampleError, pictures.Unreadable),
+    *(config.ConfigError, ExampleError, pictures.Unreadable),
     *(RuntimeError, OSError, MemoryError),
 )
 """What the pipeline and the libraries raise where something cannot be had or does not fit."""

@@ -211,13 +211,13 @@ def docs(
 def _planned(path: Path, *, tell: Callable[[list[str]], None]) -> tuple[RunConfig, dict[str, Plan]]:
     """The config and what its run consists of; `tell` gets what is to be said of the inputs."""
     from pipeline import config, preflight
-    from pipeline.inputs import readers, reading
+    from pipeline.inputs import listing, readers
     from pipeline.run import plan
 
     settings = config.load(path)
     preflight.refuse_unknown_data(settings.examples.source)
     reader = readers.reader(settings.examples.source)
-    found = reading.listing(settings.examples, source=reader)
+    found = listing.listing(settings.examples, source=reader)
     tell(reader.notes)
     return settings, plan.plans(settings, found)
 

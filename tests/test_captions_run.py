@@ -27,8 +27,8 @@ from pipeline.contract.tables import (
     Table,
 )
 from pipeline.demo import CLIP_FOLDER, LLAVA_FOLDER
+from pipeline.inputs.listing import listing
 from pipeline.inputs.readers import reader
-from pipeline.inputs.reading import listing
 from pipeline.run import plan
 
 ODD = {

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline import config
-from pipeline.inputs import pictures, readers, reading
+from pipeline.inputs import listing, pictures, readers, reading
 from pipeline.inputs.examples import Example
 from pipeline.inputs.pictures import Unreadable
 from pipeline.inputs.reading import ExampleError
@@ -67,7 +67,7 @@ def settings(path: Path, **more: object) -> config.Examples:
 
 
 def listed(path: Path, **more: object) -> list[Example]:
-    return reading.listing(settings(path, **more), source=folder(path))
+    return listing.listing(settings(path, **more), source=folder(path))
 
 
 # --- The forms of a folder ---
@@ -492,7 +492,7 @@ def test_a_changed_file_has_another_stamp_and_the_same_id(tmp_path: Path) -> Non
 
 def scenes(count: int, **more: object) -> list[Example]:
     source = config.Scenes(kind="scenes", count=count)
-    return reading.listing(config.Examples(source=source, **more), source=readers.reader(source))
+    return listing.listing(config.Examples(source=source, **more), source=readers.reader(source))
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.8])

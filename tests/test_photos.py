@@ -10,7 +10,7 @@ import pytest
 from pipeline import config
 from pipeline.__main__ import worker_of
 from pipeline.bundle import opening, verify
-from pipeline.inputs import readers, reading
+from pipeline.inputs import listing, readers
 from pipeline.metrics import naming
 from pipeline.models.encoder import ImageEncoder
 from pipeline.run import engine, plan
@@ -47,7 +47,7 @@ def photos_run(
     settings["dictionaries"]["matryoshka"]["training"] |= {"samples": 30_000, "batch": 1024}
     run = config.RunConfig.model_validate(settings)
     workspace = Workspace(tmp_path_factory.mktemp("photos"))
-    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
+    found = listing.listing(run.examples, source=readers.reader(run.examples.source))
     engine.execute(
         plan.plans(run, found), worker_of(run, workspace), workspace=workspace, watcher=Quiet()
     )

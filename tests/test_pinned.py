@@ -16,7 +16,7 @@ from synthetic import make_bundle
 
 from pipeline import config
 from pipeline.contract.tables import TABLES
-from pipeline.inputs import readers, reading
+from pipeline.inputs import listing, readers
 from pipeline.run import plan
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ CONFIGS = ["demo", "demo-llava"]
 def keys(name: str) -> dict[str, str]:
     """Of each step the key over all of its units' keys."""
     run = config.load(ROOT / "pipeline" / "configs" / f"{name}.toml")
-    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
+    found = listing.listing(run.examples, source=readers.reader(run.examples.source))
     plans = plan.plans(run, found)
     return {step: made.key for step, made in plans.items()}
 

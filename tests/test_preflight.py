@@ -16,7 +16,7 @@ import torch
 from test_run import command, done, toml
 
 from pipeline import config, preflight
-from pipeline.inputs import readers, reading
+from pipeline.inputs import listing, readers
 from pipeline.preflight import space
 from pipeline.run import plan
 from pipeline.run.workspace import Workspace
@@ -127,7 +127,7 @@ def test_an_sae_of_another_width_after_its_train_unit_was_made(
     text = toml(clip=tiny_clip, encoder=tiny_encoder, source=FEW)
     file.write_text(text + THEIRS.format(name="x", hook="vision.1.resid_post", source=theirs))
     run = config.load(file)
-    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
+    found = listing.listing(run.examples, source=readers.reader(run.examples.source))
     plans, workspace = plan.plans(run, found), Workspace(tmp_path / "run")
     unit = next(u for u in plans["train"].units if u.spec["place"].dictionary == "x")
     with workspace.making("train", unit.key) as (folder, _):
@@ -139,7 +139,7 @@ def test_an_sae_of_another_width_after_its_train_unit_was_made(
 def checked(file: Path, home: Path) -> list[str]:
     """What the look at a run says that is no fault."""
     run = config.load(file)
-    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
+    found = listing.listing(run.examples, source=readers.reader(run.examples.source))
     return preflight.check(run, plan.plans(run, found), Workspace(home))
 
 
@@ -214,7 +214,7 @@ def test_the_least_that_a_run_writes_is_less_than_it_writes(finished: Path, tmp_
     from pipeline.activations import points as activations_points
 
     run = config.load(finished / "run.toml")
-    found = reading.listing(run.examples, source=readers.reader(run.examples.source))
+    found = listing.listing(run.examples, source=readers.reader(run.examples.source))
     plans = plan.plans(run, found)
     clip = models.load(run.models["clip"], device="meta")
     points = activations_points.points(run, clip, name="clip")

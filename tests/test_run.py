@@ -29,7 +29,7 @@ from pipeline.bundle import opening
 from pipeline.bundle.verify import faults
 from pipeline.contract.tables import HISTOGRAM_BINS, TABLES
 from pipeline.demo import scenes
-from pipeline.inputs import readers, reading
+from pipeline.inputs import listing, readers
 from pipeline.run import plan
 from pipeline.run.workspace import Workspace
 
@@ -454,7 +454,7 @@ def test_the_order_of_work_does_not_change_the_tables(
     file = write()
     settings = config.load(file)
     source = readers.reader(settings.examples.source)
-    plans = plan.plans(settings, reading.listing(settings.examples, source=source))
+    plans = plan.plans(settings, listing.listing(settings.examples, source=source))
     workspace = Workspace(tmp_path / "run")
     for step in plans.values():
         worker = worker_of(settings, workspace)(step.step)
@@ -544,7 +544,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shards(folder: Path) -> dict[str, list[list[str]]]:
     """The uris of each split's shards of five."""
     source = config.Folder(kind="folder", path=folder)
-    found = reading.listing(config.Examples(source=source), source=readers.reader(source))
+    found = listing.listing(config.Examples(source=source), source=readers.reader(source))
     return {
         split: [[e.uri for e in shard] for shard in plan._shards(found, split, 5)]
         for split in ("train", "val")

@@ -17,7 +17,7 @@ from torch import Tensor
 from pipeline import config, models
 from pipeline.bundle import opening
 from pipeline.bundle.verify import faults
-from pipeline.inputs import readers, reading
+from pipeline.inputs import listing, readers
 from pipeline.models.layout import KINDS
 from pipeline.saes.sae import SAE
 
@@ -147,7 +147,7 @@ def one_by_one(run: Path, place: str) -> tuple[models.Adapter, dict[int, tuple[T
     adapter = models.load(settings.models[name], device="cpu")
     reader = readers.reader(settings.examples.source)
     found = {}
-    for example in reading.listing(settings.examples, source=reader):
+    for example in listing.listing(settings.examples, source=reader):
         if example.split == "val":
             inputs = adapter.inputs([(example, reader.image(example))])
             acts = adapter.record(inputs, [adapter.resolve(hook).name])

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline import config
-from pipeline.inputs import examples, readers, reading
+from pipeline.inputs import examples, listing, readers, reading
 from pipeline.inputs.pictures import Unreadable
 from pipeline.inputs.reading import ExampleError
 
@@ -325,7 +325,7 @@ def test_files_that_are_no_pictures_by_name_are_told_and_take_no_place(root: Pat
         "3 of 7 files are no pictures by their names (2 .txt, 1 .db)" in n for n in source.notes
     )
     settings = config.Examples(source=source.source, limit=4, val_fraction=0.5)
-    chosen = {e.uri for e in reading.listing(settings, source=source)}
+    chosen = {e.uri for e in listing.listing(settings, source=source)}
     assert chosen == {"a.jpg", "b.jpg", "sub/c.jpg", "noending"}
 
 
@@ -355,7 +355,7 @@ def test_a_folder_that_lacks_a_side_is_told_what_would_do(tmp_path: Path) -> Non
     pictures(tmp_path, *(f"train/{i}.png" for i in range(30)), "val/x.png")
     settings = config.Examples(source=reader(tmp_path).source, limit=2)
     with pytest.raises(ExampleError, match="none in the val split; raise limit"):
-        reading.listing(settings, source=reader(tmp_path))
+        listing.listing(settings, source=reader(tmp_path))
 
 
 # --- Columns of data sets ---

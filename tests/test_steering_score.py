@@ -18,7 +18,7 @@ from pipeline.bundle import opening
 from pipeline.bundle.verify import faults
 from pipeline.contract import tables
 from pipeline.contract.tables import STEERING, TOP_EXAMPLES, Table
-from pipeline.inputs import readers, reading
+from pipeline.inputs import listing, readers
 from pipeline.metrics import intervals, labels, modality, steering
 from pipeline.models.encoder import ImageEncoder
 from pipeline.run import plan
@@ -224,7 +224,7 @@ def test_or_the_most_monosemantic_ones(made: Path, tiny_encoder: Path) -> None:
     file = write(made, tiny_encoder, name="by_ms", a=("strength =", 'order = "ms"\nstrength ='))
     run = config.load(file)
     source = readers.reader(run.examples.source)
-    planned = plan.plans(run, reading.listing(run.examples, source=source))["steer"]
+    planned = plan.plans(run, listing.listing(run.examples, source=source))["steer"]
     unit = next(one for one in planned.units if one.name == f"{READ}/00000")
     assert "labelled" not in unit.spec, "labels may change without any of it"
     every = [r for r in rows(made / "run", tables.FEATURES) if r["dictionary_id"] == READ]
@@ -292,7 +292,7 @@ def asked(made: Path) -> tuple[list[int], list]:
     """The images that the step drew, by id, with their pictures."""
     run = config.load(made / "steered.toml")
     source = readers.reader(run.examples.source)
-    units = plan.plans(run, reading.listing(run.examples, source=source))["steer"].units
+    units = plan.plans(run, listing.listing(run.examples, source=source))["steer"].units
     drawn = units[0].spec["examples"]
     return [e.example_id for e in drawn], [source.image(e) for e in drawn]
 
@@ -366,7 +366,7 @@ def test_only_what_depends_on_a_setting_is_made_again(made: Path, tiny_encoder: 
     def keys(**changed: tuple[str, str]) -> dict[str, set[str]]:
         run = config.load(write(made, tiny_encoder, name="other", **changed))
         source = readers.reader(run.examples.source)
-        plans = plan.plans(run, reading.listing(run.examples, source=source))
+        plans = plan.plans(run, listing.listing(run.examples, source=source))
         return {name: {unit.key for unit in one.units} for name, one in plans.items()}
 
     before = keys()

@@ -5,16 +5,17 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline import config
-from pipeline.demo import scenes
 from pipeline.inputs import captions_file, columns, data_sets, folders
 from pipeline.inputs.examples import Example, stable_number
-from pipeline.inputs.pictures import Unreadable, read_rgb
 from pipeline.inputs.sources import ExampleError, first_line, shown
+
+if TYPE_CHECKING:  # what reads pictures is imported where one is read: listing is quick
+    from PIL import Image
+
+    from pipeline.demo.scenes import Scene
 
 _SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "val"}
 
@@ -37,7 +38,7 @@ class Reader(Protocol):
         """The example with captions and tags, where listing it left them out."""
         ...
 
-    def image(self, example: Example) -> Image.Image:
+    def image(self, example: Example) -> "Image.Image":
         """The picture in RGB, upright; raises Unreadable."""
         ...
 
@@ -64,14 +65,22 @@ class SceneReader:
             yield Example(stable_number(uri, "id"), uri, "")
 
     def described(self, example: Example) -> Example:
+        from pipeline.demo import scenes
+
         scene = self._scene(example)
         return replace(example, captions=(scenes.caption(scene),), tags=scenes.tags(scene))
 
-    def image(self, example: Example) -> Image.Image:
+    def image(self, example: Example) -> "Image.Image":
+        from PIL import Image
+
+        from pipeline.demo import scenes
+
         return Image.fromarray(scenes.render(self._scene(example)))
 
     @staticmethod
-    def _scene(example: Example) -> scenes.Scene:
+    def _scene(example: Example) -> "Scene":
+        from pipeline.demo import scenes
+
         _, seed, index = example.uri.split("/")
         return scenes.sample(int(index), seed=int(seed))
 
@@ -133,7 +142,9 @@ class FolderReader:
     def described(self, example: Example) -> Example:
         return example
 
-    def image(self, example: Example) -> Image.Image:
+    def image(self, example: Example) -> "Image.Image":
+        from pipeline.inputs.pictures import Unreadable, read_rgb
+
         path = self.source.path / example.uri
         if why := folders.fault(path):
             raise Unreadable(why)
@@ -177,7 +188,9 @@ class HuggingFaceReader:
     def described(self, example: Example) -> Example:
         return example
 
-    def image(self, example: Example) -> Image.Image:
+    def image(self, example: Example) -> "Image.Image":
+        from pipeline.inputs.pictures import Unreadable, read_rgb
+
         split, row = example.uri.rsplit("/", 1)
         try:
             cell = self._pictures[split][int(row)][self.source.image_column]

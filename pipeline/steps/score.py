@@ -28,7 +28,7 @@ from pipeline.contract.tables import (
     TOP_EXAMPLES,
     TOP_K,
 )
-from pipeline.inputs.reading import ExampleError
+from pipeline.inputs.sources import ExampleError
 from pipeline.metrics import labels, ranking
 from pipeline.metrics.monosemanticity import MonosemanticitySums, density_matched
 from pipeline.metrics.reconstruction import ReconstructionSums
