@@ -456,7 +456,7 @@ FAULTS = [
     ),
     (banned_libraries, 1, {"pipeline/contract.py": "def f():\n    from torch import nn"}),
     (banned_libraries, 1, {"pipeline/study/pairs.py": "import torch.nn"}),
-    (banned_libraries, 1, {"pipeline/models/clip.py": "import torch, streamlit"}),
+    (banned_libraries, 1, {"pipeline/models/families/clip.py": "import torch, streamlit"}),
     (banned_libraries, 2, {"dashboard/views/a.py": "import pandas\nfrom pathlib import Path"}),
     (banned_libraries, 1, {"dashboard/charts/features.py": "import streamlit as st"}),
     (registered_hooks, 1, {"pipeline/models/a.py": "m.register_forward_pre_hook(f)"}),

@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoImageProcessor, CLIPModel
 
 from pipeline import config, models
 from pipeline.models.adapter import LAYER_POINTS
-from pipeline.models.clip import ClipAdapter
 from pipeline.models.encoder import ImageEncoder
+from pipeline.models.families.clip import ClipAdapter
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError
 from pipeline.run import identity

@@ -13,7 +13,7 @@ from pipeline.config.dictionaries import (
     Training,
 )
 from pipeline.config.examples import Captions, Examples, Folder, HuggingFace, Scenes, Source
-from pipeline.config.models import Encoder, Family, Machine, Model
+from pipeline.config.models import FAMILIES, Encoder, Family, Machine, Model
 from pipeline.config.projector import Conversations, Fit, FitProjector
 from pipeline.config.reading import load, parse
 from pipeline.config.run import RunConfig
@@ -28,6 +28,7 @@ __all__ = [
     "Source",
     "Examples",
     "Captions",
+    "FAMILIES",
     "Family",
     "Model",
     "Encoder",

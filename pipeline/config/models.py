@@ -1,23 +1,28 @@
 """Models under study, encoders, and the machine they run on."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.base import Frozen, Names
 
-Family = Literal[
-    "clip",
-    "siglip",
-    "openclip",
-    "llava",
-    "llava-next",
-    "paligemma",
-    "gemma2",
-    "clip-gemma",
-    "generic",
-]
+
+def _known(family: str) -> str:
+    if family not in FAMILIES:
+        raise ValueError(f"{family[:40]!r} is no family; name one of {', '.join(FAMILIES)}")
+    return family
+
+
+FAMILIES = tuple(
+    sorted(
+        file.stem.replace("_", "-")
+        for file in Path(__file__).parents[1].glob("models/families/*.py")
+        if file.stem != "__init__"
+    )
+)
+"""The families that there are, by their files: importing them would take seconds."""
+Family = Annotated[str, AfterValidator(_known)]
 
 
 class Model(Frozen):

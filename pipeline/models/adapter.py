@@ -116,6 +116,8 @@ class Adapter(ABC):
         device: where inputs go.
         options: what else its forward is called with.
         prompt: what is asked of each image when the settings name no prompt.
+        model_types: what Hugging Face calls the models that it loads, by which its family is known;
+            none where only a configuration can name it.
     """
 
     settings: config.Model
@@ -123,6 +125,7 @@ class Adapter(ABC):
     device: torch.device
     options: ClassVar[Mapping[str, Any]] = {}
     prompt: str = ""
+    model_types: tuple[str, ...] = ()
 
     @property
     @abstractmethod

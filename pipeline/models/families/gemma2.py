@@ -21,6 +21,7 @@ class Gemma2Adapter(Adapter):
     """A `Gemma2ForCausalLM`; it reads the examples' captions."""
 
     prompt = CAPTION
+    model_types = ("gemma2",)
     projection = None
     options: ClassVar = {"use_cache": False}
 
@@ -54,3 +55,6 @@ class Gemma2Adapter(Adapter):
         ids, mask = inputs.tensors["input_ids"], inputs.tensors["attention_mask"]
         kind = word_kinds(ids, mask, self.tokenizer)
         return Layout(kind, torch.arange(len(ids)), torch.full(ids.shape, -1))
+
+
+ADAPTER = Gemma2Adapter

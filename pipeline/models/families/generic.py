@@ -292,3 +292,6 @@ def _kinds(cells: Tensor) -> Tensor:
     return kind.masked_fill(cells == CLS, code("cls")).masked_fill(
         cells == ROW_END, code("special")
     )
+
+
+ADAPTER = GenericAdapter

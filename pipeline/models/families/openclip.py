@@ -233,3 +233,6 @@ def _nothing(record: logging.LogRecord) -> bool:
 def _placed(device: str) -> AbstractContextManager[Any]:
     """Where tensors are made: on `meta` nothing is."""
     return torch.device("meta") if device == "meta" else nullcontext()
+
+
+ADAPTER = OpenClipAdapter
