@@ -18,7 +18,7 @@ from pipeline import config
 from pipeline.inputs import listing, pictures, readers, reading
 from pipeline.inputs.examples import Example
 from pipeline.inputs.pictures import Unreadable
-from pipeline.inputs.reading import ExampleError
+from pipeline.inputs.sources import ExampleError
 
 RED, GREEN, BLUE, WHITE, BLACK = (
     (255, 0, 0),

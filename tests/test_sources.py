@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline import config
 from pipeline.inputs import examples, listing, readers, reading
 from pipeline.inputs.pictures import Unreadable
-from pipeline.inputs.reading import ExampleError
+from pipeline.inputs.sources import ExampleError
 
 
 def pictures(root: Path, *names: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline import config
 from pipeline.models import families
-from pipeline.models.adapter import Adapter, HookPoint
+from pipeline.models.adapter import Adapter
+from pipeline.models.hook_points import HookPoint
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import ModelError, describe

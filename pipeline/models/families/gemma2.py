@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline import config
 from pipeline.models import parts
-from pipeline.models.adapter import CAPTION, Adapter, Tower
+from pipeline.models.adapter import CAPTION, Adapter
+from pipeline.models.hook_points import Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import pretrained, pretrained_model, weights_options

@@ -11,9 +11,9 @@ from transformers.image_processing_utils import select_best_resolution
 
 from pipeline.models import layout as layouts
 from pipeline.models import parts
-from pipeline.models.adapter import Region
 from pipeline.models.families.generic import ROW_END, GenericAdapter
 from pipeline.models.families.llava import complete, miscounted
+from pipeline.models.hook_points import Region
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
 
