@@ -118,7 +118,7 @@ def neuron(profile: Profile) -> dict[str, Any]:
             "ms": card.ms, "ms_percentile": card.ms_percentile,
             "ms_judged_by_itself": profile.dictionary.ms_judged_by_itself,
             "modality": profile.modality and asdict(profile.modality),
-            "steering_score": card.steering_score, "steers": card.steers,
+            "steering_score": card.steering_score, "steers": card.steers, **card.more,
             "token_density": profile.artefacts and profile.artefacts.token_density,
             "matches": [
                 {"dictionary_id": m.card.dictionary_id, "index": str(m.card.feature_id),
