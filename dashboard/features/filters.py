@@ -47,7 +47,7 @@ def features(run: opening.Run, chosen: Sequence[Dictionary], *, search: str = ""
         "Density", DENSITIES, (0.0, 1.0), format_func=numbers.percent, **address.own("density"),
         help=hints.DENSITY,
     )  # fmt: skip
-    labels = cached.labels(run.connection, run.key)
+    labels = cached.labels(run)
     carried = _some("Label", labels, "label", hints.LABEL) if labels else []
     levels = sorted({level for d in chosen for level in range(len(d.group_sizes))})
     level = (
@@ -57,7 +57,7 @@ def features(run: opening.Run, chosen: Sequence[Dictionary], *, search: str = ""
         "Active on at least", LEAST, TOP, format_func=furniture.images, **address.own("least"),
         help=hints.LEAST,
     )  # fmt: skip
-    flags = cached.flags(run.connection, run.key)
+    flags = cached.flags(run)
     without = []
     if flags:
         without = _some(
@@ -108,13 +108,13 @@ def steering(run: opening.Run, chosen: Sequence[Dictionary]) -> bool | None:
 
 def steered(run: opening.Run, chosen: Sequence[Dictionary]) -> bool:
     """Whether features of one of the dictionaries were steered."""
-    known = {one.dictionary_id for one in cached.steered_sums(run.connection, run.key)}
+    known = {one.dictionary_id for one in cached.steered_sums(run)}
     return any(d.dictionary_id in known for d in chosen)
 
 
 def two_sided(run: opening.Run, chosen: Sequence[Dictionary]) -> bool:
     """Whether captions went through one of the dictionaries."""
-    known = cached.two_sided(run.connection, run.key)
+    known = cached.two_sided(run)
     return any(d.dictionary_id in known for d in chosen)
 
 
@@ -195,7 +195,7 @@ def _among(chosen: Sequence[Dictionary], mine: Sequence[str]) -> tuple[tuple[str
 def named(run: opening.Run, chosen: Sequence[Dictionary], text: str) -> Named:
     """What has this text in a label: the pipeline's, in any case, and what people say."""
     part = text.casefold()
-    every = cached.label_names(run.connection, run.key)
+    every = cached.label_names(run)
     names = tuple(name for name in every if part in name.casefold())
     automatic = queries.has_labels(run.connection)
     return Named(names, tuple(annotations.labelled(chosen, text)), automatic)

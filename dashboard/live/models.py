@@ -126,7 +126,7 @@ def studied(run: opening.Run, model: str) -> Iterator[Studied]:
         from pipeline.models.loading import pick_device
 
         adapter = live.models.get(key, lambda: models.load(settings, device=pick_device("auto")))
-        made_by = run.manifest("models", model, "fingerprint")
+        made_by = run.fingerprint(model)
         same = made_by in (None, identity)
         changed = "" if same else _CHANGED.format(settings.id)
         with share.shared().model():  # from here on: nobody need wait while it loads
@@ -252,7 +252,7 @@ def original(run: opening.Run, example: Example, sha256: str) -> Picture:
         Unavailable: the source is not at hand, or the picture is another one now.
     """
     with told():
-        found = run.manifest("config", "examples")
+        found = run.setting("examples")
         if found is None:
             raise Unavailable("the bundle does not say where its images come from")
         settings = config.Examples.model_validate(found)
@@ -266,14 +266,19 @@ def original(run: opening.Run, example: Example, sha256: str) -> Picture:
     return Picture(image, example.uri, tuple(example.captions))
 
 
+def captions(run: opening.Run) -> config.Captions:
+    """How the run read captions."""
+    return config.Captions.model_validate(run.setting("captions") or {})
+
+
 def _record(
     run: opening.Run, adapter: "Adapter", picture: Picture, names: list[str]
 ) -> tuple[Any, Any]:
     """Activations of one image at the hook points, on the CPU, and their layouts."""
     seen = examples.Example(0, picture.uri, "val", picture.captions)
-    how = config.Captions.model_validate(run.manifest("config", "captions") or {})
+    longest = captions(run).longest
     with of_image():
-        inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
+        inputs = adapter.inputs([(seen, picture.image)], longest=longest)
     (part, acts), *_ = adapter.recorded(inputs, names)
     layouts = {name: adapter.layout(part, name) for name in names}
     return {name: kept.cpu() for name, kept in acts.items()}, layouts
@@ -321,7 +326,7 @@ _CHANGED = (
 
 def _settings(run: opening.Run, kind: Any, part: str, name: str) -> Any:
     """The settings that the manifest holds of a model or an encoder."""
-    found = run.manifest("config", part, name)
+    found = run.setting(part, name)
     if found is None:
         raise Unavailable(f"the bundle does not say how to load {name}; run the pipeline again")
     return kind.model_validate(found)

@@ -13,7 +13,7 @@ from dashboard.views.browse.listing import Listing
 PER_PAGE = {"cards": 24, "table": 50}
 
 run = opening.current()
-here = filters.dictionaries(cached.dictionaries(run.connection, run.key))
+here = filters.dictionaries(cached.dictionaries(run))
 known = filters.known(run, here)
 panel, gallery = furniture.panelled("browse", "Filter and sort")
 with gallery:
@@ -40,7 +40,7 @@ with panel:
         run, listing.keys, annotations.said(here), count=total, key="export-browse"
     )
 with spark:
-    everything = cached.ms_histogram(run.connection, run.key, tuple(ids))
+    everything = cached.ms_histogram(run, ids)
     feature.sparkline(everything, passed, name="features by MS, from 0 to 1")
 with gallery:
     cards, notes = listing.found()

@@ -92,7 +92,7 @@ def cards(made: dict, found: list[Fired], dictionary: Dictionary) -> None:
 
 
 run = opening.current()
-every = cached.dictionaries(run.connection, run.key)
+every = cached.dictionaries(run)
 above = st.container()
 dictionary = place(every)
 with above:

@@ -226,7 +226,7 @@ def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList
 
 CHOSEN = "chosen"
 run = opening.current()
-every = cached.dictionaries(run.connection, run.key)
+every = cached.dictionaries(run)
 listed = Listed(run, every)
 chosen, bad = address.asked_features()
 uuid = CHOSEN if chosen or bad else address.asked_list()

@@ -84,7 +84,7 @@ def best_first(plane: map_planes.Plane, rows: np.ndarray) -> list[tuple[str, int
 
 
 run = opening.current()
-dictionaries = cached.dictionaries(run.connection, run.key)
+dictionaries = cached.dictionaries(run)
 by_id = {d.dictionary_id: d for d in dictionaries}
 bases = {
     layout: [d for d in dictionaries if d.dictionary_id in mapped]

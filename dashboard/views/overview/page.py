@@ -43,7 +43,7 @@ TILES, TILE = (4, 2), 96
 
 def columns() -> list[dict[str, str]]:
     """COLUMNS; where captions were read, those that are dead on images may fire on words."""
-    if not cached.worded(run.connection, run.key):
+    if not cached.worded(run):
         return COLUMNS
     dead = {"title": "dead on images", "help": hints.DEAD_ON_IMAGES}
     return [one | dead if one["key"] == "dead" else one for one in COLUMNS]
@@ -85,7 +85,7 @@ def rows(dictionaries: list[Dictionary], summaries: list[Summary]) -> list[dict[
 def made(dictionaries: list[Dictionary]) -> list[dict[str, object]]:
     """How each SAE was made and how well it reconstructs, a row for each kind of token."""
     found = queries.reconstruction(run.connection)
-    spoken = cached.worded(run.connection, run.key)
+    spoken = cached.worded(run)
     lines: list[dict[str, object]] = []
     for d in (d for d in dictionaries if d.basis == "sae"):
         for at, one in enumerate(r for r in found if r.dictionary_id == d.dictionary_id):
@@ -151,15 +151,14 @@ def steps(dictionaries: list[Dictionary]) -> list[dict[str, object]]:
 
 
 run = opening.current()
-dictionaries = cached.dictionaries(run.connection, run.key)
-summaries = cached.summaries(run.connection, run.key)
+dictionaries = cached.dictionaries(run)
+summaries = cached.summaries(run)
 held = queries.holdings(run.connection)
 
 furniture.heading(run.title)
-config = run.bundle.manifest.get("config")
-noted = cached.notices(run.connection, run.key, config if isinstance(config, dict) else {})
+noted = cached.notices(run)
 # That a model judges itself stands above every page.
-furniture.notice([n for n in noted if n not in cached.judged_alone(run.connection, run.key)])
+furniture.notice([n for n in noted if n not in cached.judged_alone(run)])
 guide(steps(dictionaries))
 furniture.figures(
     [
