@@ -52,7 +52,7 @@ def choose(run: opening.Run, every: list[Dictionary]) -> tuple[Dictionary, int]:
     return found, feature_id
 
 
-def quantiles(dictionary: Dictionary, one: Feature) -> list[tuple[float, float]]:
+def quantiles(run: opening.Run, dictionary: Dictionary, one: Feature) -> list[tuple[float, float]]:
     """Where the examples beyond the top come from; of neurons only the top is in the tables."""
     if dictionary.basis != "sae":
         return []
@@ -111,7 +111,7 @@ def show_numbers(
     with left:
         furniture.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
-        marks = quantiles(dictionary, one)
+        marks = quantiles(run, dictionary, one)
         st.vega_lite_chart(
             spec=features.histogram(one.edges, one.counts, accent=accent, marks=marks),
             width="stretch", height=230,
