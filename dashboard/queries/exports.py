@@ -95,9 +95,9 @@ def table(connection: Connection, keys: Sequence[Key]) -> pa.Table:
     itself, a column says so."""
     itself = judged_by_itself(connection, "d.default_encoder")
     column = f", {itself} AS ms_judged_by_itself" if judged_alone(connection) else ""
-    kept = {c.name for c in columns.COLUMNS if not c.exported}
-    kept = {name for name in kept if has(connection, "features", name)}
-    but = f" EXCLUDE ({', '.join(sorted(kept))})" if kept else ""
+    hidden = [c.name for c in columns.COLUMNS if not c.exported]
+    there = [f'"{name}"' for name in hidden if has(connection, "features", name)]
+    but = f" EXCLUDE ({', '.join(there)})" if there else ""
     sql = f"""SELECT d.model, d.hook, d.name, f.*{but}{column} FROM wanted
         JOIN features f USING (dictionary_id, feature_id) JOIN dictionaries d USING (dictionary_id)
         ORDER BY place"""

@@ -17,8 +17,6 @@ T = TypeVar("T")
 MOST_ROWS = 200
 MOST_TABLED = 100_000
 """Features in a table that is taken along."""
-_FIRST = "1.0"
-"""The version of the contract whose columns every bundle has."""
 
 
 def records(connection: Connection, kind: type[T], sql: str, values: Sequence[Any] = ()) -> list[T]:
@@ -69,7 +67,7 @@ def judged_by_itself(connection: Connection, encoder: str) -> str:
 
 def holds(connection: Connection, column: columns.Column) -> bool:
     """Whether the bundle has this column of features, which older ones may lack."""
-    return column.since == _FIRST or has(connection, "features", column.name)
+    return column.since == columns.FIRST or has(connection, "features", column.name)
 
 
 def card_fields(connection: Connection) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+FIRST = "1.0"
+"""The version of the contract whose columns every bundle has."""
 Form = Literal["link", "text", "meter", "balance", "number", "percent", "images", "level", "steers"]
 """How a value is shown: as a link to its feature, as text, on a bar with its number, from words to
 pictures, with two decimals, as per cent, as a count of images, as a level from 1, or with a mark
@@ -28,7 +30,7 @@ class Column:
     """A shorter title for the head of a table and of a feature; the title unless it is given."""
     cell: str = ""
     """What rows of a table call it; its name unless it is given."""
-    since: str = "1.0"
+    since: str = FIRST
     """The version of the contract that brought it: older bundles lack it."""
     needs: Needs = ""
     range: tuple[float, float] | None = None
