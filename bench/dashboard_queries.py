@@ -74,10 +74,7 @@ def measured(database: Path, *, calls: int) -> tuple[dict[str, list[float]], dic
     every = [d.dictionary_id for d in queries.dictionaries(connection)]
     taken: dict[str, list[float]] = {}
     missing: dict[str, str] = {}
-    for name in sorted(queries.__all__):
-        function = getattr(queries, name)
-        if not inspect.isfunction(function):
-            continue
+    for name, function in inspect.getmembers(queries, inspect.isfunction):
         draw = random.Random(0)
         first, *rest = inspect.signature(function).parameters.values()
         given = typical(connection, draw)

@@ -35,8 +35,8 @@ from transformers import (
 
 from pipeline import config, hooks
 from pipeline.models.adapter import Inputs
-from pipeline.models.clip import ClipAdapter
-from pipeline.models.llava import LlavaAdapter
+from pipeline.models.families.clip import ClipAdapter
+from pipeline.models.families.llava import LlavaAdapter
 from pipeline.saes.sae import SAE
 
 SHAPES = {

@@ -35,8 +35,8 @@ from transformers import (
 from pipeline import config
 from pipeline.hooks import Edit
 from pipeline.interventions import FeatureEdit, delta, replace, steering
+from pipeline.models.families.llava import LlavaAdapter
 from pipeline.models.inputs import Inputs
-from pipeline.models.llava import LlavaAdapter
 from pipeline.saes.sae import SAE
 
 # Picture side, patch, vision width and layers; words, width, layers and inner width.

@@ -86,9 +86,9 @@ def show(chosen: StreamlitPage, who: access.Visitor) -> None:
     with st.container(key="tray-box"):
         tray(TAKES_FEATURES, run=run.key)
     try:
-        if lost := cached.lost(run, run.key):
+        if lost := cached.lost(run):
             st.warning(f"The bundle's database lacks {', '.join(lost)}. Run the pipeline again.")
-        furniture.notice(cached.judged_alone(run.connection, run.key))
+        furniture.notice(cached.judged_alone(run))
         chosen.run()
     except opening.Damaged as problem:
         furniture.refused(f"The bundle's database is damaged ({problem}). Run the pipeline again.")

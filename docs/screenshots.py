@@ -17,7 +17,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from pipeline.annotations import Annotations, default_place
-from pipeline.annotations.trials import Given
+from pipeline.annotations.trials import GivenAnswer
 from pipeline.study.creation import create
 from pipeline.study.files import Study
 
@@ -95,7 +95,7 @@ def simulated(store: Annotations) -> tuple[str, str]:
     owner = store.create_study(study.name, content.model_dump_json(), content.wanted)
     rng = np.random.default_rng(0)
     begun = datetime.now(UTC) - timedelta(days=6)
-    given: dict[str, list[Given]] = {f"person {n}": [] for n in range(PEOPLE)}
+    given: dict[str, list[GivenAnswer]] = {f"person {n}": [] for n in range(PEOPLE)}
     for item in content.items:
         places = [side.feature for side in item.sides]
         scores = [0.0 if at is None else content.features[at].scores["ms"] or 0.0 for at in places]
@@ -107,7 +107,7 @@ def simulated(store: Annotations) -> tuple[str, str]:
             )
             own = given[f"person {who}"]
             when = begun + timedelta(hours=9 * float(who)) + timedelta(seconds=7 * len(own))
-            own.append(Given(item.item, said, item.role, False, int(rng.gamma(4, 900)), when))
+            own.append(GivenAnswer(item.item, said, item.role, False, int(rng.gamma(4, 900)), when))
     store.add_votes(study.name, given)
     invited = store.invite(study.name)
     store.consent(study.name, store.annotator_of(invited).annotator)

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "interventions": {"config", "hooks", "models", "saes"},
     "study": {"annotations", "bundle", "config", "contract", "csv_cells", "fingerprints",
               "metrics"},
-    "run": {"bundle", "config", "contract", "fingerprints", "inputs", "metrics"},
+    "run": {"bundle", "config", "contract", "fingerprints", "inputs", "metrics", "saes"},
     "labelling": {"bundle", "config", "fingerprints", "models"},
     "activations": {"bundle", "config", "contract", "inputs", "metrics", "models", "run", "saes"},
     "projector": {"bundle", "config", "contract", "fingerprints", "inputs", "metrics", "models",

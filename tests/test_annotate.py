@@ -12,7 +12,7 @@ import pytest
 from synthetic import make_bundle
 
 from pipeline.annotations import Annotations
-from pipeline.study import judging, shown
+from pipeline.study import judging, presentation
 from pipeline.study.content import Content
 from pipeline.study.creation import create
 from pipeline.study.files import Study
@@ -101,7 +101,7 @@ def test_an_answer_means_the_same_whichever_way_it_was_shown(
         ann = joined(store, kind)
         trial = judging.standing(store, content, ann).open[0]
         item = content.items[trial.item]
-        stood = shown.sides(content, ann, trial)
+        stood = presentation.sides(content, ann, trial)
         swapped.add(trial.swapped)
         if kind == "pairs":
             place = "left" if set(stood[0]) == set(item.sides[0].images) else "right"
@@ -112,7 +112,7 @@ def test_an_answer_means_the_same_whichever_way_it_was_shown(
             assert judging.meant(content, ann, trial, place) == item.answer
         elif kind == "choice":
             assert item.answer is not None
-            said_first = list(shown.texts(content, ann, trial).values())
+            said_first = list(presentation.texts(content, ann, trial).values())
             place = str(said_first.index(item.texts[int(item.answer) - 1]) + 1)
             assert judging.meant(content, ann, trial, place) == item.answer
         else:
@@ -135,7 +135,7 @@ def test_an_export_tells_what_stood_where(
     sent: Any = judging.data(content, ann, at, names, unseen=at.open[:1], heard=None)
     judging.keep(store, content, ann, said(0, "skip"))
     (vote,) = store.votes(kind)
-    told = shown.told(content, vote)
+    told = presentation.as_kept(content, vote)
     if kind == "choice":
         texts = content.items[vote.trial.item].texts
         assert [texts[int(number) - 1] for number in told.split()] == sent["texts"]
@@ -154,8 +154,8 @@ def test_sides_and_order_are_each_annotators_own(
     for _ in range(60):
         ann = joined(store, "pairs")
         trial = judging.standing(store, content, ann).open[0]  # the same practice for all
-        stood = shown.sides(content, ann, trial)
-        assert stood == shown.sides(content, ann, trial), "the same after a reload"
+        stood = presentation.sides(content, ann, trial)
+        assert stood == presentation.sides(content, ann, trial), "the same after a reload"
         orders[tuple(stood[0])] += 1
         left[set(stood[0]) == set(content.items[trial.item].sides[0].images)] += 1
     assert len(orders) > 20, "of 48 ways to show one of two sides"
@@ -225,7 +225,7 @@ def test_what_is_sent_again_late_or_out_of_order_counts_once(
 ) -> None:
     content, ann = drawn["pairs"], joined(store, "pairs")
 
-    def send(trial: int, answer: str, request: str) -> judging.Heard:
+    def send(trial: int, answer: str, request: str) -> judging.Outcome:
         heard = judging.keep(store, content, ann, said(trial, answer, request))
         judging.standing(store, content, ann)
         return heard
@@ -409,9 +409,9 @@ def test_the_other_kinds_by_keyboard(page: "Page", place: Place, kind: str) -> N
     content = place.drawn[kind]
     wanted = "4"
     if kind == "intruder":
-        wanted = str(shown.sides(content, who, trial)[0][1])
+        wanted = str(presentation.sides(content, who, trial)[0][1])
     elif kind == "choice":
-        wanted = list(shown.texts(content, who, trial))[1]
+        wanted = list(presentation.texts(content, who, trial))[1]
     assert place.answers(kind, who) == [(0, wanted)]
 
 

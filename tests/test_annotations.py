@@ -28,7 +28,7 @@ from pipeline.annotations import (
     default_place,
 )
 from pipeline.annotations.schema import METADATA
-from pipeline.annotations.trials import Given
+from pipeline.annotations.trials import GivenAnswer
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -422,7 +422,7 @@ def test_an_older_database_keeps_what_was_marked_as_from_elsewhere(
 ) -> None:
     """Of the tables of version 2, where the request was the mark, which a browser could give."""
     store.create_study("s", "{}", {0: 9, 1: 9})
-    answers = [Given(0, "x"), Given(1, "y")]
+    answers = [GivenAnswer(0, "x"), GivenAnswer(1, "y")]
     names = store.add_votes("s", dict.fromkeys(("imported", "restored", "posing"), answers))
     agreed, judged = (
         store.annotator_by_login("s", "https://id", who).annotator for who in ("ann", "bob")
@@ -542,7 +542,7 @@ def test_what_no_database_keeps_is_not_taken_for_a_database_that_is_away(
     assert len(told) > len(asks) and all(str(one).isprintable() for one in told)
     early = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
     with pytest.raises(AnnotationsError, match="time that is too large") as caught:
-        store.add_votes("s", {"ann": [Given(0, "x", created=early)]})
+        store.add_votes("s", {"ann": [GivenAnswer(0, "x", created=early)]})
     assert not isinstance(caught.value, Unreachable)
 
 

@@ -23,9 +23,9 @@ from pipeline.hooks import Edit
 from pipeline.interventions import (
     Along,
     Answer,
+    AnswerToken,
     FeatureEdit,
     InterventionError,
-    Said,
     Setting,
     Turned,
     Way,
@@ -631,12 +631,14 @@ def test_an_edit_that_does_not_fit_leaves_no_hook() -> None:
 
 
 def test_answers_are_alike_by_tokens_and_chances() -> None:
-    one = Answer((Said(3, "a", 0.5, ()), Said(4, "b", 0.25, ())), True)
-    rounded = Answer((Said(3, "a", 0.5 * (1 + 1e-7), ()), Said(4, "b", 0.25, ())), True)
+    one = Answer((AnswerToken(3, "a", 0.5, ()), AnswerToken(4, "b", 0.25, ())), True)
+    rounded = Answer(
+        (AnswerToken(3, "a", 0.5 * (1 + 1e-7), ()), AnswerToken(4, "b", 0.25, ())), True
+    )
     assert one.as_likely_as(rounded) and rounded.as_likely_as(one)
     for other in (
         one.said[:1],
-        (Said(3, "a", 0.5001, ()), one.said[1]),
-        (Said(5, "a", 0.5, ()), one.said[1]),
+        (AnswerToken(3, "a", 0.5001, ()), one.said[1]),
+        (AnswerToken(5, "a", 0.5, ()), one.said[1]),
     ):
         assert not one.as_likely_as(Answer(other, True))

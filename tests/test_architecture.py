@@ -335,6 +335,30 @@ def sql_outside_queries(sources: list[Source]) -> list[str]:
     ]
 
 
+def script_names(sources: list[Source]) -> list[str]:
+    """Functions of a page's script that read what the script below them sets: they are given it.
+    Names of one's own hide those; constants are written in capitals."""
+    found = []
+    for source in sources:
+        if not re.fullmatch(r"dashboard/views/\w+/page\.py", source.path):
+            continue
+        functions = [node for node in source.tree.body if isinstance(node, ast.FunctionDef)]
+        script = [node for node in source.tree.body if node not in functions]
+        script = [node for node in script if not isinstance(node, ast.ClassDef)]
+        below = {name for node in script for name in names(node, ast.Store) if not name.isupper()}
+        for function in functions:
+            own = {each.arg for each in ast.walk(function) if isinstance(each, ast.arg)}
+            read = names(function, ast.Load) & (below - own - names(function, ast.Store))
+            found += [f"{source.path}:{function.lineno} reads {name}" for name in sorted(read)]
+    return found
+
+
+def names(node: ast.AST, context: type[ast.expr_context]) -> set[str]:
+    """The names that are read, or set, within `node`."""
+    inside = (each for each in ast.walk(node) if isinstance(each, ast.Name))
+    return {each.id for each in inside if isinstance(each.ctx, context)}
+
+
 CHECKS = [
     without_rule,
     forbidden_imports,
@@ -346,6 +370,7 @@ CHECKS = [
     unpickled,
     opened_pictures,
     sql_outside_queries,
+    script_names,
 ]
 
 
@@ -456,7 +481,7 @@ FAULTS = [
     ),
     (banned_libraries, 1, {"pipeline/contract.py": "def f():\n    from torch import nn"}),
     (banned_libraries, 1, {"pipeline/study/pairs.py": "import torch.nn"}),
-    (banned_libraries, 1, {"pipeline/models/clip.py": "import torch, streamlit"}),
+    (banned_libraries, 1, {"pipeline/models/families/clip.py": "import torch, streamlit"}),
     (banned_libraries, 2, {"dashboard/views/a.py": "import pandas\nfrom pathlib import Path"}),
     (banned_libraries, 1, {"dashboard/charts/features.py": "import streamlit as st"}),
     (registered_hooks, 1, {"pipeline/models/a.py": "m.register_forward_pre_hook(f)"}),
@@ -482,6 +507,13 @@ FAULTS = [
     (unasked_parts, 2, {"dashboard/a.py": "st.button('x', on_click=f)\nd = {'on_change': f}"}),
     (unasked_parts, 0, {"dashboard/a.py": "st.button('x', on_click=gate.allowed(f))"}),
     (sql_outside_queries, 0, {"dashboard/queries.py": "TOP = 'SELECT 1'"}),
+    (script_names, 1, {"dashboard/views/a/page.py": "def f():\n    return run\nrun = 1"}),
+    (script_names, 1, {"dashboard/views/a/page.py": "def f():\n    g(x)\nwith h() as x:\n    f()"}),
+    (
+        script_names,
+        0,
+        {"dashboard/views/a/page.py": "def f(run):\n    return MOST\nrun = MOST = 1"},
+    ),
 ]
 
 

@@ -105,7 +105,7 @@ import sys
 import streamlit as st
 sys.path.insert(0, "TESTS")
 from test_captions import caption, listed
-from dashboard.captions import rows
+from dashboard.features.captions import rows
 from dashboard.components.captions import captions
 
 st.set_page_config(layout="wide")

@@ -309,7 +309,7 @@ def test_a_reader_that_is_stuck_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_stuck_reader_does_not_hold_up_the_end_of_the_process() -> None:
     code = (
-        "import threading\nfrom pipeline import pictures\n"
+        "import threading\nfrom pipeline.inputs import pictures\n"
         "try: pictures.in_time(threading.Event().wait, seconds=0.2)\n"
         "except pictures.Unreadable: print('given up')"
     )

@@ -15,7 +15,7 @@ from synthetic import make_bundle
 
 from pipeline.annotations import Annotations, FeatureKey
 from pipeline.errors import LoupeError
-from pipeline.study import exchange, findings, given, judging, outputs, restored
+from pipeline.study import exchange, findings, imported_answers, judging, outputs, restored
 from pipeline.study.assignment import chooser
 from pipeline.study.content import Content
 from pipeline.study.creation import create
@@ -115,7 +115,7 @@ def test_answers_that_were_given_elsewhere(
         store.create_study(name, content.model_dump_json(), content.wanted)
 
         def take(name: str = name) -> None:
-            store.add_votes(name, given.read(file, content))
+            store.add_votes(name, imported_answers.read(file, content))
 
         if tried(take):
             taken += 1

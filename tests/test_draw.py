@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipeline.study.draw import Pool, StudyError, alone, even, listed, once, pairs
+from pipeline.study.draw import Pool, StudyError, alone, even, named_features, once, pairs
 from pipeline.study.files import Draw
 
 
@@ -86,11 +86,11 @@ def test_even_takes_turns() -> None:
 
 def test_a_list_names_its_bad_line() -> None:
     known = {"m/h/d:1": 0, "m/h/d:2": 1}
-    assert listed([(2, "m/h/d:2"), (3, "m/h/d:1")], known, file="f.csv") == [1, 0]
+    assert named_features([(2, "m/h/d:2"), (3, "m/h/d:1")], known, file="f.csv") == [1, 0]
     with pytest.raises(StudyError, match=r"f.csv, line 5: '=cmd' is no live feature"):
-        listed([(2, "m/h/d:2"), (5, "=cmd")], known, file="f.csv")
+        named_features([(2, "m/h/d:2"), (5, "=cmd")], known, file="f.csv")
     with pytest.raises(StudyError, match=r"line 2: of 'm/h/n:3' the bundle keeps only the strong"):
-        listed([(2, "m/h/n:3")], known, file="f.csv", partial={"m/h/n:3"})
+        named_features([(2, "m/h/n:3")], known, file="f.csv", partial={"m/h/n:3"})
 
 
 def test_a_list_says_everything_once() -> None:

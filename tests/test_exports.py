@@ -728,15 +728,16 @@ PAGE = f"""
 import sys
 from pathlib import Path
 import streamlit as st
-from dashboard import connection, downloads
+from dashboard.bundle import cached, opening
+from dashboard.page import downloads
 
 def said(keys):
     with Path(sys.argv[1], "asked").open("a") as file:
         file.write(f"{{len(keys)}}\\n")
     return {{}}
 
-run = connection.current()
-every = {{d.dictionary_id: d for d in connection.dictionaries(run.connection, run.key)}}
+run = opening.current()
+every = {{d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}}
 downloads.feature_downloads(run, every[{SAE!r}], 7, said)
 keys = [({SAE!r}, i) for i in range(48)] * 5
 downloads.list_downloads(run, keys, said, name="my <list>/..")

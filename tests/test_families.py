@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from pipeline import hooks, models
-from pipeline.models.adapter import LAYER_POINTS
+from pipeline.models.hook_points import LAYER_POINTS
 
 PICTURES = [tiny.picture(0), tiny.picture(1, side=77).resize((70, 30))]
 PROMPTS = ["abc", "What is it?"]

@@ -26,7 +26,7 @@ from pipeline import config, models
 from pipeline.__main__ import app
 from pipeline.bundle.sealed import StoreError
 from pipeline.models.answers import IGNORED, answer_loss, labelled
-from pipeline.models.clip_gemma import ClipGemmaAdapter, Projector, asked, read_projector
+from pipeline.models.families.clip_gemma import ClipGemmaAdapter, Projector, asked, read_projector
 from pipeline.models.loading import ModelError
 from pipeline.projector import fit as projector_fit
 from pipeline.projector.conversations import ConversationError

@@ -13,9 +13,9 @@ from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, CLIPModel
 
 from pipeline import config, models
-from pipeline.models.adapter import LAYER_POINTS
-from pipeline.models.clip import ClipAdapter
 from pipeline.models.encoder import ImageEncoder
+from pipeline.models.families.clip import ClipAdapter
+from pipeline.models.hook_points import LAYER_POINTS
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import ModelError
 from pipeline.run import identity

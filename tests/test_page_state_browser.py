@@ -138,15 +138,16 @@ SHOWS = """
 import json, sys
 import streamlit as st
 sys.path.insert(0, {root!r})
-from dashboard import widgets
+from dashboard.page import furniture
+from dashboard.style.markdown import plain
 for place, text in enumerate(json.loads({texts!r})):
-    said = widgets.plain(text)
+    said = plain(text)
     with st.container(key=f"shown-{{place}}"):
         st.caption(said)
         st.error(said)
         st.button(said, key=f"button-{{place}}", help=said)
-        st.pills("x", [text], format_func=widgets.plain, key=f"pill-{{place}}")
-        widgets.badge(text, about=text)
+        st.pills("x", [text], format_func=plain, key=f"pill-{{place}}")
+        furniture.badge(text, about=text)
 st.caption("all")
 """
 MARKUP = re.compile(r"<(a|img|em|strong|del|code|h\d|li|ul|ol|blockquote|table|hr|pre|sup)\b|katex")

@@ -11,6 +11,7 @@ from databases import connection
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import queries
+from dashboard.records import columns
 from dashboard.records.features import Card, Filter
 from dashboard.records.steering import steering_best
 from pipeline.bundle import opening as bundle_opening
@@ -61,7 +62,7 @@ def test_holdings(db: duckdb.DuckDBPyConnection) -> None:
     assert len(queries.skipped(db, limit=1)) == 1
 
 
-@pytest.mark.parametrize("sort", queries.SORTS)
+@pytest.mark.parametrize("sort", [column.name for column in columns.sortable()])
 @pytest.mark.parametrize("descending", [True, False])
 def test_pages_hold_every_feature_once_in_order(
     db: duckdb.DuckDBPyConnection, sort: str, descending: bool
@@ -451,7 +452,7 @@ def test_bundles_before_steering_answer_without(tmp_path: Path) -> None:
     with duckdb.connect(database) as writer:
         writer.execute("DROP TABLE steering")
         for table in ("features", "cards"):
-            for column in queries.STEERED:
+            for column in (c.name for c in columns.COLUMNS if c.since == "1.4"):
                 writer.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     with duckdb.connect(database, read_only=True) as db:
         assert queries.steered_sums(db) == []
@@ -468,7 +469,7 @@ def test_bundles_before_captions_answer_without(tmp_path: Path) -> None:
         for name in ("read_captions", "captions", "caption_tokens", "top_captions", "modality"):
             writer.execute(f"DROP TABLE {name}")
         for table in ("features", "cards"):
-            for column in queries.SIDES:
+            for column in (c.name for c in columns.COLUMNS if c.since == "1.3"):
                 writer.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     with duckdb.connect(database, read_only=True) as db:
         assert queries.top_captions(db, SAE, [1]) == {}

@@ -23,7 +23,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.bundle import opening
 from dashboard.live import images, models
 from dashboard.steering import answer_view, answers, history, request
-from pipeline.interventions import Answer, Said, Setting, Turned
+from pipeline.interventions import Answer, AnswerToken, Setting, Turned
 from pipeline.steer_command.request import Home
 from pipeline.steer_command.trials import Studied
 
@@ -582,7 +582,7 @@ def test_the_file_holds_it_all(opened: Opened) -> None:
 
 
 def answer(*pieces: str) -> Answer:
-    return Answer(tuple(Said(1, piece, 0.5, ()) for piece in pieces), True)
+    return Answer(tuple(AnswerToken(1, piece, 0.5, ()) for piece in pieces), True)
 
 
 def test_words_that_changed_are_lit() -> None:

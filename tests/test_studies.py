@@ -23,7 +23,7 @@ from pipeline.annotations import (
     Standing,
     Trial,
 )
-from pipeline.annotations.trials import Given
+from pipeline.annotations.trials import GivenAnswer
 
 if TYPE_CHECKING:
     from postgres import Server
@@ -141,7 +141,7 @@ def test_two_visits_of_one_person_take_one_place(store: Annotations) -> None:
 
 def test_answers_from_elsewhere_take_nobodys_place(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 1})
-    store.add_votes(STUDY, {"a model": [Given(0, "x")], "another": [Given(0, "y")]})
+    store.add_votes(STUDY, {"a model": [GivenAnswer(0, "x")], "another": [GivenAnswer(0, "y")]})
     assert store.invite(STUDY, "Ann", most=1)
     with pytest.raises(AnnotationsError, match="all the people"):
         store.invite(STUDY, "Bob", most=1)
@@ -164,7 +164,7 @@ def test_no_name_that_a_browser_gives_marks_an_answer(
 
 def test_no_login_is_one_whose_answers_come_from_a_file(store: Annotations) -> None:
     store.create_study(STUDY, "{}", {0: 3})
-    store.add_votes(STUDY, {"ann": [Given(0, "x")]})
+    store.add_votes(STUDY, {"ann": [GivenAnswer(0, "x")]})
     for issuer, subject in (("elsewhere", "ann"), ("", "ann"), ("https://id", "")):
         with pytest.raises(AnnotationsError, match="does not say who you are"):
             store.annotator_by_login(STUDY, issuer, subject)
@@ -262,14 +262,21 @@ def test_the_next_trial_is_known_before_the_vote(store: Annotations) -> None:
 def test_answers_from_elsewhere_come_in_whole_and_once(store: Annotations) -> None:
     store.create_study("s", "x", dict.fromkeys(range(3), 2))
     given = {
-        "Ann": [Given(0, "x", response_ms=7), Given(1, "skip"), Given(2, "y", role="repeat")],
-        "Bob": [Given(0, "x"), Given(1, "y")],
+        "Ann": [
+            GivenAnswer(0, "x", response_ms=7),
+            GivenAnswer(1, "skip"),
+            GivenAnswer(2, "y", role="repeat"),
+        ],
+        "Bob": [GivenAnswer(0, "x"), GivenAnswer(1, "y")],
     }
     names = store.add_votes("s", given)
     assert len(set(names.values())) == 2 and not set(names) & set(names.values())
     assert sorted(store.tallies("s")) == [(0, "x", 2), (1, "y", 1)]
     assert {one.trial.state for one in store.votes("s")} == {"voted", "skipped"}
-    for again in ({"New": [Given(0, "y")], "Bob": [Given(2, "x")]}, {"New": [Given(0, "x" * 999)]}):
+    for again in (
+        {"New": [GivenAnswer(0, "y")], "Bob": [GivenAnswer(2, "x")]},
+        {"New": [GivenAnswer(0, "x" * 999)]},
+    ):
         with pytest.raises(AnnotationsError):
             store.add_votes("s", again)
     assert sorted(store.tallies("s")) == [(0, "x", 2), (1, "y", 1)], "all or none"
@@ -289,11 +296,11 @@ def test_answers_of_the_studys_own_people_do_not_come_in_again(store: Annotation
     next_trial(store, STUDY, who, first_unseen, hold=HOLD)
     store.vote(STUDY, who, 0, "x", request="r")
     with pytest.raises(AnnotationsError, match=f"{who}': is a pseudonym of {STUDY}"):
-        store.add_votes(STUDY, {"new": [Given(0, "y")], who: [Given(0, "x")]})
+        store.add_votes(STUDY, {"new": [GivenAnswer(0, "y")], who: [GivenAnswer(0, "x")]})
     assert [(vote.annotator, vote.elsewhere) for vote in store.votes(STUDY)] == [(who, False)]
-    (new,) = store.add_votes(STUDY, {"new": [Given(0, "y")]}).values()
+    (new,) = store.add_votes(STUDY, {"new": [GivenAnswer(0, "y")]}).values()
     with pytest.raises(AnnotationsError, match="is a pseudonym"):
-        store.add_votes(STUDY, {new: [Given(0, "y")]})
+        store.add_votes(STUDY, {new: [GivenAnswer(0, "y")]})
     assert {vote.annotator: vote.elsewhere for vote in store.votes(STUDY)} == {
         who: False, new: True
     }  # fmt: skip
@@ -306,7 +313,7 @@ def test_a_study_is_kept_again_with_all_its_rows(store: Annotations) -> None:
         next_trial(store, STUDY, who, first_unseen, hold=HOLD)
         store.vote(STUDY, who, number, "x", request=f"r{number}", response_ms=10)
     store.undo(STUDY, who, 1, request="u")
-    store.add_votes(STUDY, {"zoe": [Given(0, "skip"), Given(1, "y", response_ms=5)]})
+    store.add_votes(STUDY, {"zoe": [GivenAnswer(0, "skip"), GivenAnswer(1, "y", response_ms=5)]})
     token = store.restore_study("again", "{}", {0: 3, 1: 3}, store.votes(STUDY))
     assert store.owns("again", token) and not store.owns(STUDY, token)
     assert store.votes("again") == store.votes(STUDY)

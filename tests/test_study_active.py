@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from pipeline.annotations import Annotations, Standing
-from pipeline.annotations.trials import Given
+from pipeline.annotations.trials import GivenAnswer
 from pipeline.study import active
 from pipeline.study.active import PRIOR, posterior
 from pipeline.study.assignment import Schedule, chooser
@@ -106,7 +106,10 @@ def content(**settings: object) -> Content:
 def test_it_rests_on_the_votes_that_stand(tmp_path: Path) -> None:
     store, of = Annotations(str(tmp_path / "a.sqlite")), content(votes=9)
     store.create_study("s", of.model_dump_json(), of.wanted)
-    people = {f"a{n}": [Given(0, "x"), Given(1, "xy"[n % 2]), Given(2, "skip")] for n in range(4)}
+    people = {
+        f"a{n}": [GivenAnswer(0, "x"), GivenAnswer(1, "xy"[n % 2]), GivenAnswer(2, "skip")]
+        for n in range(4)
+    }
     store.add_votes("s", people)
     assert sorted(store.tallies("s")) == [(0, "x", 4), (1, "x", 2), (1, "y", 2)]
     ask = active.uncertain(store, of)

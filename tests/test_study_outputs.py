@@ -11,7 +11,7 @@ from synthetic import make_bundle
 
 from pipeline.annotations import Annotations, trials
 from pipeline.bundle import opening
-from pipeline.study import exchange, given, outputs, ratings, results
+from pipeline.study import exchange, imported_answers, outputs, ratings, results
 from pipeline.study.content import Content
 from pipeline.study.creation import create
 from pipeline.study.draw import StudyError
@@ -118,7 +118,7 @@ def test_texts_whose_rating_is_known_are_checks(bundle: Path, tmp_path: Path) ->
     kept = Annotations(str(tmp_path / "a.sqlite"))
     kept.create_study("s", content.model_dump_json(), content.wanted)
     told = {"sharp": "1", "near": "2", "asleep": "4", "tired": "skip"}
-    rows = {name: [trials.Given(2, one, role="catch")] for name, one in told.items()}
+    rows = {name: [trials.GivenAnswer(2, one, role="catch")] for name, one in told.items()}
     names = kept.add_votes("s", rows)
     found = {one.annotator: one for one in results.checked(content, kept.votes("s"))}
     assert {name: (found[names[name]].caught, found[names[name]].catches) for name in told} == {
@@ -138,10 +138,14 @@ def test_the_first_texts_whose_rating_is_known_are_practice(bundle: Path, tmp_pa
     ]  # fmt: skip
 
 
-def answered(content: Content, rate, people: int = 3) -> dict[str, list[given.Given]]:
+def answered(
+    content: Content, rate, people: int = 3
+) -> dict[str, list[imported_answers.GivenAnswer]]:
     return {
         f"p{n}": [
-            given.Given(item.item, rate(item, n)) for item in content.items if item.role == "trial"
+            imported_answers.GivenAnswer(item.item, rate(item, n))
+            for item in content.items
+            if item.role == "trial"
         ]
         for n in range(people)
     }
@@ -178,7 +182,7 @@ def test_ratings_are_told_by_group_and_scale(content: Content, tmp_path: Path) -
     for name in (ratings.RATINGS, exchange.VOTES):
         other = Annotations(str(tmp_path / f"{name}.sqlite"))
         other.create_study("s", content.model_dump_json(), content.wanted)
-        other.add_votes("s", given.read(tmp_path / "out" / name, content))
+        other.add_votes("s", imported_answers.read(tmp_path / "out" / name, content))
         assert ratings.means(content, other.votes("s")) == ratings.means(content, votes)
         other.close()
     kept.close()

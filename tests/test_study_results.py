@@ -14,7 +14,7 @@ from synthetic import make_bundle
 
 from dashboard.exports.votes import votes_table
 from pipeline.annotations import Annotations
-from pipeline.annotations.trials import Given
+from pipeline.annotations.trials import GivenAnswer
 from pipeline.bundle.opening import open_bundle
 from pipeline.study import agreement, alone, benchmark, exchange, findings, results, sentences
 from pipeline.study.assignment import CATCH, REPEAT, Schedule, chooser
@@ -134,7 +134,7 @@ def test_checks_are_held_against_how_many_there_were(content: Content) -> None:
 def test_who_was_never_checked_is_told(content: Content, tmp_path: Path) -> None:
     store = run(content, tmp_path / "n.sqlite", [by_score(content, right=1.0)] * 2)
     # Answers from elsewhere have no checks.
-    store.add_votes("s", {"elsewhere": [Given(n, "x") for n in range(5)]})
+    store.add_votes("s", {"elsewhere": [GivenAnswer(n, "x") for n in range(5)]})
     votes = store.votes("s")
     store.close()
     line = "1 person was never checked, and counts."
@@ -209,7 +209,7 @@ def test_a_study_goes_out_as_the_benchmark_and_comes_in_again(
 
 def test_a_download_and_the_file_of_votes_are_the_same(content: Content, tmp_path: Path) -> None:
     store = run(content, tmp_path / "v.sqlite", [by_score(content, right=0.8)])
-    store.add_votes("s", {"p": [Given(0, "tie")]})
+    store.add_votes("s", {"p": [GivenAnswer(0, "tie")]})
     votes = store.votes("s")
     table = votes_table(content, votes)
     assert tuple(table.column_names) == exchange.COLUMNS
@@ -280,7 +280,7 @@ def test_neurons_are_beaten_as_often_as_people_say(tmp_path: Path) -> None:
     store = Annotations(str(tmp_path / "a.sqlite"))
     store.create_study("s", content.model_dump_json(), content.wanted)
     said = ["x"] * 6 + ["y"] * 2 + ["tie"] * 2
-    store.add_votes("s", {"p": [Given(n, answer) for n, answer in enumerate(said)]})
+    store.add_votes("s", {"p": [GivenAnswer(n, answer) for n, answer in enumerate(said)]})
     found = findings.find(content, store.votes("s"))
     assert found.against_neurons is not None
     assert (found.against_neurons.value, found.against_neurons.count) == (0.75, 8)
@@ -293,7 +293,9 @@ def answered(content: Content, place: Path, answers: dict[str, list[str]]) -> fi
     """What a study finds in answers to its items in turn."""
     store = Annotations(str(place))
     store.create_study("s", content.model_dump_json(), content.wanted)
-    given = {who: [Given(n, one) for n, one in enumerate(own)] for who, own in answers.items()}
+    given = {
+        who: [GivenAnswer(n, one) for n, one in enumerate(own)] for who, own in answers.items()
+    }
     store.add_votes("s", given)
     votes = store.votes("s")
     store.close()

@@ -1,9 +1,8 @@
 """What the pages ask of a bundle again and again, worked out once."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-import duckdb
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
@@ -12,106 +11,87 @@ from dashboard import queries
 from dashboard.bundle import nearness
 from dashboard.bundle.opening import Lacking, Run
 from dashboard.faults import Unavailable
-from dashboard.records.dictionaries import Dictionary, Summary
+from dashboard.queries import Connection
+from dashboard.records.dictionaries import Dictionary
 from dashboard.records.features import Filter
 from dashboard.records.images import Embeddings
-from dashboard.records.steering import SteeredSum
 from pipeline.bundle import database, opening, sealed
 from pipeline.contract.tables import EMBEDDINGS, TABLES
 
 MOST_TOGETHER = 256
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def tag_rates(_connection: duckdb.DuckDBPyConnection, key: str) -> dict[str, float]:
-    """`queries.tag_rates`, once a bundle."""
-    return queries.tag_rates(_connection)
+T = TypeVar("T")
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def dictionaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[Dictionary]:
-    """`queries.dictionaries`, once a bundle."""
-    found = queries.dictionaries(_connection)
+@st.cache_data(max_entries=64, show_spinner=False)
+def _answer(_query: Callable[[Connection], T], _connection: Connection, name: str, key: str) -> T:
+    return _query(_connection)
+
+
+def _once(query: Callable[[Connection], T]) -> Callable[[Run], T]:
+    """This query, of which the answer is kept for each bundle: a dozen of them, of four bundles."""
+
+    def ask(run: Run) -> T:
+        return _answer(query, run.connection, f"{query.__module__}.{query.__name__}", run.key)
+
+    return ask
+
+
+def _dictionaries(connection: Connection) -> list[Dictionary]:
+    found = queries.dictionaries(connection)
     if not found:
         raise Lacking("the table dictionaries holds no row")
     return found
 
 
+def _together(connection: Connection) -> tuple[int, dict[tuple[str, str], int]]:
+    """Of the MOST_TOGETHER commonest tags and classes."""
+    return queries.together(connection, limit=MOST_TOGETHER)
+
+
+dictionaries = _once(_dictionaries)
+flags = _once(queries.flags)
+judged_alone = _once(queries.judged_alone)
+label_names = _once(queries.label_names)
+labels = _once(queries.labels)
+steered_sums = _once(queries.steered_sums)
+summaries = _once(queries.summaries)
+tag_rates = _once(queries.tag_rates)
+together = _once(_together)
+two_sided = _once(queries.two_sided)
+worded = _once(queries.worded)
+
+
+def lost(run: Run) -> list[str]:
+    """The tables that the manifest counts and the database does not hold."""
+    return _lost(run, run.key)
+
+
 @st.cache_data(max_entries=4, show_spinner=False)
-def lost(_run: Run, key: str) -> list[str]:
-    """The tables that the manifest counts and the database does not hold, once a bundle."""
+def _lost(_run: Run, key: str) -> list[str]:
     counted = _run.manifest("rows")
     wanted = set(counted) - set(database.NOT_INDEXED) if isinstance(counted, Mapping) else set()
     return [t for t in TABLES if t in wanted and not queries.has(_run.connection, t)]
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def judged_alone(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
-    """`queries.judged_alone`, once a bundle."""
-    return queries.judged_alone(_connection)
+def notices(run: Run) -> list[str]:
+    """`queries.notices` of the bundle and its settings."""
+    return _notices(run, run.key)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def notices(_connection: duckdb.DuckDBPyConnection, key: str, _config: Any) -> list[str]:
-    """`queries.notices`, once a bundle."""
-    return queries.notices(_connection, _config)
+def _notices(_run: Run, key: str) -> list[str]:
+    return queries.notices(_run.connection, _run.config)
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def summaries(_connection: duckdb.DuckDBPyConnection, key: str) -> list[Summary]:
-    """`queries.summaries`, once a bundle."""
-    return queries.summaries(_connection)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def labels(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
-    """`queries.labels`, once a bundle."""
-    return queries.labels(_connection)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def together(
-    _connection: duckdb.DuckDBPyConnection, key: str
-) -> tuple[int, dict[tuple[str, str], int]]:
-    """`queries.together` of the MOST_TOGETHER commonest tags and classes, once a bundle."""
-    return queries.together(_connection, limit=MOST_TOGETHER)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def label_names(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
-    """`queries.label_names`, once a bundle."""
-    return queries.label_names(_connection)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def two_sided(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
-    """`queries.two_sided`, once a bundle."""
-    return queries.two_sided(_connection)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def worded(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
-    """`queries.worded`, once a bundle."""
-    return queries.worded(_connection)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def steered_sums(_connection: duckdb.DuckDBPyConnection, key: str) -> list[SteeredSum]:
-    """`queries.steered_sums`, once a bundle."""
-    return queries.steered_sums(_connection)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def flags(_connection: duckdb.DuckDBPyConnection, key: str) -> list[str]:
-    """`queries.flags`, once a bundle."""
-    return queries.flags(_connection)
+def ms_histogram(run: Run, dictionary_ids: Sequence[str]) -> list[int]:
+    """`queries.ms_histogram` of all features of these dictionaries."""
+    return _ms_histogram(run.connection, run.key, tuple(dictionary_ids))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def ms_histogram(
-    _connection: duckdb.DuckDBPyConnection, key: str, dictionary_ids: tuple[str, ...]
-) -> list[int]:
-    """`queries.ms_histogram` of all features, once a bundle and choice of dictionaries."""
+def _ms_histogram(_connection: Connection, key: str, dictionary_ids: tuple[str, ...]) -> list[int]:
     return queries.ms_histogram(_connection, dictionary_ids, Filter(n_active=0))[0]
 
 

@@ -57,6 +57,21 @@ class Run:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found
 
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings of the run that made the bundle; empty where its manifest has none."""
+        found = self.manifest("config")
+        return found if isinstance(found, Mapping) else {}
+
+    def setting(self, *path: str) -> Any:
+        """What the settings say at this path of names; None where they say nothing."""
+        return self.manifest("config", *path)
+
+    def fingerprint(self, model: str) -> str | None:
+        """What the model was when the bundle was made; None where that is not known."""
+        found = self.manifest("models", model, "fingerprint")
+        return None if found is None else str(found)
+
     def contact(self, cards: Sequence[Card], *, tiles: tuple[int, int], tile: int) -> list[str]:
         """A contact sheet, as a data URI, for each of the cards."""
         keys = [(self.key, c.dictionary_id, c.feature_id) for c in cards]

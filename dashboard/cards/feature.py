@@ -7,12 +7,20 @@ from typing import Any
 import streamlit as st
 
 from dashboard import address
+from dashboard.records import columns
 from dashboard.records.captions import Spoken
 from dashboard.records.dictionaries import Dictionary
 from dashboard.records.features import Artefacts, Card
 from dashboard.records.matches import Related
 from dashboard.style import hints, palette
-from dashboard.style.numbers import number, percent, steering_text, unlabelled
+from dashboard.style.numbers import (
+    fact_of,
+    number,
+    percent,
+    steering_text,
+    text_of,
+    unlabelled,
+)
 
 CARD_HELP = {"ms": hints.MS, "density": hints.DENSITY}
 RELATED = {"decoder": "cosine", "jaccard": "overlap", "correlation": "correlation"}
@@ -50,7 +58,7 @@ def card(
         "sides": None if score is None else sides(score),
         "steering": steering_text(one) and {
             "text": f"steering {steering_text(one)}",
-            "help": f"{hints.STEERING_SCORE} {hints.STEERS}",
+            "help": columns.about("steering_score"),
         },
     }  # fmt: skip
 
@@ -62,12 +70,11 @@ def row(
     made = card(one, dictionary, sheet, spoken=spoken)
     if spoken is not None:  # not of images, as the column's head says
         made["density"] = {"text": made["density"], "help": made["help"]["density"]}
-    return made | {
+    texts = {column.key: text_of(column, one) for column in columns.tabled()}
+    return texts | made | {
         "first": False, "id": f"{dictionary.short} #{one.feature_id}",
         "label": one.label or made["unlabelled"], "ms": {"value": one.ms, "text": made["msText"]},
-        "active": f"{one.n_active:,}", "max": number(one.max), "mean": number(one.mean),
-        "score": number(one.label_score) if one.label else "", "steering": steering_text(one),
-        "pairs": "" if one.pair_correlation is None else number(one.pair_correlation),
+        "score": number(one.label_score) if one.label else "", "steering": texts["steering"],
     }  # fmt: skip
 
 
@@ -103,15 +110,7 @@ def feature_head(one: Card, dictionary: Dictionary, *, spoken: bool) -> dict[str
     href = address.to_browse(dictionary)
     here = address.to_feature(one.dictionary_id, one.feature_id)
     steerable = dictionary.basis == "sae"
-    of = f"of {dictionary.n_examples:,} val images"
-    facts = [
-        ("density", percent(one.density), hints.DENSITY),
-        ("active on", f"{one.n_active:,} {of}", hints.ACTIVE),
-        ("mean", number(one.mean), hints.MEAN),
-        ("max", number(one.max), hints.MAX),
-    ]
-    if one.group is not None:
-        facts.append(("level", str(one.group + 1), hints.LEVEL))
+    facts = [(c, fact_of(c, one, of=dictionary.n_examples)) for c in columns.heading()]
     rank = None if one.ms_percentile is None else f"percentile {one.ms_percentile * 100:.0f}"
     return {
         "id": one.feature_id, "count": dictionary.d_sae, "where": dictionary.short, "href": href,
@@ -119,7 +118,7 @@ def feature_head(one: Card, dictionary: Dictionary, *, spoken: bool) -> dict[str
         "steer": address.to_steering([(one.dictionary_id, one.feature_id)]) if steerable else None,
         "unlabelled": unlabelled(one, spoken=spoken),
         "ms": one.ms, "msText": number(one.ms), "percentile": rank,
-        "facts": [{"name": n, "text": t, "help": h} for n, t, h in facts],
+        "facts": [{"name": c.short, "text": t, "help": c.about} for c, t in facts if t],
         "help": {"ms": hints.MS, "label": hints.LABEL, "percentile": hints.PERCENTILE},
     }  # fmt: skip
 

@@ -30,7 +30,7 @@ LEGEND = {
     ],
     "Correlation": [(PAIRS, palette.BOTH, "solid"), (OTHERS, palette.BOTH, "dashed")],
 }
-"""Once for several charts (see `widgets.line_legend`)."""
+"""Once for several charts (see `furniture.line_legend`)."""
 
 
 def shares_by_layer(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from dashboard.records import columns
 from dashboard.records.features import Said
 from dashboard.records.matches import Related
 from dashboard.records.profile import Profile
@@ -29,8 +30,7 @@ def document(
     profile: Profile, *, manifest: Mapping[str, Any], said: Sequence[Said] = ()
 ) -> dict[str, Any]:
     """What `feature_json` writes."""
-    card = asdict(profile.feature.card)
-    del card["examples"]
+    card = profile.feature.card
     dictionary = asdict(profile.dictionary)
     del dictionary["models"]
     place, sides = profile.place, profile.modality
@@ -39,7 +39,7 @@ def document(
         "run": {name: manifest.get(name) for name in ("key", "name", "title", "contract", "made")},
         "notes": [judged_by_itself(encoder) for encoder in profile.judged_by_itself],
         "dictionary": dictionary,
-        "feature": card,
+        "feature": {c.name: card.value(c.name) for c in columns.COLUMNS if c.exported},
         "top_examples": [
             asdict(top) | image(profile, top.example_id) for top in profile.feature.top
         ],

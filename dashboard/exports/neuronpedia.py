@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dashboard.exports.document import image, json_bytes
+from dashboard.records import columns
 from dashboard.records.captions import TopCaption
 from dashboard.records.features import AutoLabel, Key, Said, Top
 from dashboard.records.profile import Profile
@@ -119,6 +120,7 @@ def neuron(profile: Profile) -> dict[str, Any]:
             "ms_judged_by_itself": profile.dictionary.ms_judged_by_itself,
             "modality": profile.modality and asdict(profile.modality),
             "steering_score": card.steering_score, "steers": card.steers,
+            **{n: v for n, v in card.more.items() if columns.named(n).exported},
             "token_density": profile.artefacts and profile.artefacts.token_density,
             "matches": [
                 {"dictionary_id": m.card.dictionary_id, "index": str(m.card.feature_id),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.exports.section import anchor, feature_section
+from dashboard.records import columns
 from dashboard.records.features import Key, Said
 from dashboard.records.profile import Profile
 from dashboard.style import hints, palette
@@ -30,12 +31,15 @@ TERMS = {
     "density": hints.DENSITY, "label": hints.LABEL, "names found for it": hints.NAMES,
     "percentile": hints.PERCENTILE, "image density": hints.IMAGE_DENSITY,
     "text density": hints.TEXT_DENSITY, "modality score": hints.MODALITY_SCORE,
-    "steering score": f"{hints.STEERING_SCORE} {hints.STEERS}",
+    "steering score": columns.about("steering_score"),
     "pair correlation": hints.PAIR_CORRELATION, "bridge score": hints.BRIDGE,
     "top overlap": hints.TOP_OVERLAP, "top captions": hints.CAPTIONS,
     "nearest directions": hints.NEAREST, "fires together with": hints.TOGETHER,
     "most correlated": hints.ALIKE, "best match elsewhere": hints.PATH,
 }  # fmt: skip
+
+PLAIN = ("n_active", "max", "mean", "group")
+"""Columns whose names say what they are."""
 
 
 def report(
@@ -152,7 +156,9 @@ def _bar() -> str:
 
 
 def _terms() -> str:
-    lines = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in TERMS.items())
+    more = {c.title: c.about for c in columns.reported() if c.name not in PLAIN}
+    terms = TERMS | {name: text for name, text in more.items() if name not in TERMS}
+    lines = "".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in terms.items())
     return (
         '<details class="settings"><summary>What the numbers mean</summary>'
         f"<dl>{lines}</dl></details>"

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dashboard.cards.contact_sheets import data_uri
 from dashboard.exports.captions import captions, sides
 from dashboard.exports.pictures import heat_map, opened
+from dashboard.records import columns
 from dashboard.records.features import AutoLabel, Said, Score, Top
 from dashboard.records.matches import Related
 from dashboard.records.profile import Profile
 from dashboard.style import hints
-from dashboard.style.numbers import number, percent, steering_text, unlabelled
+from dashboard.style.numbers import fact_of, number, unlabelled
 
 KINDS = {
     "decoder": "Nearest directions", "jaccard": "Fires together with",
@@ -53,19 +54,17 @@ def _facts(profile: Profile) -> str:
         if card.label is None
         else f"<b>{html.escape(card.label)}</b>"
     )
+    every: list[tuple[str, str]] = []
+    some: list[tuple[str, str]] = []
+    for column in columns.reported():
+        if text := fact_of(column, card, of=of):
+            name = column.short if column.in_head else column.title
+            (some if column.needs else every).append((name, html.escape(text)))
     facts = [
         ("label", label + score),
         ("MS", f'{meter}{number(card.ms)}<span class="muted">{rank}</span>'),
-        ("density", percent(card.density)),
-        ("active on", f"{card.n_active:,} of {of:,} val images"),
-        ("mean", number(card.mean)),
-        ("max", number(card.max)),
-    ]
-    if card.group is not None:
-        facts.append(("level", str(card.group + 1)))
-    facts += sides(profile.modality)
-    if card.steering_score is not None:
-        facts.append(("steering score", steering_text(card)))
+        *every, *sides(profile.modality), *some,
+    ]  # fmt: skip
     return "<dl>" + "".join(f"<div><dt>{n}</dt><dd>{t}</dd></div>" for n, t in facts) + "</dl>"
 
 

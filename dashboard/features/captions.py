@@ -63,7 +63,7 @@ def show(run: opening.Run, top: Sequence[TopCaption], *, key: str = "captions") 
 
 def two_sides(run: opening.Run, dictionary: Dictionary, feature_id: int) -> Modality | None:
     """How the feature's two sides compare; None where no caption went through the dictionary."""
-    if dictionary.dictionary_id not in cached.two_sided(run.connection, run.key):
+    if dictionary.dictionary_id not in cached.two_sided(run):
         return None
     found = queries.modality_of(run.connection, dictionary.dictionary_id, [feature_id])
     return found.get(feature_id)
@@ -116,7 +116,7 @@ def show_histogram(run: opening.Run, dictionary: Dictionary, feature_id: int) ->
 def say_why_none(run: opening.Run, dictionary: Dictionary) -> None:
     """Why no caption went through the dictionary."""
     furniture.section("Captions", hints.CAPTIONS)
-    if cached.worded(run.connection, run.key):
+    if cached.worded(run):
         neurons = dictionary.basis == "neurons"
         st.caption(hints.NEURONS_READ_NONE if neurons else hints.NO_TEXT)
     else:

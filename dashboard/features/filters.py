@@ -12,20 +12,15 @@ from dashboard import address, queries
 from dashboard.bundle import cached, opening
 from dashboard.page import furniture
 from dashboard.people import annotations
+from dashboard.records import columns
+from dashboard.records.columns import Column
 from dashboard.records.dictionaries import Dictionary
-from dashboard.records.features import FIRES_ON, Filter, Named
+from dashboard.records.features import FIRES_ON, Filter, Named, Range
 from dashboard.style import hints, markdown, numbers
 
-SORTS = {
-    "ms": "MS", "density": "density", "n_active": "active on", "max": "max activation",
-    "mean": "mean activation", "label": "label", "label_score": "label score", "group": "level",
-    "feature_id": "feature id",
-}  # fmt: skip
-SIDES = {"modality_score": "modality score", "pair_correlation": "pair correlation"}
-"""More of them, where captions are read."""
 STEERS = {"yes": True, "no": False}
-STEERED = {"steering_score": "steering score"}
-"""And where features were steered."""
+OWN = ("ms", "density", "modality_score", "pair_correlation")
+"""Columns whose range has a field of `Filter`."""
 LEAST = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 DENSITIES = [0.0, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
 TOP = 8
@@ -47,14 +42,12 @@ def dictionaries(every: Sequence[Dictionary]) -> list[Dictionary]:
 
 def features(run: opening.Run, chosen: Sequence[Dictionary], *, search: str = "") -> Filter:
     """Which features of the dictionaries are listed; `search` is a part of a label."""
-    low, high = st.slider(
-        "MS", 0.0, 1.0, (0.0, 1.0), 0.01, **address.own("ms"), help=hints.MS,
-    )  # fmt: skip
+    ms = _slider("ms", "ms")
     thin, dense = st.select_slider(
         "Density", DENSITIES, (0.0, 1.0), format_func=numbers.percent, **address.own("density"),
         help=hints.DENSITY,
     )  # fmt: skip
-    labels = cached.labels(run.connection, run.key)
+    labels = cached.labels(run)
     carried = _some("Label", labels, "label", hints.LABEL) if labels else []
     levels = sorted({level for d in chosen for level in range(len(d.group_sizes))})
     level = (
@@ -64,7 +57,7 @@ def features(run: opening.Run, chosen: Sequence[Dictionary], *, search: str = ""
         "Active on at least", LEAST, TOP, format_func=furniture.images, **address.own("least"),
         help=hints.LEAST,
     )  # fmt: skip
-    flags = cached.flags(run.connection, run.key)
+    flags = cached.flags(run)
     without = []
     if flags:
         without = _some(
@@ -73,9 +66,11 @@ def features(run: opening.Run, chosen: Sequence[Dictionary], *, search: str = ""
         )  # fmt: skip
     sides = modality(run, chosen)
     turned = steering(run, chosen)
+    more = [c.name for c in known(run, chosen) if c.range and c.name not in OWN]
+    ranges = [(name, _slider(name, name)) for name in more]
     mine = _some("Only", list(MINE), "mine", hints.MINE)
     return Filter(
-        ms=_range(low, high),
+        ms=ms,
         density=_range(thin, dense),
         labels=tuple(carried) or None,
         groups=tuple(level) or None,
@@ -85,6 +80,7 @@ def features(run: opening.Run, chosen: Sequence[Dictionary], *, search: str = ""
         without=tuple(without),
         **sides,
         steers=turned,
+        ranges=tuple((name, moved) for name, moved in ranges if moved != (None, None)),
     )
 
 
@@ -93,19 +89,9 @@ def modality(run: opening.Run, chosen: Sequence[Dictionary]) -> dict[str, Any]:
     fields of `Filter` that say so."""
     if not two_sided(run, chosen):
         return {}
-    wordy, visual = st.slider(
-        "Modality score", 0.0, 1.0, (0.0, 1.0), 0.01, **address.own("modality"),
-        help=hints.MODALITY_SCORE,
-    )  # fmt: skip
-    apart, together = st.slider(
-        "Pair correlation", -1.0, 1.0, (-1.0, 1.0), 0.01, **address.own("pairs"),
-        help=hints.PAIR_CORRELATION,
-    )  # fmt: skip
+    score, pairs = _slider("modality_score", "modality"), _slider("pair_correlation", "pairs")
     fires = _some("Fires on", FIRES_ON, "fires", hints.FIRES_ON, text=hints.SIDE_NAMES.__getitem__)
-    return {
-        "modality_score": _range(wordy, visual), "fires_on": tuple(fires),
-        "pair_correlation": _range(apart, together, ends=(-1.0, 1.0)),
-    }  # fmt: skip
+    return {"modality_score": score, "pair_correlation": pairs, "fires_on": tuple(fires)}
 
 
 def steering(run: opening.Run, chosen: Sequence[Dictionary]) -> bool | None:
@@ -115,27 +101,32 @@ def steering(run: opening.Run, chosen: Sequence[Dictionary]) -> bool | None:
         return None
     choice = furniture.segments(
         "Steers", ["all", *STEERS], default="all", **address.own("steers"),
-        help=f"{hints.STEERING_SCORE} {hints.STEERS}",
+        help=columns.about("steering_score"),
     )  # fmt: skip
     return STEERS.get(choice)
 
 
 def steered(run: opening.Run, chosen: Sequence[Dictionary]) -> bool:
     """Whether features of one of the dictionaries were steered."""
-    known = {one.dictionary_id for one in cached.steered_sums(run.connection, run.key)}
+    known = {one.dictionary_id for one in cached.steered_sums(run)}
     return any(d.dictionary_id in known for d in chosen)
 
 
 def two_sided(run: opening.Run, chosen: Sequence[Dictionary]) -> bool:
     """Whether captions went through one of the dictionaries."""
-    known = cached.two_sided(run.connection, run.key)
+    known = cached.two_sided(run)
     return any(d.dictionary_id in known for d in chosen)
 
 
-def order(*, sides: bool = False, steered: bool = False) -> tuple[str, bool]:
-    """The column to sort by, and whether from high to low; `sides` and `steered`: these are to be
-    had, or not."""
-    names = SORTS | (SIDES if sides else {}) | (STEERED if steered else {})
+def known(run: opening.Run, chosen: Sequence[Dictionary]) -> list[Column]:
+    """The columns that say something of features of these dictionaries."""
+    met = {"": True, "captions": two_sided(run, chosen), "steering": steered(run, chosen)}
+    return [c for c in columns.COLUMNS if met[c.needs] and queries.holds(run.connection, c)]
+
+
+def order(known: Sequence[Column]) -> tuple[str, bool]:
+    """Which of the `known` columns to sort by, and whether from high to low."""
+    names = {column.name: column.title for column in columns.sortable() if column in known}
     sort = st.selectbox(
         "Sort by", list(names), format_func=names.__getitem__, **address.own("sort"),
     )  # fmt: skip
@@ -146,9 +137,18 @@ def order(*, sides: bool = False, steered: bool = False) -> tuple[str, bool]:
     return sort, order == "high"
 
 
-def _range(
-    low: float, high: float, *, ends: tuple[float, float] = (0.0, 1.0)
-) -> tuple[float | None, float | None]:
+def _slider(name: str, key: str) -> Range:
+    """The range of the column `name`, under `key` in the address."""
+    column = columns.named(name)
+    ends = column.range or (0.0, 1.0)
+    low, high = st.slider(
+        f"{column.title[0].upper()}{column.title[1:]}", *ends, ends, 0.01, **address.own(key),
+        help=column.about,
+    )  # fmt: skip
+    return _range(low, high, ends=ends)
+
+
+def _range(low: float, high: float, *, ends: tuple[float, float] = (0.0, 1.0)) -> Range:
     """A range within `ends`; an end that is not moved lets all pass. An address may name them the
     wrong way round."""
     low, high = min(low, high), max(low, high)
@@ -195,7 +195,7 @@ def _among(chosen: Sequence[Dictionary], mine: Sequence[str]) -> tuple[tuple[str
 def named(run: opening.Run, chosen: Sequence[Dictionary], text: str) -> Named:
     """What has this text in a label: the pipeline's, in any case, and what people say."""
     part = text.casefold()
-    every = cached.label_names(run.connection, run.key)
+    every = cached.label_names(run)
     names = tuple(name for name in every if part in name.casefold())
     automatic = queries.has_labels(run.connection)
     return Named(names, tuple(annotations.labelled(chosen, text)), automatic)

@@ -129,7 +129,7 @@ def _by_words(run: opening.Run, encoder: Encoder, text: str) -> Query | None:
             return Query(text, encoder.encoder, None)
         # Words have in common that they are words: without their mean, features that resemble any
         # text at all would come first.
-        names = cached.label_names(run.connection, run.key)[:MOST_NAMES]
+        names = cached.label_names(run)[:MOST_NAMES]
         vector = models.embed_words(run, encoder.encoder, (known.text,))[0]
         if names:
             vector = vector - models.embed_words(run, encoder.encoder, tuple(names)).mean(0)
@@ -147,7 +147,7 @@ def _say_unknown(
     listed = ", ".join(f"“{word}”" for word in unknown) or "any of these signs"
     what = "ranked by the other words" if ranked else "nothing is ranked"
     st.warning(markdown.plain(f"The encoder {encoder.encoder} does not know {listed}: {what}."))
-    names = cached.label_names(run.connection, run.key)
+    names = cached.label_names(run)
     there = tuple(dict.fromkeys(word for name in names for word in _WORD.findall(name)))
     like = dict.fromkeys(
         near

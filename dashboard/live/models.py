@@ -21,12 +21,11 @@ from PIL import Image
 from dashboard import queries
 from dashboard.bundle import opening
 from dashboard.faults import Unavailable, of_image, told
-from dashboard.live import share
+from dashboard.live import share, waiting
 from dashboard.live.lru import Kept
 from dashboard.live.queue import Turns
 from dashboard.records.dictionaries import Dictionary
 from dashboard.records.images import Example, Fired
-from dashboard.style import markdown
 from pipeline import config
 from pipeline.inputs import examples, pictures, readers, reading
 from pipeline.run import identity as run_identity
@@ -39,7 +38,6 @@ if TYPE_CHECKING:  # torch takes seconds to import: only for those who ask for a
 
 
 Vectors = NDArray[np.float32]
-Say = Callable[[str], None]
 T = TypeVar("T")
 
 
@@ -94,10 +92,10 @@ class Live:
         self.directions: Kept[Any] = Kept(256)
 
     @contextmanager
-    def turn(self, say: Say) -> Iterator[None]:
+    def turn(self, say: waiting.Say) -> Iterator[None]:
         """One's turn, which the visitor's page waits for; `say` is told how long it takes."""
         share.shared().leave()
-        with self.turns.turn(lambda before: say(_place(before))):
+        with self.turns.turn(lambda before: say(waiting.place(before))):
             yield
 
 
@@ -115,7 +113,7 @@ def studied(run: opening.Run, model: str) -> Iterator[Studied]:
         Unavailable: it cannot be had.
     """
     live = shared()
-    with _said() as say, told(), live.turn(say):
+    with waiting.line() as say, told(), live.turn(say):
         settings = _settings(run, config.Model, "models", model)
         identity = run_identity.weights_identity(settings)
         key = json.dumps([settings.model_dump(mode="json"), identity])
@@ -126,7 +124,7 @@ def studied(run: opening.Run, model: str) -> Iterator[Studied]:
         from pipeline.models.loading import pick_device
 
         adapter = live.models.get(key, lambda: models.load(settings, device=pick_device("auto")))
-        made_by = run.manifest("models", model, "fingerprint")
+        made_by = run.fingerprint(model)
         same = made_by in (None, identity)
         changed = "" if same else _CHANGED.format(settings.id)
         with share.shared().model():  # from here on: nobody need wait while it loads
@@ -252,7 +250,7 @@ def original(run: opening.Run, example: Example, sha256: str) -> Picture:
         Unavailable: the source is not at hand, or the picture is another one now.
     """
     with told():
-        found = run.manifest("config", "examples")
+        found = run.setting("examples")
         if found is None:
             raise Unavailable("the bundle does not say where its images come from")
         settings = config.Examples.model_validate(found)
@@ -266,14 +264,19 @@ def original(run: opening.Run, example: Example, sha256: str) -> Picture:
     return Picture(image, example.uri, tuple(example.captions))
 
 
+def captions(run: opening.Run) -> config.Captions:
+    """How the run read captions."""
+    return config.Captions.model_validate(run.setting("captions") or {})
+
+
 def _record(
     run: opening.Run, adapter: "Adapter", picture: Picture, names: list[str]
 ) -> tuple[Any, Any]:
     """Activations of one image at the hook points, on the CPU, and their layouts."""
     seen = examples.Example(0, picture.uri, "val", picture.captions)
-    how = config.Captions.model_validate(run.manifest("config", "captions") or {})
+    longest = captions(run).longest
     with of_image():
-        inputs = adapter.inputs([(seen, picture.image)], longest=how.longest)
+        inputs = adapter.inputs([(seen, picture.image)], longest=longest)
     (part, acts), *_ = adapter.recorded(inputs, names)
     layouts = {name: adapter.layout(part, name) for name in names}
     return {name: kept.cpu() for name, kept in acts.items()}, layouts
@@ -296,7 +299,7 @@ def _asked(
     key = (settings.model_dump_json(), identity)
 
     def made() -> T:
-        with _said() as say, told(), live.turn(say):
+        with waiting.line() as say, told(), live.turn(say):
             if key not in live.encoders:
                 say(f"Loading the encoder {settings.id}, once for all visitors …")
             _offline()
@@ -321,32 +324,13 @@ _CHANGED = (
 
 def _settings(run: opening.Run, kind: Any, part: str, name: str) -> Any:
     """The settings that the manifest holds of a model or an encoder."""
-    found = run.manifest("config", part, name)
+    found = run.setting(part, name)
     if found is None:
         raise Unavailable(f"the bundle does not say how to load {name}; run the pipeline again")
     return kind.model_validate(found)
-
-
-def _place(before: int) -> str:
-    return f"Waiting for the model: {before} before you …"
 
 
 def _offline() -> None:
     """No visitor's click downloads a model, unless HF_HUB_OFFLINE=0 allows it."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         os.environ.setdefault(name, "1")
-
-
-@contextmanager
-def _said() -> Iterator[Say]:
-    """A line on the page while one waits, which is gone afterwards."""
-    place: Any = None
-
-    def say(text: str) -> None:
-        nonlocal place
-        place = place or st.empty()
-        place.caption(markdown.plain(text))
-
-    yield say
-    if place is not None:
-        place.empty()

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dashboard.queries.captions import captioned
-from dashboard.queries.rows import Connection, among, has, judged_by_itself, records
+from dashboard.queries.rows import Connection, among, has, judged_by_itself, names_of, records
 from dashboard.records.dictionaries import Dictionary, Encoder, Holdings, Reconstruction, Summary
 from dashboard.records.images import Example
 from pipeline.metrics import notices as told
@@ -148,5 +148,6 @@ def pictures(connection: Connection, example_ids: Sequence[int]) -> dict[int, by
 
 def examples(connection: Connection, example_ids: Sequence[int]) -> dict[int, Example]:
     """What is known of these examples, by id."""
-    sql = "SELECT example_id, uri, captions, label, tags, width / height FROM examples"
+    names = ["width / height" if n == "aspect" else n for n in names_of(Example)]
+    sql = f"SELECT {', '.join(names)} FROM examples"
     return {row[0]: Example(*row) for row in among(connection, sql, example_ids)}

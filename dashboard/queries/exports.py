@@ -1,24 +1,30 @@
 """What files of chosen features are made from: all that the bundle says of each, and one table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from dashboard.queries.bundle import dictionaries, examples, judged_alone, pictures
 from dashboard.queries.captions import top_captions
-from dashboard.queries.modalities import MODALITY
+from dashboard.queries.features import feature_columns, feature_of
 from dashboard.queries.rows import (
     MOST_ROWS,
     MOST_TABLED,
     Connection,
     among,
     card_fields,
+    card_of,
+    dicts,
     has,
     judged_by_itself,
+    names_of,
+    record,
 )
+from dashboard.records import columns
 from dashboard.records.captions import Modality, TopCaption
-from dashboard.records.features import Artefacts, AutoLabel, Card, Feature, Key, Sample, Score, Top
+from dashboard.records.features import Artefacts, AutoLabel, Feature, Key, Sample, Score
 from dashboard.records.images import Example
 from dashboard.records.matches import Related
 from dashboard.records.profile import Profile
@@ -42,14 +48,14 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
     found = _features(connection, keys)
     itself = judged_by_itself(connection, "e.encoder")
     by_encoder = _SCORES.format(itself=itself)
-    scores = _of_each(connection, keys, "monosemanticity", by_encoder, Score)
-    artefacts = _of_each(connection, keys, "artefacts", _ARTEFACTS, Artefacts)
+    scores = _of_each(connection, keys, "monosemanticity", by_encoder, partial(record, Score))
+    artefacts = _of_each(connection, keys, "artefacts", _ARTEFACTS, partial(record, Artefacts))
     near = _of_each(connection, keys, "neighbors", _NEIGHBORS, _related)
     matches = _of_each(connection, keys, "matches", _MATCHES, _related)
-    names = _of_each(connection, keys, "labels", _NAMES, AutoLabel)
-    samples = _of_each(connection, keys, "sample_examples", _SAMPLES, Sample)
-    places = _of_each(connection, keys, "maps", _PLACES, lambda x, y: (x, y))
-    sides = _of_each(connection, keys, "modality", _SIDES, Modality)
+    names = _of_each(connection, keys, "labels", _NAMES, partial(record, AutoLabel))
+    samples = _of_each(connection, keys, "sample_examples", _SAMPLES, partial(record, Sample))
+    places = _of_each(connection, keys, "maps", _PLACES, lambda row: (row["x"], row["y"]))
+    sides = _of_each(connection, keys, "modality", _SIDES, partial(record, Modality))
     said = _captions(connection, keys)
     top = {t.example_id for one in found.values() for t in one.top}
     drawn_too = {one.example_id for some in samples.values() for one in some}
@@ -84,42 +90,45 @@ def profiles(connection: Connection, keys: Sequence[Key]) -> list[Profile]:
 
 
 def table(connection: Connection, keys: Sequence[Key]) -> pa.Table:
-    """Every column of `features` for these features, in their order, each with its dictionary's
-    model, hook point and name; at most MOST_TABLED rows. Where the model judged itself, a column
-    says so."""
+    """Every column of `features` that is exported, for these features in their order, each with its
+    dictionary's model, hook point and name; at most MOST_TABLED rows. Where the model judged
+    itself, a column says so."""
     itself = judged_by_itself(connection, "d.default_encoder")
     column = f", {itself} AS ms_judged_by_itself" if judged_alone(connection) else ""
-    sql = f"""SELECT d.model, d.hook, d.name, f.*{column} FROM wanted
+    hidden = [c.name for c in columns.COLUMNS if not c.exported]
+    there = [f'"{name}"' for name in hidden if has(connection, "features", name)]
+    but = f" EXCLUDE ({', '.join(there)})" if there else ""
+    sql = f"""SELECT d.model, d.hook, d.name, f.*{but}{column} FROM wanted
         JOIN features f USING (dictionary_id, feature_id) JOIN dictionaries d USING (dictionary_id)
         ORDER BY place"""
     values = _values(keys[:MOST_TABLED])
     return connection.cursor().sql(WANTED + sql, params=values).to_arrow_table()
 
 
-_SCORES = """encoder, ms, control_neuron, control_direction, e.is_default, {itself}
+_SCORES = """encoder, ms, control_neuron, control_direction, e.is_default,
+    {itself} AS judges_itself
     FROM wanted JOIN monosemanticity USING (dictionary_id, feature_id)
     JOIN encoders e USING (encoder) ORDER BY e.is_default DESC, encoder"""
-_ARTEFACTS = """dead, dense, on_cls, on_high_norm, duplicate, token_density, cls_share, norm_ratio,
-    twin FROM wanted JOIN artefacts USING (dictionary_id, feature_id)"""
-_NEIGHBORS = """kind, score, NULL, f.*
+_ARTEFACTS = f"""{", ".join(names_of(Artefacts))}
+    FROM wanted JOIN artefacts USING (dictionary_id, feature_id)"""
+_NEIGHBORS = """kind, score, NULL AS overlap, f.*
     FROM wanted JOIN neighbors n USING (dictionary_id, feature_id)
     JOIN others f ON f.dictionary_id = n.dictionary_id AND f.feature_id = n.neighbor
     ORDER BY kind, rank"""
-_MATCHES = """other_id, correlation, jaccard, f.*
+_MATCHES = """other_id AS kind, correlation AS score, jaccard AS overlap, f.*
     FROM wanted JOIN matches m USING (dictionary_id, feature_id)
     JOIN others f ON f.dictionary_id = m.other_id AND f.feature_id = m.match
     WHERE rank = 1 ORDER BY other_id"""
-_NAMES = """kind, rank, label, value, tells
+_NAMES = f"""{", ".join(names_of(AutoLabel))}
     FROM wanted JOIN labels USING (dictionary_id, feature_id) ORDER BY kind, rank"""
-_SAMPLES = """kind, example_id, activation
+_SAMPLES = f"""{", ".join(names_of(Sample))}
     FROM wanted JOIN sample_examples USING (dictionary_id, feature_id) WHERE modality = 'image'
     ORDER BY kind IN ('random', 'silent'), kind = 'silent', kind DESC, activation DESC,
         example_id"""
 _PLACES = """x, y FROM wanted JOIN maps USING (dictionary_id, feature_id)
     WHERE basis = 'decoder'"""
-
-
-_SIDES = f"""{MODALITY} FROM wanted JOIN modality USING (dictionary_id, feature_id)"""
+_SIDES = f"""{", ".join(names_of(Modality))}
+    FROM wanted JOIN modality USING (dictionary_id, feature_id)"""
 
 
 def _captions(connection: Connection, keys: Sequence[Key]) -> dict[Key, list[TopCaption]]:
@@ -135,31 +144,35 @@ def _captions(connection: Connection, keys: Sequence[Key]) -> dict[Key, list[Top
 
 
 def _of_each(
-    connection: Connection, keys: Sequence[Key], name: str, sql: str, kind: Callable[..., T]
+    connection: Connection,
+    keys: Sequence[Key],
+    name: str,
+    sql: str,
+    make: Callable[[Mapping[str, Any]], T],
 ) -> dict[Key, list[T]]:
-    """The rows of the table `name`, which older bundles may lack, by feature, each as `kind`."""
+    """The rows of the table `name`, which older bundles may lack, by feature, each as `make` has
+    it."""
     if not has(connection, name):
         return {}
     made: dict[Key, list[T]] = {}
     others = f"others AS (SELECT {card_fields(connection)} FROM features)"
-    select = f"{WANTED}, {others} SELECT wanted.dictionary_id, wanted.feature_id, {sql}"
-    for row in connection.cursor().execute(select, _values(keys)).fetchall():
-        made.setdefault((row[0], row[1]), []).append(kind(*row[2:]))
+    # Rows of other features have a dictionary and an id of their own too.
+    of = "wanted.dictionary_id AS of_dictionary, wanted.feature_id AS of_feature"
+    select = f"{WANTED}, {others} SELECT {of}, {sql}"
+    for row in dicts(connection, select, _values(keys)):
+        made.setdefault((row["of_dictionary"], row["of_feature"]), []).append(make(row))
     return made
 
 
 def _features(connection: Connection, keys: Sequence[Key]) -> dict[Key, Feature]:
-    sql = f"""{WANTED} SELECT {card_fields(connection)}, coalesce(top, []), coalesce(edges, []),
-        coalesce(counts, []) FROM wanted JOIN cards USING (dictionary_id, feature_id)"""
-    found = {}
-    for *card, top, edges, counts in connection.cursor().execute(sql, _values(keys)).fetchall():
-        one = Feature(Card(*card), [Top(**t) for t in top], edges, counts)
-        found[one.card.dictionary_id, one.card.feature_id] = one
-    return found
+    sql = f"""{WANTED} SELECT {feature_columns(connection)}
+        FROM wanted JOIN cards USING (dictionary_id, feature_id)"""
+    found = [feature_of(row) for row in dicts(connection, sql, _values(keys))]
+    return {(one.card.dictionary_id, one.card.feature_id): one for one in found}
 
 
-def _related(kind: str, score: float, overlap: float | None, *card: Any) -> Related:
-    return Related(kind, score, overlap, Card(*card))
+def _related(row: Mapping[str, Any]) -> Related:
+    return Related(row["kind"], row["score"], row["overlap"], card_of(row))
 
 
 def _values(keys: Sequence[Key]) -> list[Any]:

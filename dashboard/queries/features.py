@@ -1,10 +1,22 @@
 """The one feature that a page is about."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.queries.rows import Connection, card_fields, has, judged_by_itself, records
-from dashboard.records.features import Artefacts, AutoLabel, Card, Feature, Sample, Score, Top
+from dashboard.queries.rows import (
+    Connection,
+    card_fields,
+    card_of,
+    dicts,
+    has,
+    judged_by_itself,
+    record,
+    records,
+)
+from dashboard.records.features import Artefacts, AutoLabel, Feature, Sample, Score, Top
 from pipeline.contract.tables import TOP_K
 
 QUANTILES = (0.25, 0.5, 0.75, 0.95)
@@ -31,19 +43,22 @@ def top_ids(
 
 def feature(connection: Connection, dictionary_id: str, feature_id: int) -> Feature | None:
     """The feature with its top images and histogram, or None where there is no such feature."""
-    rows = (
-        connection.cursor()
-        .execute(
-            f"""SELECT {card_fields(connection)}, coalesce(top, []), coalesce(edges, []),
-            coalesce(counts, []) FROM cards WHERE dictionary_id = ? AND feature_id = ? LIMIT 1""",
-            [dictionary_id, feature_id],
-        )
-        .fetchall()
-    )
-    if not rows:
-        return None
-    *card, top, edges, counts = rows[0]
-    return Feature(Card(*card), [Top(**t) for t in top], edges, counts)
+    sql = f"""SELECT {feature_columns(connection)} FROM cards
+        WHERE dictionary_id = ? AND feature_id = ? LIMIT 1"""
+    found = dicts(connection, sql, [dictionary_id, feature_id])
+    return feature_of(found[0]) if found else None
+
+
+def feature_columns(connection: Connection) -> str:
+    """Columns of `cards` that `feature_of` reads."""
+    lists = ("top", "edges", "counts")
+    return ", ".join([card_fields(connection), *(f"coalesce({n}, []) AS {n}" for n in lists)])
+
+
+def feature_of(row: Mapping[str, Any]) -> Feature:
+    """A row of `cards` as the feature."""
+    top = [record(Top, each) for each in row["top"]]
+    return Feature(card_of(row), top, row["edges"], row["counts"])
 
 
 def scores(connection: Connection, dictionary_id: str, feature_id: int) -> list[Score]:

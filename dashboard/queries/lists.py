@@ -10,20 +10,14 @@ from dashboard.queries.bundle import FLAGS
 from dashboard.queries.rows import (
     MOST_ROWS,
     MOST_TABLED,
-    SIDES,
-    STEERED,
     Connection,
     card_columns,
-    records,
+    card_of,
+    dicts,
 )
+from dashboard.records import columns
 from dashboard.records.features import Card, Filter, Key
 
-SORTS = (
-    "ms", "density", "n_active", "max", "mean", "label", "label_score", "group", "feature_id",
-    *SIDES, STEERED[0],
-)  # fmt: skip
-"""Columns of `features` that a list may be sorted by; SIDES and STEERED only where the bundle has
-them."""
 _FIRES_ON = {
     "pictures": "modality_score = 1", "words": "modality_score = 0",
     "both": "modality_score > 0 AND modality_score < 1",
@@ -50,7 +44,7 @@ def page(
     Features without a value in the column sorted by come last; equal ones by dictionary and id.
 
     Raises:
-        ValueError: `sort` is not one of SORTS.
+        ValueError: `sort` is no column to sort by.
     """
     # The rows' places first, from narrow columns: sorting must not carry the images along.
     order = _order(sort, descending)
@@ -74,7 +68,7 @@ def keys(
     """The features that pass the filter, in the order of `page`, at most MOST_TABLED.
 
     Raises:
-        ValueError: `sort` is not one of SORTS.
+        ValueError: `sort` is no column to sort by.
     """
     order = _order(sort, descending)
     where, values = _where(dictionary_ids, chosen)
@@ -139,18 +133,15 @@ def _cards(
     connection: Connection, places: Sequence[int], *, examples: int, order: str = "rowid"
 ) -> list[Card]:
     """The cards in these rows: reading them by place, images go along for no others."""
-    return records(
-        connection,
-        Card,
-        f"""SELECT {card_columns(connection)} FROM cards
-        WHERE rowid IN (SELECT unnest(?::BIGINT[])) ORDER BY {order}""",
-        [examples, list(places)],
-    )
+    sql = f"""SELECT {card_columns(connection)} FROM cards
+        WHERE rowid IN (SELECT unnest(?::BIGINT[])) ORDER BY {order}"""
+    return [card_of(row) for row in dicts(connection, sql, [examples, list(places)])]
 
 
 def _order(sort: str, descending: bool) -> str:
-    if sort not in SORTS:
-        raise ValueError(f"sort by {sort!r}: name one of {', '.join(SORTS)}")
+    names = [column.name for column in columns.sortable()]
+    if sort not in names:
+        raise ValueError(f"sort by {sort!r}: name one of {', '.join(names)}")
     return f'"{sort}" {"DESC" if descending else "ASC"} NULLS LAST, dictionary_id, feature_id'
 
 
@@ -158,11 +149,11 @@ def _where(dictionary_ids: Sequence[str], chosen: Filter) -> tuple[str, list[Any
     """The filter as a condition on `features` and its parameters."""
     terms = [f"dictionary_id IN ({', '.join('?' * len(dictionary_ids)) or 'NULL'})"]
     parameters: list[Any] = [*dictionary_ids]
-    ranges = {"ms": chosen.ms, "density": chosen.density} | {s: getattr(chosen, s) for s in SIDES}
-    for column, (low, high) in ranges.items():
+    for ranged in columns.filterable():
+        low, high = chosen.range_of(ranged.name)
         for sign, bound in ((">=", low), ("<=", high)):
             if bound is not None:
-                terms.append(f"{column} {sign} ?")
+                terms.append(f'"{ranged.name}" {sign} ?')
                 parameters.append(bound)
     for column, among in {"label": chosen.labels, '"group"': chosen.groups}.items():
         if among is not None:

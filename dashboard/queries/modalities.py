@@ -4,14 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dashboard.queries.rows import MOST_ROWS, Connection, has, records
+from dashboard.queries.rows import MOST_ROWS, Connection, dicts, has, names_of, record, records
 from dashboard.records.captions import Modality
 from dashboard.records.modalities import Correlations, Overlap, Sides
-
-MODALITY = """image_active, text_active, image_density, text_density, image_mean, text_mean,
-    modality_score, correlation, correlation_shuffled, bridge, bridge_best, bridge_feature,
-    top_overlap"""
-"""The columns of `Modality`, in its order."""
 
 
 def two_sided(connection: Connection) -> list[str]:
@@ -51,8 +46,8 @@ def sides(connection: Connection, dictionary_id: str) -> Sides:
     image, text = (
         found.pop(f"{side}_active")[order].astype(np.int64) for side in ("image", "text")
     )
-    rest = (np.ma.filled(a.astype(np.float32), np.nan)[order] for a in found.values())
-    return Sides(ids, image, text, *rest)
+    rest = {n: np.ma.filled(a.astype(np.float32), np.nan)[order] for n, a in found.items()}
+    return Sides(ids, image, text, **rest)
 
 
 def modality_of(
@@ -60,11 +55,11 @@ def modality_of(
 ) -> dict[int, Modality]:
     """How the two sides of these features compare, by id; unknown ones are left out, and so are
     those beyond MOST_ROWS."""
-    sql = f"""SELECT feature_id, {MODALITY} FROM modality
+    sql = f"""SELECT feature_id, {", ".join(names_of(Modality))} FROM modality
         WHERE dictionary_id = ? AND feature_id IN (SELECT unnest(?::INTEGER[]))"""
     wanted = [int(i) for i in feature_ids][:MOST_ROWS]
-    rows = connection.cursor().execute(sql, [dictionary_id, wanted]).fetchall()
-    return {row[0]: Modality(*row[1:]) for row in rows}
+    rows = dicts(connection, sql, [dictionary_id, wanted])
+    return {row["feature_id"]: record(Modality, row) for row in rows}
 
 
 def overlaps(connection: Connection, dictionary_ids: Sequence[str]) -> list[Overlap]:

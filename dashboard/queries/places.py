@@ -30,8 +30,8 @@ def points(connection: Connection, dictionary_id: str, *, basis: str = "decoder"
     )
     order = np.argsort(found["feature_id"])  # quicker than an ORDER BY
     ids = found.pop("feature_id")[order].astype(np.int32)
-    rest = (np.ma.filled(a.astype(np.float32), np.nan)[order] for a in found.values())
-    return Points(ids, *rest)
+    rest = {n: np.ma.filled(a.astype(np.float32), np.nan)[order] for n, a in found.items()}
+    return Points(ids, **rest)
 
 
 def linked(

@@ -1,12 +1,14 @@
 """What every query is made with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import duckdb
 
+from dashboard.records import columns
+from dashboard.records.features import Card
 from pipeline.contract.tables import TOP_K
 
 Connection = duckdb.DuckDBPyConnection
@@ -15,15 +17,6 @@ T = TypeVar("T")
 MOST_ROWS = 200
 MOST_TABLED = 100_000
 """Features in a table that is taken along."""
-CARD = (
-    'dictionary_id, feature_id, "group", n_active, density, max, mean, ms, ms_percentile, '
-    "label, label_score"
-)
-"""Columns of a feature card that every bundle has, without its images."""
-SIDES = ("modality_score", "pair_correlation")
-"""More of them, which bundles before contract 1.3 lack."""
-STEERED = ("steering_score", "steers")
-"""The same, before 1.4."""
 
 
 def records(connection: Connection, kind: type[T], sql: str, values: Sequence[Any] = ()) -> list[T]:
@@ -31,8 +24,32 @@ def records(connection: Connection, kind: type[T], sql: str, values: Sequence[An
     bundle lacks is as the record's default says."""
     cursor = connection.cursor().execute(sql, list(values))
     names = [column[0] for column in cursor.description or ()]
-    wanted = [(f.name, names.index(f.name)) for f in fields(kind) if f.name in names]  # type: ignore[arg-type]
+    wanted = [(name, names.index(name)) for name in names_of(kind) if name in names]
     return [kind(**{name: row[at] for name, at in wanted}) for row in cursor.fetchall()]
+
+
+def dicts(connection: Connection, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The rows by the names of their columns."""
+    cursor = connection.cursor().execute(sql, list(values))
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def names_of(kind: type) -> list[str]:
+    """The columns that a record of this kind is made from, which are its fields."""
+    return [f.name for f in fields(kind)]
+
+
+def record(kind: type[T], row: Mapping[str, Any]) -> T:
+    """A row as a record of `kind`; columns that it does not have are left out."""
+    return kind(**{name: row[name] for name in names_of(kind) if name in row})
+
+
+def card_of(row: Mapping[str, Any]) -> Card:
+    """A row as a card: the columns of `features` that it has no field for are in `more`."""
+    own = set(names_of(Card))
+    more = {c.name: row[c.name] for c in columns.COLUMNS if c.name in row.keys() - own}
+    return record(Card, dict(row) | {"more": more})
 
 
 def has(connection: Connection, table: str, column: str | None = None) -> bool:
@@ -48,11 +65,16 @@ def judged_by_itself(connection: Connection, encoder: str) -> str:
     return f"(SELECT any_value(judges_itself) FROM encoders WHERE encoder = {encoder})"
 
 
+def holds(connection: Connection, column: columns.Column) -> bool:
+    """Whether the bundle has this column of features, which older ones may lack."""
+    return column.since == columns.FIRST or has(connection, "features", column.name)
+
+
 def card_fields(connection: Connection) -> str:
-    """Columns of a feature card without its images, in the order of `Card`."""
-    later = (*SIDES, *STEERED)
-    known = [name if has(connection, "features", name) else f"NULL AS {name}" for name in later]
-    return ", ".join([CARD, *known])
+    """Columns of a feature card without its images."""
+    return ", ".join(
+        f'"{c.name}"' if holds(connection, c) else f'NULL AS "{c.name}"' for c in columns.COLUMNS
+    )
 
 
 def card_columns(connection: Connection) -> str:

@@ -1,6 +1,7 @@
 """Records of features: the card, the numbers, what raised a flag, what people say."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,16 @@ class Named:
 
 FIRES_ON = ("pictures", "words", "both")
 """On pictures alone, on words alone, or on both."""
+Range = tuple[float | None, float | None]
+"""From and up to; None is an open end."""
 
 
 @dataclass(frozen=True)
 class Filter:
     """Which features a list shows; None is an open end."""
 
-    ms: tuple[float | None, float | None] = (None, None)
-    density: tuple[float | None, float | None] = (None, None)
+    ms: Range = (None, None)
+    density: Range = (None, None)
     labels: tuple[str, ...] | None = None
     """Any of these; None lets all pass."""
     groups: tuple[int, ...] | None = None
@@ -42,13 +45,21 @@ class Filter:
     """At least so many val images activate it; 0 lets dead features pass."""
     without: tuple[str, ...] = ()
     """Artefact flags that no feature shown has."""
-    modality_score: tuple[float | None, float | None] = (None, None)
-    pair_correlation: tuple[float | None, float | None] = (None, None)
+    modality_score: Range = (None, None)
+    pair_correlation: Range = (None, None)
     fires_on: tuple[str, ...] = ()
     """Any of FIRES_ON; none lets all pass. Words alone let features pass that no image activates,
     whatever `n_active` says."""
     steers: bool | None = None
     """Only features that steer, or only those that were tried and do not; None lets all pass."""
+    ranges: tuple[tuple[str, Range], ...] = field(default=(), repr=False)
+    """The ranges of columns that have no field of their own here, by name. What was chosen is named
+    in addresses by its text, which says nothing of columns that are not filtered by."""
+
+    def range_of(self, column: str) -> Range:
+        """The range of this column."""
+        own: Range = getattr(self, column, (None, None))
+        return dict(self.ranges).get(column, own)
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,12 @@ class Card:
     steers: bool | None = None
     """Whether that is above both baselines; None likewise."""
     examples: list[int] = field(default_factory=list)
+    more: dict[str, float | None] = field(default_factory=dict, compare=False)
+    """The columns that have no field of their own here, by name."""
+
+    def value(self, column: str) -> Any:
+        """What the feature has in this column of `features`; None where nothing is known."""
+        return getattr(self, column, self.more.get(column))
 
 
 @dataclass(frozen=True)

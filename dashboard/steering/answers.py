@@ -42,7 +42,7 @@ def talks(run: opening.Run, model: str, dictionaries: Sequence[Dictionary]) -> b
 
 @st.cache_data(max_entries=8, show_spinner="Looking at the model …")
 def _talks(_run: opening.Run, key: str, model: str) -> bool:
-    found = _run.manifest("config", "models", model)
+    found = _run.setting("models", model)
     try:
         with told():
             from pipeline import models
@@ -141,7 +141,7 @@ def facts(
     """What an experiment's file says beside its setting and answers."""
     from pipeline.interventions.record import facts_of
 
-    every = {d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}
+    every = {d.dictionary_id: d for d in cached.dictionaries(run)}
     used = {one.dictionary for one in setting.features}
     known = run.manifest("models", model)
     manifest = {
@@ -189,7 +189,7 @@ def file_of(
 def _ways(run: opening.Run, at: live_models.Studied, setting: "Setting") -> "dict[str, Way]":
     from pipeline.interventions import ways_of
 
-    every = {d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}
+    every = {d.dictionary_id: d for d in cached.dictionaries(run)}
 
     def sae(dictionary_id: str) -> "SAE":
         return live_models.sae_of(run, every[dictionary_id], at.adapter)

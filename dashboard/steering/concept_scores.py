@@ -22,10 +22,7 @@ def speaker(run: opening.Run) -> str | None:
         live.Unavailable: the one named embeds no words.
     """
     speak = {one.encoder: bool(one.text) for one in queries.encoders(run.connection)}
-    named, listed = (
-        run.manifest("config", "steering", "encoder"),
-        run.manifest("config", "encoders"),
-    )
+    named, listed = run.setting("steering", "encoder"), run.setting("encoders")
     with told():
         from pipeline.models.encoder import first_speaker
 

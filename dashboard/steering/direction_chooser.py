@@ -186,7 +186,7 @@ def _ends(
         )  # fmt: skip
         if file is None:
             return None
-        every = cached.dictionaries(run.connection, run.key)
+        every = cached.dictionaries(run)
         width = next(d.d_in for d in every if (d.model, d.hook) == (model, hook))
         return lambda: (None, direction_vectors.kept(file.name, file.getvalue(), d_in=width))
     start, end = _texts(run, source, key, bare=kind != "move")

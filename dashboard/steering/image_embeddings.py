@@ -44,7 +44,7 @@ def seen(
     """
     from pipeline.interventions import edits_of, replace, steering
 
-    every = {d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}
+    every = {d.dictionary_id: d for d in cached.dictionaries(run)}
     with models.studied(run, model) as at, mean_activations.faults():
         hook = _projection(at)
 
@@ -158,7 +158,7 @@ def captions(run: opening.Run, model: str, key: str) -> Among:
 
 
 def _twin(run: opening.Run, model: str) -> str | None:
-    made_by = run.manifest("models", model, "fingerprint")
+    made_by = run.fingerprint(model)
     for one in queries.encoders(run.connection):
         known = queries.encoder_fingerprint(run.connection, one.encoder)
         if made_by is not None and known == made_by:

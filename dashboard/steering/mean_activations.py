@@ -14,7 +14,6 @@ from dashboard.faults import Unavailable, told
 from dashboard.live import images, models
 from dashboard.records.dictionaries import Dictionary
 from dashboard.steering.direction_names import End
-from pipeline import config
 from pipeline.inputs import examples
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def tokens(run: opening.Run, model: str, hook: str) -> str:
 
 
 def dictionaries_at(run: opening.Run, model: str, hook: str) -> list[Dictionary]:
-    every = cached.dictionaries(run.connection, run.key)
+    every = cached.dictionaries(run)
     return [one for one in every if (one.model, one.hook) == (model, hook)]
 
 
@@ -85,8 +84,7 @@ def sums(
         total, norms, count = torch.zeros(at.adapter.resolve(hook).d_in).double(), 0.0, 0
         if not given:
             return total, norms, count
-        said = run.manifest("config", "captions") or {}
-        longest = config.Captions.model_validate(said).longest
+        longest = models.captions(run).longest
         only = tokens(run, at.model, name)
         for part, acts in at.adapter.recorded(at.adapter.inputs(given, longest=longest), [name]):
             layout = at.adapter.layout(part, name)

@@ -134,7 +134,7 @@ def bring(content: Content, name: str, data: bytes) -> Brought:
 def here(run: Run, content: Content) -> dict[int, Key]:
     """Place among the study's features -> the same feature of the open bundle; those of other
     weights are left out."""
-    known = annotations.by_fingerprint(cached.dictionaries(run.connection, run.key))
+    known = annotations.by_fingerprint(cached.dictionaries(run))
     found = {}
     for place, one in enumerate(content.features):
         dictionary = known.get(one.fingerprint)
@@ -159,7 +159,7 @@ def cards(
     """For each item the cards of its sides, with the images that people saw and a note; empty where
     the open bundle does not hold them all as they were then."""
     keys = here(run, content)
-    dictionaries = {d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}
+    dictionaries = {d.dictionary_id: d for d in cached.dictionaries(run)}
     sides = [(item, at, side) for item in items for at, side in enumerate(item.sides)]
     ids = sorted({i for _, _, side in sides for i in side.images})
     known = queries.sha256s(run.connection, ids)

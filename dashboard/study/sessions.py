@@ -18,7 +18,7 @@ from pipeline.annotations import (
     Trial,
     Unreachable,
 )
-from pipeline.study import judging, shown
+from pipeline.study import judging, presentation
 from pipeline.study.content import Content
 
 INSTRUCTIONS = {
@@ -67,7 +67,7 @@ def standing(of: Content, who: Annotator) -> judging.Standing | None:
     return annotations.ask(lambda store: judging.standing(store, of, who.annotator), None)
 
 
-def keep(of: Content, who: Annotator, said: Mapping[str, Any]) -> judging.Heard | None:
+def keep(of: Content, who: Annotator, said: Mapping[str, Any]) -> judging.Outcome | None:
     """Keep what the browser sends, before anything else is shown; None, with a notice, where the
     store fails."""
     return annotations.ask(lambda store: judging.keep(store, of, who.annotator, said), None)
@@ -125,7 +125,7 @@ def pictures(of: Content, who: Annotator, trials: Sequence[Trial]) -> dict[int, 
         Missing: no bundle at hand holds them as they were when the study was made.
     """
     ids = sorted(
-        {i for one in trials for side in shown.sides(of, who.annotator, one) for i in side}
+        {i for one in trials for side in presentation.sides(of, who.annotator, one) for i in side}
     )
     if not ids:
         return {}

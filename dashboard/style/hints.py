@@ -1,28 +1,27 @@
-"""The explanations that stand one hover away from each number, in plain words."""
+"""The explanations that stand one hover away from each number, in plain words.
 
-FEATURE = (
-    "A feature is one direction in the model's activations: a number that is high for some images "
-    "and zero or low for the rest."
-)
+What a column of features means is said in its record (`records/columns.py`).
+"""
+
+from dashboard.records import columns
+
+FEATURE = columns.about("feature_id")
+LABEL = columns.about("label")
+MS = columns.about("ms")
+PERCENTILE = columns.about("ms_percentile")
+DENSITY = columns.about("density")
+ACTIVE = columns.about("n_active")
+MAX = columns.about("max")
+MEAN = columns.about("mean")
+LEVEL = columns.about("group")
+MODALITY_SCORE = columns.about("modality_score")
+PAIR_CORRELATION = columns.about("pair_correlation")
+STEERING_SCORE, STEERS = columns.STEERING_SCORE, columns.STEERS
 HOOK = "Where in the model the activations are read."
 DICTIONARY = "A set of features: a sparse autoencoder, or the raw neurons as the baseline."
-MS = (
-    "Monosemanticity score: how alike the images are that activate the feature, by the judgement "
-    "of an independent image encoder. 1 means all alike; unrelated images give a low score."
-)
-PERCENTILE = "The share of this dictionary's scored features with a lower or equal MS."
-DENSITY = "The share of the val images that activate the feature."
-MEAN = "Mean activation over the images that activate the feature."
-MAX = "The largest activation over the val images."
-ACTIVE = "How many val images activate the feature."
 LEAST = (
     "How many val images activate the feature, at least. MS rests on pairs of images: on a few "
     "images it says little. At 0 images, dead features are shown too."
-)
-LABEL = (
-    "The tag that most marks out the top images, and how far its share among them is above chance "
-    "(1: all of them carry it; 0: no more than any images). In a run without tags, the best word "
-    "found for it, and how well it tells the feature's images apart (1: always; 0: by chance)."
 )
 CAPTIONS = (
     "The captions that activate the feature most, read as text alone, without their images. A "
@@ -123,14 +122,6 @@ SEARCH_IMAGE = (
     "Features whose top images are most like this one come first, by the run's own image encoder. "
     "The image stays in this visit and is not kept."
 )
-STEERING_SCORE = (
-    "How nearly what the model says of images, with this feature turned up, means what the "
-    "feature's top images show: mean cosine in a contrastive encoder's space (Pach et al. 2025)."
-)
-STEERS = (
-    "A feature steers (✓) if its steering score is above that of the unsteered answers, and above "
-    "that of answers while another feature is turned up, each by its 95 % interval over images."
-)
 UNSTEERED_SCORE = "The same cosine of what the model says without an edit."
 SHUFFLED_SCORE = "The same cosine of what it says while another steered feature is turned up."
 STEERING_GAIN = "Steering score less that of the unsteered answers, with its 95 % interval."
@@ -154,7 +145,6 @@ NO_STEERING = (
     "llava-1.5-7b.toml has one), then run python -m pipeline run CONFIG: the step steer fills this "
     "look. It needs a model that talks, an SAE and a contrastive encoder."
 )
-LEVEL = "Matryoshka level, from 1, the innermost."
 MATCHED = (
     "A feature is found again in another dictionary if one there correlates with it by 0.5 or more "
     "over the val images."
@@ -279,15 +269,6 @@ IMAGE_DENSITY = "The share of the val images that activate the feature."
 TEXT_DENSITY = (
     "The share of the val images with captions of which a caption, read without the image, "
     "activates the feature."
-)
-MODALITY_SCORE = (
-    "Mean activation on image tokens, over that plus the mean on caption tokens: 1 fires on "
-    "pictures alone, 0 on words alone, 0.5 on both alike."
-)
-PAIR_CORRELATION = (
-    "How far a feature's activation on an image goes with its activation on that image's "
-    "captions, over all images with captions: 1 goes up and down together, 0 is no relation. "
-    "Shuffled: the same with the captions of other images, what chance alone gives."
 )
 BRIDGE = (
     "Mean over pairs of image and caption of the product of the feature's two activations: how "

@@ -1,7 +1,10 @@
 """Numbers as text, the same on pages and in the files that leave them."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+from dashboard.records.columns import Column, Form
 from dashboard.records.features import Card
 
 
@@ -35,3 +38,23 @@ def percent(share: float | None) -> str:
         return f"{share * 100:.0f} %"
     digits = min(6, 1 - math.floor(math.log10(share * 100) + 1e-9))
     return f"{share * 100:.{digits}f}".rstrip("0").rstrip(".") + " %"
+
+
+_FORMS: dict[Form, Callable[[Any], str]] = {
+    "link": str, "text": str, "meter": number, "balance": number, "number": number,
+    "percent": percent, "images": "{:,}".format, "level": lambda level: str(level + 1),
+}  # fmt: skip
+
+
+def text_of(column: Column, card: Card) -> str:
+    """What the feature has in this column, as text; empty where nothing is known."""
+    if column.form == "steers":
+        return steering_text(card)
+    value = card.value(column.name)
+    return "" if value is None else _FORMS[column.form](value)
+
+
+def fact_of(column: Column, card: Card, *, of: int) -> str:
+    """The same as a fact about the feature, with what images are counted among: `of` val ones."""
+    text = text_of(column, card)
+    return f"{text} of {of:,} val images" if text and column.form == "images" else text

@@ -13,7 +13,7 @@ from pipeline.models.layout import Layout
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class CaptionBatch:
     """Some captions as a model reads them without an image.
 
     Attributes:
@@ -30,7 +30,7 @@ class Said:
 
 def read_captions(
     model: Adapter, captions: Sequence[Caption], hooks: Sequence[str], *, run: config.RunConfig
-) -> Iterator[Said]:
+) -> Iterator[CaptionBatch]:
     """The captions in order, in parts that fit in memory."""
     for first in range(0, len(captions), run.machine.batch_size):
         some = captions[first : first + run.machine.batch_size]
@@ -38,5 +38,5 @@ def read_captions(
         start = 0
         for count, acts, layout in model.recorded_words(words, hooks):
             part = slice(start, start + count)
-            yield Said(some[part], words.pieces[part], words.cut[part], acts, layout)
+            yield CaptionBatch(some[part], words.pieces[part], words.cut[part], acts, layout)
             start += count

@@ -11,7 +11,7 @@ from pipeline import config
 from pipeline.activations.facts import point_facts
 from pipeline.contract.tables import TOP_K
 from pipeline.metrics import pooling
-from pipeline.models.adapter import HookPoint
+from pipeline.models.hook_points import HookPoint
 from pipeline.models.layout import Layout
 
 Settings = config.Neurons | config.TrainedSAE | config.PublishedSAE

@@ -97,7 +97,7 @@ def _kept(made: Arrays) -> Strongest:
 
 
 @dataclass
-class Spoken:
+class EncodedCaptions:
     """What encode found of a dictionary on captions without their images.
 
     Attributes:
@@ -192,7 +192,7 @@ class Encoded:
         stack = sparse.vstack if self.is_sae else np.concatenate
         return stack([self._acts(a) for a in arrays])[order]
 
-    def spoken(self, name: str) -> Spoken | None:
+    def spoken(self, name: str) -> EncodedCaptions | None:
         """What is in the files of captions called `name`; None where words do not reach the
         dictionary, or there are none."""
         if not self._path("encode", self._encoded[0], name).is_file():
@@ -213,7 +213,7 @@ class Encoded:
             return None
         order = np.argsort(every := np.concatenate(ids))
         best = strongest(self._load("encode", key, name) for key in self._encoded)
-        return Spoken(every[order], sparse.vstack(codes)[order], best, total, tokens, sums)
+        return EncodedCaptions(every[order], sparse.vstack(codes)[order], best, total, tokens, sums)
 
     @cached_property
     def image_tokens(self) -> tuple[NDArray[np.float64], int]:

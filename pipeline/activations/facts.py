@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.metrics.reconstruction import ReconstructionSums
-from pipeline.models.adapter import HookPoint
+from pipeline.models.hook_points import HookPoint
 
 
 def point_facts(point: HookPoint) -> dict[str, Any]:

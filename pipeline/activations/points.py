@@ -1,7 +1,8 @@
 """Which hook point each dictionary reads, and what it cannot read."""
 
 from pipeline import config
-from pipeline.models.adapter import Adapter, HookPoint
+from pipeline.models.adapter import Adapter
+from pipeline.models.hook_points import HookPoint
 from pipeline.models.layout import kinds_read
 from pipeline.models.loading import ModelError
 from pipeline.run.plan import Place, places
@@ -42,7 +43,7 @@ def refuse_width(place: Place, point: HookPoint, d_in: int) -> None:
         )
 
 
-def worded(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, HookPoint]:
+def caption_points(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, HookPoint]:
     """The hook points of `points` that a model's words reach without an image."""
     return {
         place: point
@@ -54,7 +55,7 @@ def worded(run: config.RunConfig, model: Adapter, *, name: str) -> dict[Place, H
 def refuse_unlearnable(run: config.RunConfig, model: Adapter, *, name: str) -> None:
     """Raises ModelError where a dictionary would learn from tokens that its hook point lacks, or
     from captions that do not reach it."""
-    reached = worded(run, model, name=name)
+    reached = caption_points(run, model, name=name)
     for place, point in points(run, model, name=name).items():
         settings = run.dictionaries[place.dictionary]
         for kind in settings.learnt if isinstance(settings, config.TrainedSAE) else ():

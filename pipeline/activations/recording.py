@@ -12,8 +12,8 @@ from pipeline.activations.facts import point_facts, reconstruction_facts
 from pipeline.contract.tables import TOP_K
 from pipeline.metrics import pooling
 from pipeline.metrics.reconstruction import ReconstructionSums
-from pipeline.models.adapter import HookPoint
 from pipeline.models.finite import is_finite
+from pipeline.models.hook_points import HookPoint
 from pipeline.models.layout import KINDS, Layout, code
 from pipeline.saes.sae import SAE, SAEError, SparseCodes
 

@@ -10,13 +10,13 @@ from pipeline.annotations.annotators import ELSEWHERE, digest, lock
 from pipeline.annotations.records import MOST_NAME, AnnotationsError, checked, now
 from pipeline.annotations.schema import ANNOTATORS, TRIALS, VOTES
 from pipeline.annotations.studies import Studies, trials_of
-from pipeline.annotations.trials import MOST_ANSWER, Given, Vote, state_after
+from pipeline.annotations.trials import MOST_ANSWER, GivenAnswer, Vote, state_after
 
 
 class Elsewhere(Studies):
     """Answers that were given elsewhere, and studies that were kept elsewhere."""
 
-    def add_votes(self, study: str, given: Mapping[str, Sequence[Given]]) -> dict[str, str]:
+    def add_votes(self, study: str, given: Mapping[str, Sequence[GivenAnswer]]) -> dict[str, str]:
         """Keep answers that were given elsewhere, all or none.
 
         Args:

@@ -36,7 +36,7 @@ def default_place() -> str:
     return os.environ.get(VARIABLE) or DEFAULT
 
 
-def shown(place: str) -> str:
+def without_password(place: str) -> str:
     """The place as messages name it: without a password."""
     if "://" not in place:
         return place
@@ -72,7 +72,7 @@ def open_engine(place: str) -> Engine:
     url = _url(place)
     try:
         engine = _sqlite(url) if url.drivername == "sqlite" else _postgres(url)
-        _migrate(engine, shown(place))
+        _migrate(engine, without_password(place))
     except (DBAPIError, OSError) as error:
         raise Unreachable(refused(place, error)) from error
     return engine
@@ -89,7 +89,7 @@ def refused(place: str, error: Exception) -> str:
         if "://" in place and not place.startswith("sqlite")
         else "name a file that can be written"
     )
-    return f"{shown(place)}: cannot be used ({said}); {remedy} in {VARIABLE}"
+    return f"{without_password(place)}: cannot be used ({said}); {remedy} in {VARIABLE}"
 
 
 def _url(place: str) -> URL:
@@ -103,8 +103,8 @@ def _url(place: str) -> URL:
         return url.set(drivername="postgresql+psycopg")
     if url.drivername != "sqlite":
         raise AnnotationsError(
-            f"{shown(place)}: no database that Loupe writes; name a file, or a URL that begins "
-            f"with postgresql://, in {VARIABLE}"
+            f"{without_password(place)}: no database that Loupe writes; name a file, or a URL that "
+            f"begins with postgresql://, in {VARIABLE}"
         )
     return url
 

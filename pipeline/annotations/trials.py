@@ -97,7 +97,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenAnswer:
     """An answer that was given elsewhere; `created` is None where that is not known."""
 
     item: int

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from pipeline.inputs.sources import ExampleError, short, shown
+from pipeline.inputs.sources import ExampleError, short, some_names
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _READ = ("image", "caption", "label")
@@ -42,7 +42,7 @@ _LINES = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass
-class Said:
+class Description:
     """What is said of one image, in the file's order; labels each once."""
 
     captions: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class CaptionsFile:
     """
 
     path: Path
-    images: dict[str, Said]
+    images: dict[str, Description]
     columns: tuple[str, ...]
     notes: list[str]
 
@@ -89,7 +89,7 @@ def read(path: Path) -> CaptionsFile:
         ) from None
 
 
-def matched(file: CaptionsFile, uris: Iterable[str], *, root: Path) -> dict[str, Said]:
+def matched(file: CaptionsFile, uris: Iterable[str], *, root: Path) -> dict[str, Description]:
     """Uri of an image in the folder -> what the file says of it.
 
     A name stands for the image whose uri it is, else for the only one that it names when both are
@@ -105,14 +105,14 @@ def matched(file: CaptionsFile, uris: Iterable[str], *, root: Path) -> dict[str,
     alike: dict[str, list[str]] = {}
     for uri in uris:
         alike.setdefault(_plain(uri, prefix), []).append(uri)
-    found: dict[str, Said] = {}
+    found: dict[str, Description] = {}
     unknown: list[str] = []
     for name, said in file.images.items():
         meant = [name] if name in there else alike.get(_plain(name, prefix), [])
         if len(meant) != 1:
             unknown.append(name)
             continue
-        whole = found.setdefault(meant[0], Said())
+        whole = found.setdefault(meant[0], Description())
         whole.captions += said.captions
         whole.labels |= said.labels
     if unknown:
@@ -138,14 +138,14 @@ class _Rows:
     def read(self) -> CaptionsFile:
         names = self._header()
         at = {name: names.index(name) for name in _READ if name in names}
-        images: dict[str, Said] = {}
+        images: dict[str, Description] = {}
         for line, row in self._rows():
             self._note_odd(row, names, line)
             cells = {name: row[i].strip() for name, i in at.items() if i < len(row)}
             if not cells.get("image"):
                 self._odd("left out, for no image is named", line)
                 continue
-            said = images.setdefault(cells["image"], Said())
+            said = images.setdefault(cells["image"], Description())
             if text := cells.get("caption"):
                 said.captions.append(text)
             if label := cells.get("label"):
@@ -184,7 +184,7 @@ class _Rows:
                 )
         if not {"caption", "label"} & set(names):
             raise ExampleError(
-                f"{self.path}: neither a column `caption` nor `label`, but {shown(names)}; "
+                f"{self.path}: neither a column `caption` nor `label`, but {some_names(names)}; "
                 f"{_renamed(names) or 'name one so'}"
             )
         return names
@@ -254,7 +254,7 @@ class _Rows:
         if self.delimiter != ",":
             told += f", separated by {_DELIMITERS[self.delimiter]}"
         if rest:
-            told += f"; not read: {shown(rest)}"
+            told += f"; not read: {some_names(rest)}"
             if hint := _renamed(names):
                 told += f" ({hint} to have it read)"
         return told
@@ -285,7 +285,7 @@ def _no_image(header: str) -> str:
         return f"no column `image`, but `{short(header.strip())}`: the header is missing; {_WANTED}"
     parted = ", with commas between the columns" if header.count("|") and "|" in header else ""
     hint = _renamed(lower) or "name the one so that holds each image's path within the folder"
-    return f"no column `image`, but {shown(lower)}; {hint}{parted}"
+    return f"no column `image`, but {some_names(lower)}; {hint}{parted}"
 
 
 def _renamed(names: list[str]) -> str | None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline.inputs.sources import ExampleError, first_line, short, shown
+from pipeline.inputs.sources import ExampleError, first_line, short, some_names
 
 Read = Callable[[Any], tuple[str, ...]]
 """A cell -> its texts."""
@@ -112,7 +112,7 @@ def typed(feature: Any) -> str:
     if inner is not None:
         return f"lists of {typed(inner)}"
     if isinstance(feature, dict):
-        return f"structs of {shown(list(feature))}"
+        return f"structs of {some_names(list(feature))}"
     kind = type(feature).__name__
     return str(feature.dtype) if kind == "Value" else kind
 

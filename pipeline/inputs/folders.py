@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.inputs.sources import ExampleError, shown
+from pipeline.inputs.sources import ExampleError, some_names
 
 _SIDES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "val"}
 _PICTURES = frozenset(
@@ -21,7 +21,7 @@ _PICTURES = frozenset(
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderEntry:
     """One name below the folder.
 
     Attributes:
@@ -37,7 +37,7 @@ class Found:
         return tuple(self.uri.split("/"))
 
 
-def files(root: Path, *, without: Path | None = None) -> tuple[list[Found], list[str]]:
+def files(root: Path, *, without: Path | None = None) -> tuple[list[FolderEntry], list[str]]:
     """Everything below `root` that is no folder, in order, and notes on what was not looked at.
 
     Names that begin with a dot are left out. A folder that cannot be looked into, a link to
@@ -55,8 +55,8 @@ def files(root: Path, *, without: Path | None = None) -> tuple[list[Found], list
     notes = []
     if links:
         notes.append(
-            f"{root}: links to folders are not followed: {shown(sorted(links))}; name the folder "
-            "itself, or copy it"
+            f"{root}: links to folders are not followed: {some_names(sorted(links))}; name the "
+            "folder itself, or copy it"
         )
     endings = Counter(os.path.splitext(each.uri)[1] for each in found if not pictorial(each.uri))
     if endings:
@@ -74,7 +74,7 @@ def pictorial(uri: str) -> bool:
     return ending in _PICTURES or not ending.isalnum() or ending.isdigit()
 
 
-def sides(found: list[Found], *, root: Path) -> tuple[dict[str, str], list[str]]:
+def sides(found: list[FolderEntry], *, root: Path) -> tuple[dict[str, str], list[str]]:
     """Name of a folder directly below `root` -> the split that it is, and notes on these.
 
     `train` and `val` are such names, and where there are both sides also others for them, in
@@ -88,7 +88,7 @@ def sides(found: list[Found], *, root: Path) -> tuple[dict[str, str], list[str]]
             return {}, []
         how = "the split is by a hash of each path"
         lacks = "val" if "train" in known.values() else "train"
-        return plain, [f"{root}: {shown(list(known))} but no `{lacks}` beside it: {how}"]
+        return plain, [f"{root}: {some_names(list(known))} but no `{lacks}` beside it: {how}"]
     if known == plain:
         return known, []
     told = ", ".join(f"`{top}` is {side}" for top, side in known.items())
@@ -171,7 +171,7 @@ def _identity(file: Path | None) -> tuple[int, int] | None:
     return facts.st_dev, facts.st_ino
 
 
-def _named(raw: list[tuple[str, str]]) -> Iterator[Found]:
+def _named(raw: list[tuple[str, str]]) -> Iterator[FolderEntry]:
     """With uris that are all different. A name that is not UTF-8 could not be written to a table:
     it is escaped, and so is not found when it is read."""
     taken = set()
@@ -183,10 +183,10 @@ def _named(raw: list[tuple[str, str]]) -> Iterator[Found]:
             escaped.append((path, stamp))
         else:
             taken.add(path)
-            yield Found(path, stamp)
+            yield FolderEntry(path, stamp)
     for path, stamp in sorted(escaped):
         uri = os.fsencode(path).decode("utf-8", "backslashreplace")
         while uri in taken:
             uri += " (not UTF-8)"
         taken.add(uri)
-        yield Found(uri, stamp)
+        yield FolderEntry(uri, stamp)

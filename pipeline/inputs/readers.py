@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline import config
 from pipeline.inputs import captions_file, columns, data_sets, folders
 from pipeline.inputs.examples import Example, stable_number
-from pipeline.inputs.sources import ExampleError, first_line, shown
+from pipeline.inputs.sources import ExampleError, first_line, some_names
 
 if TYPE_CHECKING:  # what reads pictures is imported where one is read: listing is quick
     from PIL import Image
@@ -109,7 +109,7 @@ class FolderReader:
         for each in found:
             split = sides.get(each.parts[0], "") if len(each.parts) > 1 else ""
             classes = each.parts[1:-1] if split else each.parts[:-1]
-            one = said.get(each.uri, captions_file.Said())
+            one = said.get(each.uri, captions_file.Description())
             names = tuple(one.labels) or classes[-1:]
             yield Example(
                 stable_number(each.uri, "id"),
@@ -122,7 +122,7 @@ class FolderReader:
                 each.stamp,
             )
 
-    def _said(self, found: list[folders.Found]) -> dict[str, captions_file.Said]:
+    def _said(self, found: list[folders.FolderEntry]) -> dict[str, captions_file.Description]:
         """What the CSV says of the files; the notes tell what of it was not taken."""
         assert self.source.captions is not None
         file = captions_file.read(self.source.captions)
@@ -217,7 +217,7 @@ class HuggingFaceReader:
             told += f", labels from `{source.label_column}`"
         used = (source.image_column, source.caption_column, source.label_column)
         rest = [name for name in data.column_names if name not in used]
-        self.notes.append(f"{told}; not read: {shown(rest)}" if rest else told)
+        self.notes.append(f"{told}; not read: {some_names(rest)}" if rest else told)
         if found is not None and (without := sum(not texts for texts in found)):
             self.notes.append(
                 f"{source.dataset}, {split}: {without:,} of {len(found):,} rows have no caption"

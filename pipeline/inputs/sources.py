@@ -10,7 +10,7 @@ class ExampleError(LoupeError, ValueError):
     """The source of examples cannot be used at all; the message names it and the remedy."""
 
 
-def shown(things: list[str]) -> str:
+def some_names(things: list[str]) -> str:
     """The first of some names, each short and on one line, and how many more there are."""
     some = ", ".join(f"`{short(thing)}`" for thing in things[:_SHOWN])
     return some + (f" and {len(things) - _SHOWN:,} more" if len(things) > _SHOWN else "")

@@ -9,7 +9,7 @@ cast back to what the model computes in. Where an edit asks for no change of a t
 activations stay the same to the bit.
 """
 
-from pipeline.interventions.answers import Answer, Said, Way, answers
+from pipeline.interventions.answers import Answer, AnswerToken, Way, answers
 from pipeline.interventions.base import InterventionError
 from pipeline.interventions.directions import (
     Approximation,
@@ -33,7 +33,7 @@ __all__ = [
     "FeatureEdit",
     "InterventionError",
     "Mode",
-    "Said",
+    "AnswerToken",
     "Setting",
     "Turned",
     "Way",

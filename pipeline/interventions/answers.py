@@ -52,7 +52,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Said:
+class AnswerToken:
     """One token of an answer.
 
     Attributes:
@@ -77,7 +77,7 @@ class Answer:
         ended: whether the model ended it, rather than the limit or whoever listened.
     """
 
-    said: tuple[Said, ...]
+    said: tuple[AnswerToken, ...]
     ended: bool
 
     @property
@@ -268,7 +268,7 @@ class _Listener(LogitsProcessor):
             "" if text.endswith("\ufffd") or not text.startswith(before) else text[len(before) :]
         )
         self.texts[number] = before + piece
-        said = (*self.answers[number].said, Said(token, piece, chance, likely))
+        said = (*self.answers[number].said, AnswerToken(token, piece, chance, likely))
         self.answers[number] = Answer(said, token in self.ends)
 
     def _piece(self, token: int) -> str:

@@ -3,7 +3,7 @@
 from PIL import Image
 
 from pipeline import config, models
-from pipeline.models.generic import GenericAdapter
+from pipeline.models.families.generic import GenericAdapter
 from pipeline.models.loading import ModelError
 
 _MOST_TOKENS = 32

@@ -4,10 +4,12 @@ An adapter knows what is special to its family: how it is loaded, which module i
 and where among the tokens the image is. Everything else works on any of them.
 """
 
-import importlib
+from typing import Any
 
 from pipeline import config
-from pipeline.models.adapter import Adapter, HookPoint
+from pipeline.models import families
+from pipeline.models.adapter import Adapter
+from pipeline.models.hook_points import HookPoint
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import ModelError, describe
@@ -15,29 +17,6 @@ from pipeline.models.trial import refuse_unfit
 from pipeline.models.words import Words
 
 __all__ = ["Adapter", "HookPoint", "Inputs", "Layout", "ModelError", "Words", "load"]
-
-# Family -> module and class; what Hugging Face calls the model type, where that tells it.
-_FAMILIES = {
-    "clip": ("clip", "ClipAdapter"),
-    "siglip": ("siglip", "SiglipAdapter"),
-    "openclip": ("openclip", "OpenClipAdapter"),
-    "llava": ("llava", "LlavaAdapter"),
-    "llava-next": ("llava_next", "LlavaNextAdapter"),
-    "paligemma": ("paligemma", "PaliGemmaAdapter"),
-    "gemma2": ("gemma2", "Gemma2Adapter"),
-    "clip-gemma": ("clip_gemma", "ClipGemmaAdapter"),
-    "generic": ("generic", "GenericAdapter"),
-}
-_MODEL_TYPES = {
-    "clip": "clip",
-    "clip_vision_model": "clip",
-    "siglip": "siglip",
-    "siglip_vision_model": "siglip",
-    "llava": "llava",
-    "llava_next": "llava-next",
-    "paligemma": "paligemma",
-    "gemma2": "gemma2",
-}
 
 
 def load(settings: config.Model, *, device: str, machine: config.Machine | None = None) -> Adapter:
@@ -53,8 +32,7 @@ def load(settings: config.Model, *, device: str, machine: config.Machine | None 
             of a picture, or lacks a hook point that the settings name; one line that names the
             remedy.
     """
-    module, name = _FAMILIES[settings.family or _family(settings)]
-    kind = getattr(importlib.import_module(f"pipeline.models.{module}"), name)
+    kind: Any = families.adapter(settings.family or _family(settings))
     adapter: Adapter = kind(settings, machine=machine or config.Machine(), device=device)
     points = [adapter.resolve(hook).name for hook in settings.hooks]
     for hook, point in zip(settings.hooks, points, strict=True):
@@ -67,11 +45,12 @@ def load(settings: config.Model, *, device: str, machine: config.Machine | None 
 def _family(settings: config.Model) -> str:
     """The family by the model's own config."""
     found = describe(settings.id, revision=settings.revision)
-    if found.model_type in _MODEL_TYPES:
-        return _MODEL_TYPES[found.model_type]
+    family = families.of(found.model_type)
+    if family is not None:
+        return family
     if hasattr(found, "vision_config") and hasattr(found, "text_config"):
         return "generic"
     raise ModelError(
         f"model {settings.id}: {found.model_type} is of no known family; set its family to one "
-        f"of {', '.join(_FAMILIES)}"
+        f"of {', '.join(families.names())}"
     )

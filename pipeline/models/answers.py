@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pipeline.models.clip_gemma import ClipGemmaAdapter, asked
+from pipeline.models.families.clip_gemma import ClipGemmaAdapter, asked
 from pipeline.models.inputs import Inputs
 
 IGNORED = -100

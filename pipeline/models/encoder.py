@@ -203,7 +203,7 @@ def _hugging_face(settings: config.Encoder, device: torch.device) -> _Parts:
 
 
 def _openclip(settings: config.Encoder, device: torch.device) -> _Parts:
-    from pipeline.models import openclip
+    from pipeline.models.families import openclip
 
     model, transform = openclip.load_contrastive(settings.id, device=str(device))
 

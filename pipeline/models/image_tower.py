@@ -12,8 +12,9 @@ from transformers import AutoImageProcessor
 
 from pipeline import config
 from pipeline.models import files, parts
-from pipeline.models.adapter import Adapter, HookPoint, Region, Tower
+from pipeline.models.adapter import Adapter
 from pipeline.models.finite import refuse_infinite_vectors
+from pipeline.models.hook_points import HookPoint, Region, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import (

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from pipeline.models.adapter import Region, Tower
+from pipeline.models.hook_points import Region, Tower
 from pipeline.models.loading import ModelError
 
 VISION = ("vision_tower", "vision_model", "vision_encoder", "visual")

@@ -14,7 +14,7 @@ from pipeline.run.plan import Place, Plan, Unit
 from pipeline.run.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipeline.models.adapter import HookPoint
+    from pipeline.models.hook_points import HookPoint
 
 _READS_MODELS = ("collect", "train", "encode", "steer")
 _READS_ENCODERS = ("collect", "label", "steer")

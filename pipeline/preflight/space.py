@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline import config
 from pipeline.errors import LoupeError
-from pipeline.models.adapter import HookPoint
+from pipeline.models.hook_points import HookPoint
 from pipeline.run.plan import Place, Unit, control_name
 
 

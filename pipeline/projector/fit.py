@@ -31,7 +31,7 @@ from pipeline.bundle import sealed
 from pipeline.fingerprints.keys import content_key
 from pipeline.inputs.pictures import Unreadable, read_rgb
 from pipeline.models.answers import Batch, answer_loss, labelled
-from pipeline.models.clip_gemma import ClipGemmaAdapter, read_projector
+from pipeline.models.families.clip_gemma import ClipGemmaAdapter, read_projector
 from pipeline.models.loading import ModelError, pick_device
 from pipeline.projector.conversations import Conversation, ConversationError, read
 from pipeline.run import identity

@@ -44,10 +44,10 @@ def source_identity(source: str, revision: str | None) -> str:
     path = Path(source).expanduser()
     if path.is_dir():
         return fingerprint_files(path)
-    beside = [path.with_name(name) for name in _BESIDE]
-    return content_key(
-        file_identity(path, what="SAE"), [fingerprint_files(f) for f in beside if f.is_file()]
-    )
+    identity = file_identity(path, what="SAE")
+    from pipeline.saes import formats  # imports torch: only where a file must be asked about
+
+    return content_key(identity, [fingerprint_files(each) for each in formats.beside(path)])
 
 
 _MODEL_FILES = (
@@ -63,8 +63,6 @@ _MODEL_FILES = (
 Not what else lies in one: notes, results, other formats."""
 _TRAINERS = re.compile(r"(optimizer|scheduler|scaler|rng_state\w*|training_args)\.(pt|pth|bin)")
 """Left beside weights by a training that can go on; nothing here reads them."""
-_BESIDE = ("cfg.json", "config.json", "sae_weights.safetensors")
-"""Files that belong to a file of an SAE beside them."""
 
 
 def model_identity(name: str, revision: str | None) -> str:

@@ -124,11 +124,11 @@ class Bars(_Drawn):
         for note in self._notes:
             self._console.print(note, highlight=False, markup=False, soft_wrap=True)
         self._console.print(f"bundle: {workspace.root / 'bundle'}", highlight=False)
-        for line in told(opening.open_bundle(workspace.root)):
+        for line in notices_of(opening.open_bundle(workspace.root)):
             self._console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def told(bundle: opening.Bundle) -> list[str]:
+def notices_of(bundle: opening.Bundle) -> list[str]:
     """What the bundle's figures tell that one should know before using them, a line each."""
 
     def rows(table: tables.Table, *columns: str) -> list[dict[str, Any]]:

@@ -1,29 +1,12 @@
 """SAEs as others publish them: local files, Hugging Face repositories, sae-lens's releases."""
 
 import glob
-from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.saes import dictionary_learning, foreign, gemma_scope, sae_lens, tensor_files
+from pipeline.saes import foreign, formats, sae_lens, tensor_files
 from pipeline.saes.sae import SAE
 from pipeline.saes.weights import SAEError, one_line
 
-_FORMATS: tuple[tuple[str, Callable[[Path], bool], Callable[[Path], SAE]], ...] = (
-    (f"{sae_lens.CONFIG} with {sae_lens.WEIGHTS} (sae-lens)", sae_lens.matches, SAE.load),
-    (
-        f"{dictionary_learning.NAME} (dictionary_learning)",
-        dictionary_learning.matches,
-        dictionary_learning.load,
-    ),
-    (f"{gemma_scope.NAME} (Gemma Scope)", gemma_scope.matches, gemma_scope.load),
-)
-_FILES = (
-    sae_lens.CONFIG,
-    sae_lens.WEIGHTS,
-    dictionary_learning.NAME,
-    dictionary_learning.CONFIG,
-    gemma_scope.NAME,
-)
 _HUB, _RELEASE = "hf:", "sae-lens:"
 _WEIGHTS = (".pt", ".pth", ".pkl", ".bin", ".safetensors", ".npz", ".gz", ".ckpt")
 
@@ -54,9 +37,7 @@ def trained_at(source: str, *, revision: str | None = None) -> str:
     if source.startswith(_RELEASE):
         return ""  # their names say so themselves
     path = _place(source, revision)
-    if sae_lens.matches(path):
-        return sae_lens.trained_at(path)
-    return dictionary_learning.trained_at(path) if dictionary_learning.matches(path) else ""
+    return next((one.trained_at(path) for one in formats.every() if one.matches(path)), "")
 
 
 def _place(source: str, revision: str | None) -> Path:
@@ -76,14 +57,14 @@ def _place(source: str, revision: str | None) -> Path:
 
 def _open(path: Path, source: str) -> SAE:
     """The SAE in a local file or folder."""
-    for _, matches, opened in _FORMATS:
-        if matches(path):
-            return opened(path)
+    for one in formats.every():
+        if one.matches(path):
+            return one.load(path)
     told = _of_folder(path) if path.is_dir() else _of_file(path)
     if told:
         raise SAEError(f"{source}: {told}")
     holds = f"it holds {foreign.listing(path)}" if path.is_dir() else "its name tells none"
-    known = "; ".join(name for name, _, _ in _FORMATS)
+    known = "; ".join(one.name for one in formats.every())
     raise SAEError(f"{source}: no SAE in a known format, {holds}; looked for {known}")
 
 
@@ -92,7 +73,7 @@ def _of_folder(path: Path) -> str | None:
     told = foreign.folder(path)
     if told:
         return told
-    for name in _FILES:
+    for name in formats.files():
         told = foreign.missing(path / name)
         if told:
             return f"its {name} {told}"
@@ -126,11 +107,12 @@ def _download(source: str, repo: str, path: str, revision: str | None) -> Path:
     import huggingface_hub  # hundreds of milliseconds
 
     folder, _, name = path.rpartition("/")
-    if name.endswith((".pt", ".npz")):  # of a folder of checkpoints only this one
-        wanted = [path, f"{folder}/{dictionary_learning.CONFIG}"]
+    alone = [one for one in formats.every() if name.endswith(one.suffixes)]
+    if alone:  # of a folder of checkpoints only this one
+        wanted = [path, *(f"{folder}/{each}" for one in alone for each in one.beside)]
     else:
         folder = folder if name in (sae_lens.CONFIG, sae_lens.WEIGHTS) else path
-        wanted = [f"{folder}/{file}" for file in _FILES]
+        wanted = [f"{folder}/{file}" for file in formats.files()]
     try:
         root = huggingface_hub.snapshot_download(
             repo,
@@ -145,7 +127,8 @@ def _download(source: str, repo: str, path: str, revision: str | None) -> Path:
     found = Path(root, path)
     if not found.exists():
         raise SAEError(
-            f"{source}: {repo} has no {path!r} with any of {', '.join(_FILES)}; check the path"
+            f"{source}: {repo} has no {path!r} with any of {', '.join(formats.files())}; "
+            "check the path"
         )
     return found
 

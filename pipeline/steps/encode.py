@@ -29,7 +29,7 @@ import torch
 from pipeline import config, models
 from pipeline.activations.captions import read_captions
 from pipeline.activations.dense import ControlReading, DenseReading
-from pipeline.activations.points import points, refuse_width, worded
+from pipeline.activations.points import caption_points, points, refuse_width
 from pipeline.activations.recording import Reading, SparseReading
 from pipeline.bundle.tables import write_table
 from pipeline.contract.tables import CAPTION_TOKENS
@@ -97,7 +97,7 @@ class Worker:
         saes = {place: key for place, key in unit.spec["dictionaries"] if key is not None}
         found = {
             place: point
-            for place, point in worded(self.run, model, name=called).items()
+            for place, point in caption_points(self.run, model, name=called).items()
             if place in saes and self.run.captions.per_image
         }
         readings: dict[str, SparseReading] = {}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from pipeline import config, contract
-from pipeline.activations.encoded import Encoded, Spoken
+from pipeline.activations.encoded import Encoded, EncodedCaptions
 from pipeline.bundle.tables import lists, nullable, ragged, write_table
 from pipeline.contract.tables import (
     ACTIVATIONS,
@@ -71,7 +71,7 @@ class Worker:
         advance(1)
         return {"captions": 0 if spoken is None else len(spoken.ids)}
 
-    def _image_of(self, unit: plan.Unit, spoken: Spoken) -> NDArray[np.int64]:
+    def _image_of(self, unit: plan.Unit, spoken: EncodedCaptions) -> NDArray[np.int64]:
         """The example of each caption."""
         files = [self.workspace.part("collect", key) / CAPTIONS.file for key in unit.spec["images"]]
         read = [pq.read_table(file, columns=["caption_id", "example_id"]) for file in files]
@@ -96,7 +96,9 @@ class Pairs:
             captions.
     """
 
-    def __init__(self, encoded: Encoded, spoken: Spoken, image_of: NDArray[np.int64]) -> None:
+    def __init__(
+        self, encoded: Encoded, spoken: EncodedCaptions, image_of: NDArray[np.int64]
+    ) -> None:
         self.encoded, self.spoken, self.image_of = encoded, spoken, image_of
         self.examples = np.unique(image_of)
         self.image = encoded.acts[np.searchsorted(encoded.ids, self.examples)]
@@ -191,7 +193,7 @@ def _largest(acts_cs: Any, row_c: NDArray[np.int64], *, rows: int) -> sparse.csr
     return sparse.csr_matrix((coo.data[kept], (row[kept], coo.col[kept])), shape=(rows, size))
 
 
-def _top_captions(spoken: Spoken) -> dict[str, Any]:
+def _top_captions(spoken: EncodedCaptions) -> dict[str, Any]:
     top = spoken.strongest
     return {
         "feature_id": top.feature,
@@ -204,7 +206,7 @@ def _top_captions(spoken: Spoken) -> dict[str, Any]:
     }
 
 
-def _reconstruction(spoken: Spoken) -> dict[str, Any]:
+def _reconstruction(spoken: EncodedCaptions) -> dict[str, Any]:
     figures = {
         name: nullable(np.array([value], np.float64))
         for name, value in spoken.reconstruction.figures().items()

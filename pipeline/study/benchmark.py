@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from pipeline.csv_cells import guarded, plain
 from pipeline.metrics.monosemanticity import MonosemanticitySums
-from pipeline.study.codings import Coding, preference, told, written
+from pipeline.study.codings import Coding, detect, preference, written
 from pipeline.study.draw import StudyError
 from pipeline.study.sheets import number_of, numbered, reading, rows_of, short
 
@@ -69,7 +69,7 @@ def read_pairs(path: Path, *, coding: Coding | None = None) -> Pairs:
     rows = rows_of(path, "k_x", "k_y", "R_user")
     if not rows:
         raise StudyError(f"{path}: no pairs")
-    coding = coding or told([(line, row["R_user"]) for line, row in rows], path)
+    coding = coding or detect([(line, row["R_user"]) for line, row in rows], path)
     shares: dict[tuple[str, str], list[float]] = {}
     known: dict[str, dict[str, float]] = defaultdict(dict)
     columns = _score_columns(list(rows[0][1]))

@@ -145,7 +145,7 @@ def take_in(
     """Keep the published benchmark, or one like it, as a study with its votes; a study that was
     exported, whole; or, of a CSV with the columns item, annotator and answer, keep answers to a
     study that were given elsewhere."""
-    from pipeline.study import codings, exchange, given, restored
+    from pipeline.study import codings, exchange, imported_answers, restored
 
     with _opened(store) as kept:
         if restored.is_export(path):
@@ -154,7 +154,7 @@ def take_in(
             typer.echo(f"{name}: {len(content.wanted)} to judge, restored with {rows} votes")
         elif path.suffix == ".csv":
             name = name or "benchmark"
-            answers = given.read(path, _content(kept, name))
+            answers = imported_answers.read(path, _content(kept, name))
             pseudonyms = kept.add_votes(name, answers)
             for who, own in answers.items():
                 typer.echo(f"{pseudonyms[who]}: {len(own)} answers of {_shown(who)}")
@@ -233,7 +233,7 @@ def agree(
     for sentence in sentences.of(found, chosen):
         typer.echo(_printable(sentence))
     for one in found.groups:
-        typer.echo(_shown(sentences.told(found, one)))
+        typer.echo(_shown(sentences.of_mean(found, one)))
     write = sentences.shares if content.study.kind == "pairs" else sentences.decimals
     for each, told in found.board:
         if told.known:

@@ -37,7 +37,7 @@ def coding_of(text: str | None) -> Coding | None:
 _LETTERS = {"x": 1.0, "y": 0.0, "tie": 0.5, "=": 0.5}
 
 
-def told(said: Sequence[tuple[int, str]], path: Path) -> Coding:
+def detect(said: Sequence[tuple[int, str]], path: Path) -> Coding:
     """The coding that these preferences, each with its line, are written in.
 
     Raises:

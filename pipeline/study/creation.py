@@ -135,7 +135,7 @@ class _Making:
                     "an example's number or uri, or leave the cell empty"
                 )
             named = [(row.line, row.feature)] if row.feature else []
-            places = draw.listed(named, known, file=str(file))
+            places = draw.named_features(named, known, file=str(file))
             feature = self._feature(places[0]) if places else None
             images = (ids[row.image],) if row.image else ()
             self.shown.update(images)
@@ -298,7 +298,7 @@ class _Making:
     def _found(self, names: Sequence[tuple[int, str]]) -> list[int]:
         table = self.source.table
         partial = {self._name(at) for at in np.flatnonzero(~table.complete).tolist() if self._whole}
-        return draw.listed(names, self._places(), file=str(self._file), partial=partial)
+        return draw.named_features(names, self._places(), file=str(self._file), partial=partial)
 
     @property
     def _file(self) -> Path:

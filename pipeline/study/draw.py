@@ -139,7 +139,7 @@ def _some_pairs(
     return found[rng.permutation(len(found))[:count]]
 
 
-def listed(
+def named_features(
     names: Iterable[tuple[int, str]],
     pool: Mapping[str, int],
     *,

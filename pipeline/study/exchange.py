@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.annotations import Annotations, Vote
-from pipeline.annotations.trials import Given
+from pipeline.annotations.trials import GivenAnswer
 from pipeline.config import NAME
 from pipeline.csv_cells import guarded, plain
-from pipeline.study import archive, benchmark, published, ratings, sheets, shown
+from pipeline.study import archive, benchmark, presentation, published, ratings, sheets
 from pipeline.study.assignment import TRIAL
 from pipeline.study.codings import Coding
 from pipeline.study.content import Content, name_of
@@ -49,7 +49,7 @@ def votes_columns(content: Content, votes: Sequence[Vote]) -> dict[str, list[Any
             vote.trial.role,
             ELSEWHERE if vote.elsewhere else study.choice if vote.trial.role == TRIAL else "",
             vote.trial.swapped, vote.answer, vote.response_ms, vote.created.isoformat(),
-            shown.told(content, vote),
+            presentation.as_kept(content, vote),
         )
         for vote in votes
     ]  # fmt: skip
@@ -114,7 +114,7 @@ def take_in(
         update={"study": content.study.model_copy(update={"bundle": path})}
     )
     token = kept.create_study(name, content.model_dump_json(), content.wanted)
-    answers = [Given(item, f"{share:g}") for item, share in enumerate(found.preference)]
+    answers = [GivenAnswer(item, f"{share:g}") for item, share in enumerate(found.preference)]
     kept.add_votes(name, {"published": answers})
     return content, token, found
 

@@ -15,8 +15,8 @@ from pipeline.study.active import uncertain
 from pipeline.study.assignment import CATCH, PRACTICE, Schedule, chooser
 from pipeline.study.content import Content, X, Y
 from pipeline.study.files import RATED, RATINGS
+from pipeline.study.presentation import sides, texts
 from pipeline.study.results import TIE, right
-from pipeline.study.shown import sides, texts
 
 LEFT, RIGHT, UNDO = "left", "right", "undo"
 AHEAD = 2
@@ -55,7 +55,7 @@ class Feedback:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Outcome:
     """What became of what the browser sent under the name `request`.
 
     Attributes:
@@ -149,7 +149,7 @@ def meant(content: Content, annotator: str, trial: Trial, answer: str) -> str:
     raise NoAnswer(f"answer {answer[:40]!r}: is none to this trial")
 
 
-def keep(store: Annotations, content: Content, annotator: str, said: Mapping[str, Any]) -> Heard:
+def keep(store: Annotations, content: Content, annotator: str, said: Mapping[str, Any]) -> Outcome:
     """Keep what the browser sends: an answer to the trial that it is shown, or the last answer
     taken back. Nothing in `said` is trusted. Sent again it is kept once.
 
@@ -158,20 +158,20 @@ def keep(store: Annotations, content: Content, annotator: str, said: Mapping[str
     """
     request = said.get("request")
     if not isinstance(request, str) or not 0 < len(request) <= MOST_REQUEST:
-        return Heard("", line="That was no answer of this page.")
+        return Outcome("", line="That was no answer of this page.")
     try:
         return _kept(store, content, annotator, said, request)
     except OutOfTurn:
-        return Heard(request, line="That was answered already, perhaps in another window.")
+        return Outcome(request, line="That was answered already, perhaps in another window.")
     except Unreachable:
         raise
     except AnnotationsError as problem:
-        return Heard(request, line=f"Not kept: {problem}.")
+        return Outcome(request, line=f"Not kept: {problem}.")
 
 
 def _kept(
     store: Annotations, content: Content, annotator: str, said: Mapping[str, Any], request: str
-) -> Heard:
+) -> Outcome:
     number, answer, ms = said.get("trial"), said.get("answer"), said.get("ms")
     if not isinstance(number, int) or isinstance(number, bool) or not isinstance(answer, str):
         raise NoAnswer("no trial, or no answer to one")
@@ -181,14 +181,14 @@ def _kept(
         raise NoAnswer("this trial was not given to you")
     if answer == UNDO:
         store.undo(study, annotator, number, request=request)
-        return Heard(request)
+        return Outcome(request)
     first = next((trial.trial for trial in own if trial.state == OPEN), None)
     if own[number].state == OPEN and number != first:
         raise NoAnswer("another trial comes before this one")
     meaning = meant(content, annotator, own[number], answer)
     time = ms if isinstance(ms, int) and not isinstance(ms, bool) and 0 <= ms <= MOST_MS else None
     store.vote(study, annotator, number, meaning, request=request, response_ms=time)
-    return Heard(request, True, feedback(content, annotator, own[number], meaning))
+    return Outcome(request, True, feedback(content, annotator, own[number], meaning))
 
 
 def feedback(content: Content, annotator: str, trial: Trial, meaning: str) -> Feedback | None:
@@ -228,7 +228,7 @@ def data(
     pictures: Mapping[int, str],
     *,
     unseen: Sequence[Trial],
-    heard: Heard | None,
+    heard: Outcome | None,
 ) -> dict[str, object]:
     """What the component `annotate` shows.
 
@@ -263,7 +263,7 @@ def data(
     }
 
 
-def note(at: Standing, heard: Heard | None) -> str:
+def note(at: Standing, heard: Outcome | None) -> str:
     """The line under a trial."""
     if heard is not None and heard.line:
         return heard.line

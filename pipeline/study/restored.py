@@ -9,7 +9,7 @@ from pipeline.annotations import Annotations, Trial, Vote
 from pipeline.annotations.studies import MOST_CONTENT
 from pipeline.annotations.trials import SKIP, SKIPPED, VOTED
 from pipeline.csv_cells import plain
-from pipeline.study import given, sheets
+from pipeline.study import imported_answers, sheets
 from pipeline.study.content import Content, Item
 from pipeline.study.draw import StudyError
 from pipeline.study.exchange import COLUMNS, ELSEWHERE, STUDY, VOTES
@@ -106,9 +106,11 @@ def _votes(path: Path, content: Content) -> list[Vote]:
 
 
 def _vote(row: Mapping[str, str], content: Content, path: Path, line: int) -> Vote:
-    who = given.annotator_of(row, path, line)
-    one = given.answer_of(row, content, path, line)
-    trial, revision = (given.whole(row, name, path, line, -1) for name in ("trial", "revision"))
+    who = imported_answers.annotator_of(row, path, line)
+    one = imported_answers.answer_of(row, content, path, line)
+    trial, revision = (
+        imported_answers.whole(row, name, path, line, -1) for name in ("trial", "revision")
+    )
     if trial < 0 or revision < 0 or one.created is None:
         raise StudyError(f"{path}, line {line}: lacks its trial, revision or time")
     if max(trial, revision) > MOST_NUMBER:

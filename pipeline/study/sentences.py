@@ -74,7 +74,7 @@ def _compared(found: Findings) -> list[str]:
     return said
 
 
-def told(found: Findings, mean: Mean) -> str:
+def of_mean(found: Findings, mean: Mean) -> str:
     """One group's mean on one scale, in a line."""
     what = ", ".join(filter(None, (mean.scale, mean.group))) or "all texts"
     if not mean.estimate.known:

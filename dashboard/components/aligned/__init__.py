@@ -21,7 +21,7 @@ def aligned(
 ) -> None:
     """Show `rows` below `heads` ({name, about, colour}), and links to the `pages`.
 
-    A cell is a card (see `widgets.card`), or {"none": what is said instead, "about": more of it}.
+    A cell is a card (see `feature.card`), or {"none": what is said instead, "about": more of it}.
     The rest as of `grid`.
     """
     place = {"said": said, "page": page, "pages": pages, "of": of}

@@ -31,7 +31,7 @@ def arrange(
     """Show `rows` of {key, title, about, sheet, href, sides}, each with its buttons.
 
     Args:
-        rows: `sheet`, `href` and `sides` (see `widgets.sides`) may be None.
+        rows: `sheet`, `href` and `sides` (see `feature.sides`) may be None.
         movable: whether their order is the visitor's to choose.
         changed: called with the keys of rows in their new order, and those that were taken out.
     """

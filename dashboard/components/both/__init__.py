@@ -21,7 +21,7 @@ def both(
     of: str,
     key: str,
 ) -> None:
-    """Show `cards` (see `widgets.card`) below what is `said` of them and links to the `pages`.
+    """Show `cards` (see `feature.card`) below what is `said` of them and links to the `pages`.
 
     Each has also `image` and `text` ({density, about, help, fires}), `captions` (see
     `captions.rows`) and `numbers` (see `captions.facts`). Pages are as in `grid`.

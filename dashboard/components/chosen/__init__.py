@@ -11,7 +11,7 @@ mount = component("chosen")
 def chosen(features: Sequence[dict[str, Any]], *, name: str, key: str) -> None:
     """Show a column a feature.
 
-    Each is a `widgets.card` without its sheet, with `facts` (name, text, help), `images` ({id,
+    Each is a `feature.card` without its sheet, with `facts` (name, text, help), `images` ({id,
     src, text, caption, shared: the other columns that show it}) and `bars` ({share, text}: the
     histogram). `name` says what the whole is.
     """

@@ -8,7 +8,7 @@ mount = component("featurebar")
 
 
 def featurebar(data: dict[str, Any], *, key: str) -> None:
-    """Show `data` (see `widgets.feature_head`).
+    """Show `data` (see `feature.feature_head`).
 
     Presses are counted in the browser, which asks for the feature that they add up to, so that
     none is lost while a page is being made.

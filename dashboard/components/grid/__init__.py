@@ -18,7 +18,7 @@ def grid(
     of: str,
     key: str,
 ) -> None:
-    """Show `cards` (see `widgets.card`) below what is `said` of them and links to the `pages`.
+    """Show `cards` (see `feature.card`) below what is `said` of them and links to the `pages`.
 
     `tiles` is a contact sheet's columns and rows; pages count from 1 and are those `of` the choices
     that the address names so (`state.name_of`).

@@ -8,5 +8,5 @@ mount = component("strips")
 
 
 def strips(rows: list[dict[str, Any]], *, key: str) -> None:
-    """Show `rows` of {name, images: [{src, text, caption}]} (see `widgets.strips`)."""
+    """Show `rows` of {name, images: [{src, text, caption}]} (see `images.strips`)."""
     mount(key=key, data={"rows": rows})

@@ -22,7 +22,7 @@ def table(
     or `balance`}.
 
     A cell is its text ({text, help} with its own hover), or {value, text} for a meter, and what
-    `widgets.sides` gives, or nothing, for a balance; a row's link leads to its `href`. Rows that
+    `feature.sides` gives, or nothing, for a balance; a row's link leads to its `href`. Rows that
     name their feature in `key` can be chosen, and show their `sheet`, or what is `spoken`.
 
     Args:

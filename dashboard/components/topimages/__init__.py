@@ -17,7 +17,7 @@ def topimages(
     beside: bool = False,
     key: str,
 ) -> None:
-    """Show `images` (see `widgets.top_images`); `grid` is the patches' rows and columns; `note`
+    """Show `images` (see `images.top_images`); `grid` is the patches' rows and columns; `note`
     stands beside the heat map's switch, `unmapped` in its place where no image has a map.
     `beside`: they share the page's width with something else.
 

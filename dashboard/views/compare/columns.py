@@ -221,10 +221,7 @@ def spreads(
 ) -> tuple[dict[str, list[int]], dict[str, Any]]:
     """(each dictionary's histogram by name, what `charts.overlaid` is told of its scale)."""
     if spread == "ms":
-        held = {
-            d.short: cached.ms_histogram(run.connection, run.key, (d.dictionary_id,))
-            for d in columns
-        }
+        held = {d.short: cached.ms_histogram(run, [d.dictionary_id]) for d in columns}
         return held, {"title": "MS"}
     held = {d.short: queries.density_histogram(run.connection, d.dictionary_id) for d in columns}
     scale = {"title": "density, log scale", "ends": (queries.LEAST_DENSITY, 1), "log": True}

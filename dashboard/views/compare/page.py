@@ -8,7 +8,7 @@ from dashboard.views.compare import columns, flow
 from dashboard.views.compare import features as compare_features
 
 run = opening.current()
-every = cached.dictionaries(run.connection, run.key)
+every = cached.dictionaries(run)
 features, unread = address.asked_features()
 looks = ["Dictionaries", "Flow"]
 if features or unread:

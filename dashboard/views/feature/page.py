@@ -52,7 +52,7 @@ def choose(run: opening.Run, every: list[Dictionary]) -> tuple[Dictionary, int]:
     return found, feature_id
 
 
-def quantiles(dictionary: Dictionary, one: Feature) -> list[tuple[float, float]]:
+def quantiles(run: opening.Run, dictionary: Dictionary, one: Feature) -> list[tuple[float, float]]:
     """Where the examples beyond the top come from; of neurons only the top is in the tables."""
     if dictionary.basis != "sae":
         return []
@@ -95,7 +95,7 @@ def show_top(
     found = captions.two_sides(run, dictionary, one.card.feature_id)
     if found:
         captions.show_sides(found, dictionary, said=bool(said))
-    elif dictionary.dictionary_id in cached.worded(run.connection, run.key):
+    elif dictionary.dictionary_id in cached.worded(run):
         st.caption(hints.MIXED)
     return list(known.values())
 
@@ -111,7 +111,7 @@ def show_numbers(
     with left:
         furniture.section("Activations", "The val images that activate it, by how much.")
         accent = palette.ACCENT.get(st.context.theme.type or "light", palette.ACCENT["light"])
-        marks = quantiles(dictionary, one)
+        marks = quantiles(run, dictionary, one)
         st.vega_lite_chart(
             spec=features.histogram(one.edges, one.counts, accent=accent, marks=marks),
             width="stretch", height=230,
@@ -129,7 +129,7 @@ def show_numbers(
             bars(score_bars.name_bars(names), title="Names found for it", help=hints.NAMES,
                  empty="", key="names")  # fmt: skip
     with right:
-        rows = score_bars.tag_bars(known, cached.tag_rates(run.connection, run.key))
+        rows = score_bars.tag_bars(known, cached.tag_rates(run))
         bars(rows, title="Tags of the top images", help=hints.LABEL,
              empty="these images have no tags", key="tags")  # fmt: skip
 
@@ -151,7 +151,7 @@ def show_around(run: opening.Run, dictionary: Dictionary, one: Feature) -> None:
         furniture.section("Beyond the top", hints.BEYOND)
         known, shown = queries.examples(run.connection, ids), queries.pictures(run.connection, ids)
         strips(images.strips(drawn, known, shown), key="beyond")
-    every = {d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}
+    every = {d.dictionary_id: d for d in cached.dictionaries(run)}
     near = queries.neighbors(run.connection, *at, examples=TILES[0] * TILES[1])
     kinds = [kind for kind in KINDS if any(n.kind == kind for n in near)]
     if kinds:
@@ -191,7 +191,7 @@ def cards(
 
 
 run = opening.current()
-dictionary, feature_id = choose(run, cached.dictionaries(run.connection, run.key))
+dictionary, feature_id = choose(run, cached.dictionaries(run))
 feature = queries.feature(run.connection, dictionary.dictionary_id, feature_id)
 if feature is None:
     furniture.empty(
@@ -216,5 +216,5 @@ else:
         "No val image activates this feature: it is dead here. Go on with the arrow keys, or "
         "choose a live one in Browse."
     )
-if dictionary.dictionary_id not in cached.worded(run.connection, run.key):
+if dictionary.dictionary_id not in cached.worded(run):
     captions.say_why_none(run, dictionary)

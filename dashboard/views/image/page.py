@@ -20,7 +20,7 @@ from dashboard.style import hints, markdown
 TILES, TILE, MOST_CARDS = (4, 2), 96, 12
 
 
-def choose(dictionary: Dictionary) -> list[images.Look]:
+def choose(run: opening.Run, dictionary: Dictionary) -> list[images.Look]:
     """The images that the page is about, with what chooses others above them."""
     found = finder.bar(run, most=2)
     current, beside = address.asked_number("example"), address.asked_number("with")
@@ -73,7 +73,7 @@ def like(looks: list[images.Look]) -> None:
         chips(links, name="Browse", key="like")
 
 
-def cards(made: dict, found: list[Fired], dictionary: Dictionary) -> None:
+def cards(run: opening.Run, made: dict, found: list[Fired], dictionary: Dictionary) -> None:
     """The strongest features as cards: of two images those on both."""
     ids = made["groups"][0]["ids"][:MOST_CARDS]
     if not ids:
@@ -92,11 +92,11 @@ def cards(made: dict, found: list[Fired], dictionary: Dictionary) -> None:
 
 
 run = opening.current()
-every = cached.dictionaries(run.connection, run.key)
+every = cached.dictionaries(run)
 above = st.container()
 dictionary = place(every)
 with above:
-    looks = choose(dictionary)
+    looks = choose(run, dictionary)
 if not looks:
     furniture.empty("Choose an image above, or give one of yours.")
     st.stop()
@@ -121,4 +121,4 @@ if ids:
         lambda: image_patches.rows([look for look, _ in seen], found, dictionary, labels),
         name=f"{run.name}-{dictionary.short}-on-image", key="export-image",
     )  # fmt: skip
-cards(made, found, dictionary)
+cards(run, made, found, dictionary)

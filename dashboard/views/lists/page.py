@@ -10,6 +10,7 @@ from dashboard.components.roster import roster
 from dashboard.features.lists import Listed, Named
 from dashboard.page import downloads, furniture
 from dashboard.people import annotations
+from dashboard.records.dictionaries import Dictionary
 from dashboard.records.features import Key
 from dashboard.style import hints, markdown
 from pipeline.annotations import (
@@ -23,18 +24,20 @@ from pipeline.annotations import (
 
 SAID, FILE, TURN, FAILED = "lists-said", "lists-file", "lists-turn", "lists-failed"
 """Session keys: what went well, the uploaded file, how many lists were made, what no file is of."""
+CHOSEN = "chosen"
+"""In the place of a list's name: features that the address names."""
 
 
-def create(field: str, keys: Sequence[Key]) -> None:
+def create(field: str, keys: Sequence[Key], every: Sequence[Dictionary]) -> None:
     """Make the list that the field names, with these features in it, and go there."""
     uuid = annotations.create_list(st.session_state[field])
     if uuid:
         st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
-        add(uuid, keys)
+        add(uuid, keys, every)
 
 
-def add(uuid: str, keys: Sequence[Key]) -> None:
-    """Put features into a list, and go there."""
+def add(uuid: str, keys: Sequence[Key], every: Sequence[Dictionary]) -> None:
+    """Put features of these dictionaries into a list, and go there."""
     new = annotations.add_to_list(uuid, keys, every)
     if new is None:
         return
@@ -116,7 +119,7 @@ def export(label: str, uuid: str | None, file: str, *, help: str = "") -> None:
                        on_click="ignore", help=help or None)  # fmt: skip
 
 
-def new_list(label: str, keys: Sequence[Key], *, where: str) -> None:
+def new_list(label: str, keys: Sequence[Key], *, every: Sequence[Dictionary], where: str) -> None:
     """A field for the name of a new list, to hold `keys`; a fresh one, folded, once it is made."""
     name = f"{where}-{st.session_state.get(TURN, 0)}"
     with st.popover(label, key=f"new-list-{name}"):
@@ -124,12 +127,14 @@ def new_list(label: str, keys: Sequence[Key], *, where: str) -> None:
         st.button(
             "Create",
             on_click=gate.allowed(create),
-            args=(f"new-name-{name}", keys),
+            args=(f"new-name-{name}", keys, every),
             key=f"create-{name}",
         )
 
 
-def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> None:
+def show_panel(
+    lists: Sequence[FeatureList], stars: int, here: str | None, every: Sequence[Dictionary]
+) -> None:
     """The lists there are, and what can be done with all that people say."""
     entries: list[tuple[str, int, str, str | None]]
     entries = [("My stars", stars, f"of {annotations.author()}", None)]
@@ -143,7 +148,7 @@ def show_panel(lists: Sequence[FeatureList], stars: int, here: str | None) -> No
         name="lists", key="roster",
     )  # fmt: skip
     if here != CHOSEN:
-        new_list("New list", [], where="panel")
+        new_list("New list", [], every=every, where="panel")
     with st.popover("Import, export", help=hints.EXCHANGE, key="exchange"):
         export("Export everything", None, "loupe-annotations.json")
         st.file_uploader("Import", type="json", key=FILE, on_change=gate.allowed(bring_in))
@@ -164,7 +169,7 @@ def show_tools(one: FeatureList) -> None:
     export("Share", one.uuid, file, help=hints.SHARE)
 
 
-def show(items: Sequence[Named], one: FeatureList | None) -> None:
+def show(listed: Listed, items: Sequence[Named], one: FeatureList | None) -> None:
     """The features of a list (the stars, without one) below what can be done with them."""
     uuid = one.uuid if one else None
     keys = [at for key, _ in items if (at := listed.place(key))]
@@ -173,9 +178,8 @@ def show(items: Sequence[Named], one: FeatureList | None) -> None:
             "View", ["cards", "arrange"], default="cards", **address.own("view"),
             label_visibility="collapsed", help=hints.ARRANGE,
         )  # fmt: skip
-        downloads.list_downloads(
-            run, keys, annotations.said(every), name=one.name if one else "stars"
-        )  # fmt: skip
+        said = annotations.said(listed.every)
+        downloads.list_downloads(listed.run, keys, said, name=one.name if one else "stars")
         if one:
             show_tools(one)
     if not items:
@@ -190,7 +194,7 @@ def show(items: Sequence[Named], one: FeatureList | None) -> None:
             listed.orphans([(key, name) for key, name in items if not listed.place(key)])
 
 
-def show_list(uuid: str) -> None:
+def show_list(listed: Listed, uuid: str) -> None:
     """A named list."""
     one = annotations.ask(lambda s: s.list_of(uuid), None)
     if one is None:
@@ -200,10 +204,12 @@ def show_list(uuid: str) -> None:
     if one.note.strip():
         st.text(one.note)
     items = annotations.ask(lambda s: s.items_of(uuid), None) or []
-    show([(item.key, item.dictionary_id) for item in items], one)
+    show(listed, [(item.key, item.dictionary_id) for item in items], one)
 
 
-def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList]) -> None:
+def show_chosen(
+    listed: Listed, keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList]
+) -> None:
     """Features that were taken here from another page, to keep in a list or to export."""
     furniture.heading("Chosen features", "Put them into a list to keep them, or export them.")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="list-tools"):
@@ -211,9 +217,11 @@ def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList
             names = {one.uuid: f"{one.name} (by {one.author})" for one in lists}
             to = st.selectbox("List", list(names), key="lists-to", width=240,
                               format_func=names.__getitem__)  # fmt: skip
-            st.button("Add to it", on_click=gate.allowed(add), args=(to, keys), key="add")
-        new_list("New list of them", keys, where="chosen")
-        downloads.list_downloads(run, keys, annotations.said(every))
+            st.button(
+                "Add to it", on_click=gate.allowed(add), args=(to, keys, listed.every), key="add"
+            )
+        new_list("New list of them", keys, every=listed.every, where="chosen")
+        downloads.list_downloads(listed.run, keys, annotations.said(listed.every))
     if keys:
         listed.cards(keys)
     else:
@@ -224,9 +232,8 @@ def show_chosen(keys: list[Key], bad: Sequence[str], lists: Sequence[FeatureList
         st.caption(f"Not in this run: {markdown.plain(', '.join(bad[:20])[:400])}")
 
 
-CHOSEN = "chosen"
 run = opening.current()
-every = cached.dictionaries(run.connection, run.key)
+every = cached.dictionaries(run)
 listed = Listed(run, every)
 chosen, bad = address.asked_features()
 uuid = CHOSEN if chosen or bad else address.asked_list()
@@ -235,7 +242,7 @@ with panel:
     lists = annotations.lists()
     stars = annotations.ask(lambda s: s.stars(annotations.author()), None) or []
     if annotations.store():
-        show_panel(lists, len(stars), uuid)
+        show_panel(lists, len(stars), uuid, every)
 with room:
     top = st.container()
     if SAID in st.session_state:
@@ -243,14 +250,14 @@ with room:
     if uuid == CHOSEN:
         known = listed.known(chosen)
         gone = [address.feature_key(*key) for key in chosen if key not in set(known)]
-        show_chosen(known, [*bad, *gone], lists)
+        show_chosen(listed, known, [*bad, *gone], lists)
     elif not annotations.store():
         furniture.empty(hints.NO_STORE)
     elif uuid:
-        show_list(uuid)
+        show_list(listed, uuid)
     else:
         furniture.heading("My stars", f"of {annotations.author()}")
-        show([(star.key, star.dictionary_id) for star in stars], None)
+        show(listed, [(star.key, star.dictionary_id) for star in stars], None)
 with top:
     failed = st.session_state.get(FAILED, [])
     for problem in dict.fromkeys(failed):

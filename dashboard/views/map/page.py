@@ -1,5 +1,8 @@
 """Map: the features of dictionaries in the plane, those that are alike near each other."""
 
+from collections.abc import Mapping
+from functools import partial
+
 import numpy as np
 import streamlit as st
 
@@ -49,15 +52,18 @@ def choose(
     return [d for d in every if d.short in names]
 
 
-def describe(dictionary_id: str, feature_id: int) -> dict[str, object]:
-    """What hovering over a feature shows."""
+def describe(
+    run: opening.Run, names: Mapping[str, str], dictionary_id: str, feature_id: int
+) -> dict[str, object]:
+    """What hovering over a feature shows; `names` are what dictionaries are called, where the map
+    shows several."""
     found = queries.cards_of(run.connection, dictionary_id, [feature_id], examples=8)
     if not found:
         return {"lines": []}
     one = found[0]
     lines = [f"MS {numbers.number(one.ms)}, density {numbers.percent(one.density)}"]
-    if len(chosen) > 1:
-        lines.insert(0, by_id[dictionary_id].short)
+    if dictionary_id in names:
+        lines.insert(0, names[dictionary_id])
     return {
         "title": one.label or "no label",
         "lines": lines,
@@ -65,8 +71,9 @@ def describe(dictionary_id: str, feature_id: int) -> dict[str, object]:
     }
 
 
-def show(keys: list[tuple[str, int]], said: str) -> None:
+def show(run: opening.Run, every: list[Dictionary], keys: list[tuple[str, int]], said: str) -> None:
     """The cards of these features, page by page."""
+    by_id = {d.dictionary_id: d for d in every}
     of = address.name_of(keys)
     pages = max(1, -(-len(keys) // PER_PAGE))
     page = min(address.asked_page(of), pages)
@@ -84,8 +91,7 @@ def best_first(plane: map_planes.Plane, rows: np.ndarray) -> list[tuple[str, int
 
 
 run = opening.current()
-dictionaries = cached.dictionaries(run.connection, run.key)
-by_id = {d.dictionary_id: d for d in dictionaries}
+dictionaries = cached.dictionaries(run)
 bases = {
     layout: [d for d in dictionaries if d.dictionary_id in mapped]
     for layout, basis in (("own", "decoder"), ("one", "activations"))
@@ -123,19 +129,21 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         "Find", **address.own("find"), max_chars=100, placeholder="number or label",
         help="Highlights features by their number, or by part of their label.", width=220,
     ).strip()  # fmt: skip
+names = {d.dictionary_id: d.short for d in dictionaries} if len(chosen) > 1 else {}
 hits = map_planes.find(run, drawn, text) if text else None
 answer = map_view(
-    map_planes.panels(run, drawn), map_planes.coloured(drawn, by, dictionaries), describe=describe,
+    map_planes.panels(run, drawn), map_planes.coloured(drawn, by, dictionaries),
+    describe=partial(describe, run, names),
     found=hits, tiles=TILES, key="map",
 )  # fmt: skip
 if answer.selected is not None:
     plane = drawn[answer.selected.panel]
     keys = best_first(plane, answer.selected.rows)
-    show(keys, f"{len(keys):,} features selected")
+    show(run, dictionaries, keys, f"{len(keys):,} features selected")
 elif hits is not None:
     keys = [key for plane, rows in zip(drawn, hits, strict=True) for key in best_first(plane, rows)]
     if keys:
-        show(keys, f"{len(keys):,} features found")
+        show(run, dictionaries, keys, f"{len(keys):,} features found")
     else:
         furniture.empty("Nothing on the map has this number or label. Try part of a word.")
 else:

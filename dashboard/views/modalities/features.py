@@ -80,18 +80,18 @@ def show(run: Run, every: Dictionaries) -> None:
 
 def two_sided(run: Run, every: Dictionaries) -> list[Dictionary]:
     """The dictionaries that have a side of pictures and one of words; says why there are none."""
-    reached = cached.two_sided(run.connection, run.key)
+    reached = cached.two_sided(run)
     offered = [d for d in every if d.dictionary_id in reached]
     if not offered:
         without = queries.captioned(run.connection) is None
-        why = hints.NO_PURE if cached.worded(run.connection, run.key) else hints.NO_WORDS
+        why = hints.NO_PURE if cached.worded(run) else hints.NO_WORDS
         furniture.empty(hints.NO_SIDES if without else why)
     return offered
 
 
 def left_out(run: Run, every: Dictionaries, offered: Dictionaries) -> str:
     """Which dictionaries have no two sides, and why; nothing where all have."""
-    read = cached.worded(run.connection, run.key)
+    read = cached.worded(run)
     rest = [d for d in every if d not in offered]
     saes = [d for d in rest if d.basis != "neurons"]
     why = {
@@ -114,7 +114,7 @@ def choose(run: Run, offered: Dictionaries) -> list[Dictionary]:
     which pictures and words go together most."""
     by_name = {d.short: d for d in offered}
     asked = {of for of, _ in address.asked_features()[0]}
-    first = cached.two_sided(run.connection, run.key)[0]
+    first = cached.two_sided(run)[0]
     best = max(offered, key=lambda d: (d.dictionary_id in asked, d.dictionary_id == first))
     # With its model's name a place is longer.
     width = 205 if offered[0].models == 1 else 290

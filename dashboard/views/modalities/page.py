@@ -13,7 +13,7 @@ LOOKS = {
 }
 
 run = opening.current()
-every = cached.dictionaries(run.connection, run.key)
+every = cached.dictionaries(run)
 look = furniture.segments(
     "Modalities", list(LOOKS), default="Features", **address.own("look"),
     help=hints.MODALITIES, label_visibility="collapsed",

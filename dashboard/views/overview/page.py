@@ -41,15 +41,17 @@ MADE = [
 TILES, TILE = (4, 2), 96
 
 
-def columns() -> list[dict[str, str]]:
+def columns(run: opening.Run) -> list[dict[str, str]]:
     """COLUMNS; where captions were read, those that are dead on images may fire on words."""
-    if not cached.worded(run.connection, run.key):
+    if not cached.worded(run):
         return COLUMNS
     dead = {"title": "dead on images", "help": hints.DEAD_ON_IMAGES}
     return [one | dead if one["key"] == "dead" else one for one in COLUMNS]
 
 
-def rows(dictionaries: list[Dictionary], summaries: list[Summary]) -> list[dict[str, object]]:
+def rows(
+    run: opening.Run, dictionaries: list[Dictionary], summaries: list[Summary]
+) -> list[dict[str, object]]:
     """The table of dictionaries, as the component takes it."""
     colours = features.dictionary_colours(dictionaries)
     control = {s.dictionary_id: s.control_neuron for s in summaries}
@@ -82,10 +84,10 @@ def rows(dictionaries: list[Dictionary], summaries: list[Summary]) -> list[dict[
     return made
 
 
-def made(dictionaries: list[Dictionary]) -> list[dict[str, object]]:
+def made(run: opening.Run, dictionaries: list[Dictionary]) -> list[dict[str, object]]:
     """How each SAE was made and how well it reconstructs, a row for each kind of token."""
     found = queries.reconstruction(run.connection)
-    spoken = cached.worded(run.connection, run.key)
+    spoken = cached.worded(run)
     lines: list[dict[str, object]] = []
     for d in (d for d in dictionaries if d.basis == "sae"):
         for at, one in enumerate(r for r in found if r.dictionary_id == d.dictionary_id):
@@ -107,8 +109,8 @@ def made(dictionaries: list[Dictionary]) -> list[dict[str, object]]:
     return lines
 
 
-def said_of_captions() -> str:
-    """How many val images have captions, and how far each model read those."""
+def said_of_captions(run: opening.Run, val: int) -> str:
+    """How many of the `val` val images have captions, and how far each model read those."""
     count = queries.captioned(run.connection)
     if count is None:
         return hints.NO_SIDES
@@ -119,10 +121,10 @@ def said_of_captions() -> str:
         + (f", {one.cut:,} not to their end" if one.cut else "")
         for one in queries.readings(run.connection)
     ]
-    return f"Captions: {count:,} of {held.val:,} val images have some. {'; '.join(models)}."
+    return f"Captions: {count:,} of {val:,} val images have some. {'; '.join(models)}."
 
 
-def steps(dictionaries: list[Dictionary]) -> list[dict[str, object]]:
+def steps(run: opening.Run, dictionaries: list[Dictionary]) -> list[dict[str, object]]:
     """The guide: a feature of this run with a high score, a neuron with a low one, the way on."""
     best = max(dictionaries, key=lambda d: (d.basis == "sae", d.ms or -1.0))
     worst = min(dictionaries, key=lambda d: (d.model != best.model, d.ms or 2.0))
@@ -151,16 +153,15 @@ def steps(dictionaries: list[Dictionary]) -> list[dict[str, object]]:
 
 
 run = opening.current()
-dictionaries = cached.dictionaries(run.connection, run.key)
-summaries = cached.summaries(run.connection, run.key)
+dictionaries = cached.dictionaries(run)
+summaries = cached.summaries(run)
 held = queries.holdings(run.connection)
 
 furniture.heading(run.title)
-config = run.bundle.manifest.get("config")
-noted = cached.notices(run.connection, run.key, config if isinstance(config, dict) else {})
+noted = cached.notices(run)
 # That a model judges itself stands above every page.
-furniture.notice([n for n in noted if n not in cached.judged_alone(run.connection, run.key)])
-guide(steps(dictionaries))
+furniture.notice([n for n in noted if n not in cached.judged_alone(run)])
+guide(steps(run, dictionaries))
 furniture.figures(
     [
         ("train images", f"{held.train:,}", "SAEs learn from them."),
@@ -195,12 +196,12 @@ with narrow:
             "This run has no SAE. Add one to its config: kind = batchtopk, matryoshka or published."
         )
 furniture.section("Dictionaries", "A dictionary is a set of features at one hook point.")
-table(columns(), rows(dictionaries, summaries), key="dictionaries")
+table(columns(run), rows(run, dictionaries, summaries), key="dictionaries")
 downloads.table_downloads(lambda: dictionaries, name=f"{run.name}-dictionaries", key="export-all")
 if any(d.basis == "sae" for d in dictionaries):
     with st.expander("How the SAEs were made, and how well they reconstruct"):
-        table(MADE, made(dictionaries), key="made")
-        st.caption(markdown.plain(said_of_captions()))
+        table(MADE, made(run, dictionaries), key="made")
+        st.caption(markdown.plain(said_of_captions(run, held.val)))
 if held.skipped:
     with st.expander(f"{held.skipped:,} inputs skipped, and why"):
         for uri, reason in queries.skipped(run.connection):

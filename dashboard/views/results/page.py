@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import address, gate
 from dashboard.bundle import opening
@@ -134,8 +135,9 @@ def _decimals(told: bootstrap.Estimate) -> str:
     return sentences.decimals(told) if told.known else "–"
 
 
-def page(heard: Heard) -> None:
-    """A study's results, below the choice of the study."""
+def page(heard: Heard, head: DeltaGenerator, choices: DeltaGenerator) -> None:
+    """A study's results, below the choice of the study: with its `head`, and what else there is to
+    choose (`choices`)."""
     study = heard.content.study
     with choices:
         failed = choose_failed(heard)
@@ -187,5 +189,5 @@ except (AnnotationsError, ValueError) as problem:
     annotations.notice()
     st.stop()
 if heard is not None:
-    page(heard)
+    page(heard, head, choices)
 annotations.notice()

@@ -87,7 +87,7 @@ class Towers(Form):
 
 def show(run: Run, model: str) -> None:
     """All below the page's head."""
-    every = cached.dictionaries(run.connection, run.key)
+    every = cached.dictionaries(run)
     here = request.steerable(run, every, model)
     asked, bad = request.read()
     asked, more = request.known(replace(asked, model=model), here, every)

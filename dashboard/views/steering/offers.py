@@ -73,7 +73,7 @@ class Offers:
 
     def steering(self, *, most: int) -> list[Card]:
         """Features that steer, those that gain most first, the first of each label."""
-        sums = cached.steered_sums(self.run.connection, self.run.key)
+        sums = cached.steered_sums(self.run)
         known = {one.dictionary_id for one in sums if one.steer}
         found = [
             row

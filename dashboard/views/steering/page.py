@@ -24,7 +24,7 @@ def choose_model(models: list[str], asked: str) -> str:
 
 
 run = opening.current()
-every = cached.dictionaries(run.connection, run.key)
+every = cached.dictionaries(run)
 models = list(dict.fromkeys(one.model for one in every))
 with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="steer-head"):
     look = furniture.segments(

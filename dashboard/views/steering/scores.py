@@ -57,11 +57,11 @@ class Pressed(Said):
 
 def show(run: Run) -> None:
     """The dictionaries in sum, and of one of them each feature."""
-    sums = cached.steered_sums(run.connection, run.key)
+    sums = cached.steered_sums(run)
     if not sums:
         furniture.empty(hints.NO_STEERING)
         return
-    by_id = {d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}
+    by_id = {d.dictionary_id: d for d in cached.dictionaries(run)}
     furniture.section("Dictionaries", hints.STEERS)
     table(COLUMNS, [summary(one, by_id[one.dictionary_id]) for one in sums], key="steered-sums")
     names = {by_id[one.dictionary_id].short: one for one in sums}

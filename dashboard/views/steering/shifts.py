@@ -176,11 +176,11 @@ def _choose_labels(run: Run, about: str | None) -> tuple[list[str], str]:
     """The labels to choose between, to begin with the tags like that which the setting is `about`;
     and the sentence that they stand in."""
     tags = queries.marks(run.connection, limit=image_embeddings.MOST_LABELS)
-    like = rivals(about, *cached.together(run.connection, run.key)) if about else []
-    named = cached.labels(run.connection, run.key)[: image_embeddings.MOST_LABELS]
+    like = rivals(about, *cached.together(run)) if about else []
+    named = cached.labels(run)[: image_embeddings.MOST_LABELS]
     known = {"like": like[1:], "tags": tags, "names": named, "own": True}
     sets = [name for name, of in known.items() if of]
-    said = run.manifest("config", "labels", "template")
+    said = run.setting("labels", "template")
     usual = said if isinstance(said, str) else "a photo of {}"
     chosen, own = address.asked_text("labels"), address.asked_text("words")
     chosen = chosen if chosen in sets else sets[0]

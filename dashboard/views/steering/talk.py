@@ -29,7 +29,7 @@ PRESSED = "steering-pressed"
 
 def show(run: Run, model: str) -> None:
     """All below the page's head."""
-    every = cached.dictionaries(run.connection, run.key)
+    every = cached.dictionaries(run)
     here = request.steerable(run, every, model)
     if not here:
         furniture.empty(hints.NOTHING_STEERABLE)

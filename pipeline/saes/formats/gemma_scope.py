@@ -6,6 +6,7 @@
 from pathlib import Path
 from typing import Any
 
+from pipeline.saes.formats import Format, register
 from pipeline.saes.sae import SAE
 from pipeline.saes.tensor_files import Tensors, from_npz
 from pipeline.saes.weights import fitted
@@ -39,3 +40,14 @@ def load(path: Path) -> SAE:
 
 def _ours(arrays: Tensors) -> Tensors:
     return {f"W_{n[2:]}" if n in ("w_enc", "w_dec") else n: array for n, array in arrays.items()}
+
+
+register(
+    Format(
+        name=f"{NAME} (Gemma Scope)",
+        files=(NAME,),
+        matches=matches,
+        load=load,
+        suffixes=(".npz",),
+    )
+)

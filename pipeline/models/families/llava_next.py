@@ -11,11 +11,11 @@ from transformers.image_processing_utils import select_best_resolution
 
 from pipeline.models import layout as layouts
 from pipeline.models import parts
-from pipeline.models.adapter import Region
-from pipeline.models.generic import ROW_END, GenericAdapter
+from pipeline.models.families.generic import ROW_END, GenericAdapter
+from pipeline.models.families.llava import complete, miscounted
+from pipeline.models.hook_points import Region
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
-from pipeline.models.llava import complete, miscounted
 
 
 class LlavaNextAdapter(GenericAdapter):
@@ -136,3 +136,6 @@ class LlavaNextAdapter(GenericAdapter):
                 region = (corner_x * x, corner_y * y, (corner_x + side) * x, (corner_y + side) * y)
                 tiles.append(layouts.boxes(region, self.vision.grid))
         return torch.stack(tiles)
+
+
+ADAPTER = LlavaNextAdapter

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.annotations.records import MOST_NAME
-from pipeline.annotations.trials import MOST_MS, SKIP, UNDONE, Given
+from pipeline.annotations.trials import MOST_MS, SKIP, UNDONE, GivenAnswer
 from pipeline.csv_cells import plain
 from pipeline.study import ratings, results, sheets
 from pipeline.study.assignment import CATCH, PRACTICE, REPEAT, TRIAL
@@ -20,7 +20,7 @@ from pipeline.study.files import TEXTS
 ROLES = (TRIAL, PRACTICE, CATCH, REPEAT)
 
 
-def read(path: Path, content: Content) -> dict[str, list[Given]]:
+def read(path: Path, content: Content) -> dict[str, list[GivenAnswer]]:
     """Annotator -> their answers in order: of each trial the last, where that is not taken back.
 
     Of an export that is the column `revision` of each `trial`; without these every row is an
@@ -30,7 +30,7 @@ def read(path: Path, content: Content) -> dict[str, list[Given]]:
         StudyError: it cannot be read, or a row is no answer to an item of the study: with its line.
     """
     rows = sheets.rows_of(path, "item", "annotator", "answer")
-    held: dict[str, dict[int, tuple[int, Given]]] = defaultdict(dict)
+    held: dict[str, dict[int, tuple[int, GivenAnswer]]] = defaultdict(dict)
     judged: set[tuple[str, int]] = set()
     for line, row in rows:
         if not row["answer"]:
@@ -70,7 +70,7 @@ def annotator_of(row: Mapping[str, str], path: Path, line: int) -> str:
     return who
 
 
-def answer_of(row: Mapping[str, str], content: Content, path: Path, line: int) -> Given:
+def answer_of(row: Mapping[str, str], content: Content, path: Path, line: int) -> GivenAnswer:
     """The answer of a row.
 
     Raises:
@@ -87,7 +87,7 @@ def answer_of(row: Mapping[str, str], content: Content, path: Path, line: int) -
     time = whole(row, "response_ms", path, line, -1)
     if time > MOST_MS:
         raise StudyError(f"{path}, line {line}: the response time is too long")
-    return Given(
+    return GivenAnswer(
         number, answer, role, row.get("swapped") in ("1", "true", "True"),
         None if time < 0 else time, _moment(row.get("created", ""), path, line),
     )  # fmt: skip

@@ -32,7 +32,7 @@ def texts(content: Content, annotator: str, trial: Trial) -> dict[str, str]:
     return {str(place + 1): said[place] for place in order}
 
 
-def told(content: Content, vote: Vote) -> str:
+def as_kept(content: Content, vote: Vote) -> str:
     """What stood before who gave this vote: ids of images in their order, with `|` between left and
     right; of several texts their numbers in the study's file. Empty where the vote was given
     elsewhere."""

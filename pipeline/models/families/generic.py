@@ -12,7 +12,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from pipeline import config
 from pipeline.models import parts
-from pipeline.models.adapter import CAPTION, Adapter, HookPoint, Region, Tower
+from pipeline.models.adapter import CAPTION, Adapter
+from pipeline.models.hook_points import HookPoint, Region, Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout, code
 from pipeline.models.loading import (
@@ -292,3 +293,6 @@ def _kinds(cells: Tensor) -> Tensor:
     return kind.masked_fill(cells == CLS, code("cls")).masked_fill(
         cells == ROW_END, code("special")
     )
+
+
+ADAPTER = GenericAdapter

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models import parts
-from pipeline.models.generic import CLS, GenericAdapter
+from pipeline.models.families.generic import CLS, GenericAdapter
 from pipeline.models.inputs import Inputs
 
 
@@ -42,7 +42,7 @@ def miscounted(found: int, wanted: int) -> str | None:
 class LlavaAdapter(GenericAdapter):
     """A `LlavaForConditionalGeneration`: an image token a patch, behind CLS where it keeps that."""
 
-    model_types = ("llava",)
+    model_types: tuple[str, ...] = ("llava",)
 
     def _equip(self, processor: Any) -> None:
         complete(processor, self.model.config, cls_tokens=parts.cls_tokens(self.vision.stack))
@@ -67,3 +67,6 @@ class LlavaAdapter(GenericAdapter):
         patches = torch.arange(self.vision.grid[0] * self.vision.grid[1])
         cells = torch.cat([torch.full((self.projected_cls,), CLS), patches])
         return [cells for _ in inputs.sizes]
+
+
+ADAPTER = LlavaAdapter

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pipeline import config
 from pipeline.models import hub, parts
 from pipeline.models import openclip_sources as sources
-from pipeline.models.adapter import Region, Tower
+from pipeline.models.hook_points import Region, Tower
 from pipeline.models.image_tower import ImageTower
 from pipeline.models.inputs import Inputs
 from pipeline.models.loading import ModelError, quiet, telling
@@ -233,3 +233,6 @@ def _nothing(record: logging.LogRecord) -> bool:
 def _placed(device: str) -> AbstractContextManager[Any]:
     """Where tensors are made: on `meta` nothing is."""
     return torch.device("meta") if device == "meta" else nullcontext()
+
+
+ADAPTER = OpenClipAdapter

@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline import config
 from pipeline.models import parts
-from pipeline.models.adapter import CAPTION, Adapter, Tower
+from pipeline.models.adapter import CAPTION, Adapter
+from pipeline.models.hook_points import Tower
 from pipeline.models.inputs import Inputs
 from pipeline.models.layout import Layout
 from pipeline.models.loading import pretrained, pretrained_model, weights_options
@@ -21,6 +22,7 @@ class Gemma2Adapter(Adapter):
     """A `Gemma2ForCausalLM`; it reads the examples' captions."""
 
     prompt = CAPTION
+    model_types = ("gemma2",)
     projection = None
     options: ClassVar = {"use_cache": False}
 
@@ -54,3 +56,6 @@ class Gemma2Adapter(Adapter):
         ids, mask = inputs.tensors["input_ids"], inputs.tensors["attention_mask"]
         kind = word_kinds(ids, mask, self.tokenizer)
         return Layout(kind, torch.arange(len(ids)), torch.full(ids.shape, -1))
+
+
+ADAPTER = Gemma2Adapter

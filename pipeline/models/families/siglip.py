@@ -19,3 +19,6 @@ class SiglipAdapter(ImageTower):
     def joint(self) -> tuple[nn.Module, int]:
         (tower,) = self.towers
         return tower.stack.get_submodule("head"), tower.width
+
+
+ADAPTER = SiglipAdapter

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from pipeline import config
-from pipeline.models.llava import LlavaAdapter
+from pipeline.models.families.llava import LlavaAdapter
 from pipeline.models.loading import (
     ModelError,
     describe,
@@ -83,6 +83,7 @@ class ClipGemmaAdapter(LlavaAdapter):
     share; `vision.projection` is what the linear map gives."""
 
     prompt = ""
+    model_types = ()
 
     def __init__(self, settings: config.Model, *, machine: config.Machine, device: str) -> None:
         assert settings.vision is not None
@@ -204,3 +205,6 @@ def _joined(vision: Any, language: Any, *, image_token: int) -> Any:
     model.lm_head = SoftCapped(language.lm_head, cap) if cap else language.lm_head
     model.generation_config = language.generation_config
     return model.eval()
+
+
+ADAPTER = ClipGemmaAdapter

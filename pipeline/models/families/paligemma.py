@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from pipeline.models.families.llava import LlavaAdapter
 from pipeline.models.inputs import Inputs
-from pipeline.models.llava import LlavaAdapter
 from pipeline.models.words import Words
 
 
@@ -36,3 +36,6 @@ class PaliGemmaAdapter(LlavaAdapter):
 
     def bare(self, prompt: str) -> str:
         return f"{self.processor.image_token}{prompt}"
+
+
+ADAPTER = PaliGemmaAdapter

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.saes import foreign
+from pipeline.saes.formats import Format, register
 from pipeline.saes.sae import SAE
 from pipeline.saes.sae_lens import checked_groups, checked_k
 from pipeline.saes.tensor_files import from_torch
@@ -208,3 +209,16 @@ def _scalar(file: Path, name: str, tensor: Tensor) -> float:
     if tensor.numel() != 1 or tensor.is_complex() or not tensor.isfinite().all():
         raise SAEError(f"{file}: {name} is not one finite number; fetch or save it again")
     return float(tensor.item())
+
+
+register(
+    Format(
+        name=f"{NAME} (dictionary_learning)",
+        files=(NAME, CONFIG),
+        matches=matches,
+        load=load,
+        trained_at=trained_at,
+        suffixes=(".pt",),
+        beside=(CONFIG,),
+    )
+)

@@ -31,3 +31,6 @@ class ClipAdapter(ImageTower):
     def joint(self) -> tuple[nn.Module, int]:
         projection = self.model.get_submodule("visual_projection")
         return projection, int(projection.weight.shape[0])
+
+
+ADAPTER = ClipAdapter
