@@ -36,7 +36,9 @@ SLOW_TESTS = {
     "test_any_damage_gives_a_picture_or_a_reason", "test_fifty_annotators_from_four_processes",
     "test_a_kill_loses_no_acknowledged_vote", "test_no_file_becomes_much_memory",
     "test_nothing_is_lost_when_several_write_at_once",
-    "test_several_processes_open_a_fresh_database",
+    "test_several_processes_open_a_fresh_database", "test_a_ranking_recovers_known_strengths",
+    "test_scores_are_those_of_the_definition", "test_a_study_that_was_exported",
+    "test_folders_of_parquet",
 }  # fmt: skip
 """Slow tests of other files."""
 

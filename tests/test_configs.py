@@ -28,7 +28,7 @@ from transformers import (
 from pipeline import config, models
 from pipeline.run import plan
 
-FOLDER = Path(config.__file__).parent / "configs"
+FOLDER = Path(__file__).parents[1] / "pipeline" / "configs"
 RUNS = sorted(p for p in FOLDER.glob("*.toml") if "projector" not in p.name)
 VIT_L = {
     "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
