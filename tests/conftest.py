@@ -39,6 +39,29 @@ CHROMIUM_ARGS = [
 START_SECONDS = 60
 
 
+def keep_bytecode() -> None:
+    """Where Python is told to write no bytecode, keep it in the tests' cache: they start some
+    hundred processes, and each would compile all that it imports, for seconds."""
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(ROOT / ".pytest_cache" / "bytecode")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+def share_cores() -> None:
+    """Beside other workers, as many threads as are this one's share of the cores: more would wait
+    for each other."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+keep_bytecode()
+share_cores()
+
+
 def missing(what: str) -> None:
     """Skip the test, with the reason; in CI fail it, since there everything is to be had."""
     if os.environ.get("CI") == "true":

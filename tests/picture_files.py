@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -132,3 +133,14 @@ OTHERS: dict[str, Callable[[], bytes]] = {
     "hdf5": lambda: b"\x89HDF\r\n\x1a\n" + bytes(64),
 }  # fmt: skip
 """Files of formats that are not read: programs, drawings, and what few data sets hold."""
+
+
+def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A white PNG of one bit a pixel, with more chunks before the pixels."""
+    rows = (b"\0" + b"\xff" * ((width + 7) // 8)) * height
+    head = struct.pack(">2I5B", width, height, 1, 0, 0, 0, 0)
+    every = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in every
+    )

@@ -5,9 +5,13 @@ small default also carries what a page must survive: markup in captions and labe
 a feature that one image activates, images without captions, a hook point without a grid.
 """
 
+import atexit
 import io
 import json
+import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -97,15 +101,10 @@ def make_bundle(folder: Path, **sizes: int) -> Path:
 
     Returns `folder`, which `store.open_bundle` and the dashboard open.
     """
-    plan = Plan(**sizes)
-    rng = np.random.default_rng(plan.seed)
     key = content_key("synthetic", sizes, contract.VERSION)
     workspace = Workspace(folder)
     with workspace.making("publish", key) as (bundle, _):
-        pictures = _examples(plan, bundle)
-        _encoders(plan, pictures, rng, bundle)
-        _features(plan, pictures, rng, bundle)
-        database.build(bundle)
+        shutil.copytree(_tables(Plan(**sizes)), bundle, dirs_exist_ok=True)
         manifest = {
             "contract": contract.VERSION,
             "key": key,
@@ -115,6 +114,19 @@ def make_bundle(folder: Path, **sizes: int) -> Path:
         (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     workspace.expose("publish", key)
     return folder
+
+
+@cache
+def _tables(plan: Plan) -> Path:
+    """The tables and files of a bundle, made once in each process; to be copied, not changed."""
+    kept = tempfile.TemporaryDirectory(prefix="loupe-synthetic-")
+    atexit.register(kept.cleanup)
+    bundle, rng = Path(kept.name), np.random.default_rng(plan.seed)
+    pictures = _examples(plan, bundle)
+    _encoders(plan, pictures, rng, bundle)
+    _features(plan, pictures, rng, bundle)
+    database.build(bundle)
+    return bundle
 
 
 def draw(colour: str, shape: str, *, side: int, rng: np.random.Generator) -> Image.Image:

@@ -11,9 +11,9 @@ import pytest
 import tiny
 import tiny_families as families
 import torch
+from edited_saes import made, published, rewired, sae_at
+from generating import IMAGE, talking
 from PIL import Image
-from test_generation import IMAGE, talking
-from test_interventions import made, published, rewired, sae_at
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE, WordLevel
 from transformers import PreTrainedTokenizerFast

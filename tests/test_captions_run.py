@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from test_run import assert_one_line, command, done
+from run_commands import assert_one_line, command, done
 
 from pipeline import config
 from pipeline.bundle.verify import faults

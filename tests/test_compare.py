@@ -8,12 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import pytest
+from databases import connection
 from pages import data, open_page, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import address, queries
-from dashboard.bundle import opening
 from pipeline.bundle import opening as bundle_opening
 
 HERE = "clip-demo/vision.0.resid_post/matryoshka"
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def db(run: Path) -> Database:
-    return opening._connect.__wrapped__(str(bundle_opening.open_bundle(run).database), "test")
+    return connection(run)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_an_older_bundle_without_the_table_of_best_matches_tells_the_same(
     file = str(bundle_opening.open_bundle(path).database)
     with duckdb.connect(file) as writer:
         writer.execute("DROP TABLE best_matches")
-    older = opening._connect.__wrapped__(file, "older")
+    older = connection(path)
     asks = [
         lambda c: queries.agreement(c, HERE, NEXT, threshold=THRESHOLD),
         lambda c: queries.aligned(c, HERE, [NEXT, LAST], threshold=0.5, limit=9, offset=0),
@@ -237,8 +237,7 @@ def test_three_columns_are_aligned_row_by_row(opened: Opened) -> None:
 
 
 def test_files_hold_more_than_pages_do(tmp_path: Path) -> None:
-    file = str(bundle_opening.open_bundle(make_bundle(tmp_path / "large", d_sae=300)).database)
-    large = opening._connect.__wrapped__(file, "large")
+    large = connection(make_bundle(tmp_path / "large", d_sae=300))
     at = {"threshold": 0.01, "offset": 0, "limit": 10**9}
     matched = {row.feature_id for row in queries.aligned(large, HERE, [NEXT], **at)}
     assert len(matched) > queries.MOST_ROWS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny_families as tf
-from test_run import done
+from run_commands import done
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,

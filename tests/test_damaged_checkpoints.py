@@ -22,8 +22,7 @@ import pytest
 import torch
 from damage import damaged
 from PIL import Image
-from safetensors.torch import save_file
-from test_published import (
+from sae_files import (
     K,
     Malicious,
     buffers,
@@ -37,6 +36,7 @@ from test_published import (
     weights,
     without,
 )
+from safetensors.torch import save_file
 
 from pipeline.saes import published
 from pipeline.saes.sae import SAE, SAEError

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import resource
-import struct
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ import damage
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from picture_files import OTHERS, READ, picture, saved
+from picture_files import OTHERS, READ, picture, png, saved
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -135,17 +134,6 @@ def test_other_formats_are_refused_whatever_they_are_called(
 
 
 # --- Size ---
-
-
-def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A white PNG of one bit a pixel, with more chunks before the pixels."""
-    rows = (b"\0" + b"\xff" * ((width + 7) // 8)) * height
-    head = struct.pack(">2I5B", width, height, 1, 0, 0, 0, 0)
-    every = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in every
-    )
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from damage import damaged
+from databases import connection
 from small_run import make_run
 from typer.testing import CliRunner, Result
 
-from dashboard.bundle import opening
 from pipeline import errors
 from pipeline.__main__ import app
 from pipeline.bundle import opening as bundle_opening
@@ -407,7 +407,7 @@ def test_a_damaged_database_is_refused_in_one_line(bundle: Path) -> None:
     for file, data in ways([opened.database], 40):
         with holding(file, data):
             try:
-                looked = opening._connect.__wrapped__(str(file), "damaged")
+                looked = connection(opened)
                 looked.close()
             except sealed.StoreError as error:
                 refused.append(str(error))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from databases import connection
 from pages import APP, data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
-from dashboard.bundle import opening
 from dashboard.style.numbers import percent
 from pipeline.bundle import opening as bundle_opening
 
@@ -185,7 +185,7 @@ def test_browse_finds_labels_by_a_part_of_them(opened: Opened, run: Path) -> Non
     every = data(opened("browse", least="1 image", label="yellow"), "grid")["cards"]
     assert {card["id"] for card in every} == {i for i, name in found.items() if name == "yellow"}
     others = [i for i, name in found.items() if name != "yellow"]
-    db = opening._connect.__wrapped__(str(bundle_opening.open_bundle(run).database), "test")
+    db = connection(run)
     sql = "SELECT feature_id FROM labels WHERE dictionary_id = ? AND label LIKE '%yell%'"
     of = every[0]["key"].rpartition(":")[0]
     assert set(others) <= {i for (i,) in db.execute(sql, [of]).fetchall()}

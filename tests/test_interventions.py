@@ -9,52 +9,23 @@ import pytest
 import tiny
 import tiny_families as families
 import torch
-from test_generation import MODES, NEW, generated
-from torch import Tensor, nn
+from edited_saes import D, S, encoded, made, published, rewired, sae_at
+from generating import MODES, NEW, generated
+from torch import Tensor
 
 from pipeline import hooks, interventions, models
 from pipeline.interventions import FeatureEdit, InterventionError, delta, replace, steering
 from pipeline.models.layout import Scope
 from pipeline.saes.sae import SAE
 
-D, S, K = 12, 30, 4
 ACTIVATIONS = ("relu", "jumprelu", "topk")
 IMAGE = families.VOCABULARY.index("<image>")
 kinds = pytest.mark.parametrize("activation", ACTIVATIONS)
 halves = pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 
 
-def made(activation: str, *, d: int = D, s: int = S, centred: bool = True, seed: int = 0) -> SAE:
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator)
-
-    return SAE(
-        W_enc=draw(d, s) * 0.5,
-        b_enc=draw(s) * 0.3,
-        W_dec=draw(s, d),
-        b_dec=draw(d),
-        activation=activation,
-        threshold=draw(s).abs() if activation == "jumprelu" else None,
-        k=K if activation == "topk" else None,
-        apply_b_dec_to_input=centred,
-    )
-
-
 def vectors(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(*shape, D, generator=torch.Generator().manual_seed(seed)) * 2
-
-
-def encoded(sae: SAE, acts: Tensor) -> Tensor:
-    """The formula of all codes, not by SAE.encode."""
-    x = acts - sae.b_dec if sae.apply_b_dec_to_input else acts
-    codes = (x @ sae.W_enc + sae.b_enc).relu()
-    if sae.threshold is not None:
-        codes = codes * (codes > sae.threshold)
-    if sae.k is not None:
-        codes = codes * (codes >= codes.sort(dim=-1).values[..., [-sae.k]])
-    return codes
 
 
 def literal(sae: SAE, acts: Tensor, edits: Sequence[FeatureEdit]) -> tuple[Tensor, Tensor]:
@@ -235,41 +206,6 @@ VISION, READ = tuple(range(tiny.LAYERS)), tiny.LAYERS - 2
 
 def batch_for(adapter: models.Adapter) -> models.Inputs:
     return adapter.prepare([tiny.picture(0)], ["What is it?"])
-
-
-def sae_at(adapter: models.Adapter, hook: str, activation: str = "relu") -> SAE:
-    return made(activation, d=adapter.resolve(hook).d_in, s=64, seed=3)
-
-
-@contextlib.contextmanager
-def rewired(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """The layer with another forward, which needs no hooks."""
-    forward = layer.forward
-
-    def other(*args: Any, **kwargs: Any) -> Any:
-        output = forward(*args, **kwargs)
-        if isinstance(output, tuple):
-            return change(output[0]), *output[1:]
-        return change(output)
-
-    layer.forward = other
-    try:
-        yield
-    finally:
-        del layer.forward
-
-
-def published(sae: SAE, fixed: dict[int, float]) -> Callable[[Tensor], Tensor]:
-    """What a layer gives in the code of Pach et al. (ExplainableML/sae-for-vlm): every token's
-    codes, some of them fixed, decoded in the model's dtype."""
-
-    def decoded(hidden: Tensor) -> Tensor:
-        codes = encoded(sae, hidden.float())
-        for number, value in fixed.items():
-            codes[:, :, number] = value
-        return (codes @ sae.W_dec + sae.b_dec).to(hidden.dtype)
-
-    return decoded
 
 
 @pytest.mark.parametrize("layer", [layer for layer in VISION if layer <= READ])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 import tiny_families
-from test_run import command, done, rows, toml
+from run_commands import command, done, rows, toml
 
 from pipeline import config
 from pipeline.bundle import opening, tables

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from databases import connection
 from pages import data, open_page, said, shows
 from streamlit.testing.v1 import AppTest
 from synthetic import DEAD, make_bundle
 
 from dashboard import address, queries
-from dashboard.bundle import opening
 from dashboard.charts import modalities
 from dashboard.features import modality_scatter
 from dashboard.records.dictionaries import Reconstruction
@@ -53,7 +53,7 @@ def bundle(run: Path) -> bundle_opening.Bundle:
 
 @pytest.fixture(scope="module")
 def db(bundle: bundle_opening.Bundle) -> Database:
-    return opening._connect.__wrapped__(str(bundle.database), "test")
+    return connection(bundle)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def wordless(tmp_path: Path) -> Path:
 
 
 def test_older_bundles_answer_with_nothing(older: Path) -> None:
-    db = opening._connect.__wrapped__(str(bundle_opening.open_bundle(older).database), "older")
+    db = connection(older)
     assert queries.two_sided(db) == []
     assert queries.overlaps(db, [HERE]) == []
     assert queries.correlations(db, HERE) is None

@@ -16,9 +16,9 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from run_commands import done
 from safetensors.torch import load_file
 from scipy import sparse
-from test_run import done
 from torch import Tensor
 from transformers import (
     AutoImageProcessor,

@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 import tiny
 import torch
-from test_run import command, done, toml
+from run_commands import command, done, toml
 
 from pipeline import config, preflight
 from pipeline.inputs import listing, readers

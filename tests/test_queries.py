@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
+from databases import connection
 from synthetic import DEAD, MARKUP, SINGLE, make_bundle
 
 from dashboard import queries
-from dashboard.bundle import opening
 from dashboard.records import columns
 from dashboard.records.features import Card, Filter
 from dashboard.records.steering import steering_best
@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> bundle_opening.Bundle:
 
 @pytest.fixture(scope="module")
 def db(bundle: bundle_opening.Bundle) -> duckdb.DuckDBPyConnection:
-    return opening._connect.__wrapped__(str(bundle.database), "test")
+    return connection(bundle)
 
 
 def test_dictionaries_stand_in_order_of_depth(db: duckdb.DuckDBPyConnection) -> None:
@@ -400,7 +400,7 @@ def test_what_is_spoken_is_the_beginning_of_the_strongest_caption(
 
 def test_dictionaries_that_read_words_beside_pictures_are_not_two_sided(tmp_path: Path) -> None:
     bundle = bundle_opening.open_bundle(make_bundle(tmp_path / "mixed", mixed=1))
-    db = opening._connect.__wrapped__(str(bundle.database), "mixed")
+    db = connection(bundle)
     mixed = {d.dictionary_id for d in queries.dictionaries(db) if d.name == "batchtopk"}
     assert set(queries.worded(db)) - set(queries.two_sided(db)) == mixed
     said = queries.spoken(db, [(name, 7) for name in mixed])

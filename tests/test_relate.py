@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_run import done, toml
+from run_commands import done, toml
 
 from pipeline.bundle import opening
 from pipeline.bundle.verify import faults

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,24 @@ import pytest
 import tiny
 import torch
 from PIL import Image
+from run_commands import (
+    COUNT,
+    LAYER,
+    ROOT,
+    SCENES,
+    assert_one_line,
+    assert_same,
+    command,
+    done,
+    rows,
+    tables,
+    toml,
+)
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, CLIPModel
-from typer.testing import CliRunner, Result
 
 from pipeline import config
-from pipeline.__main__ import app, worker_of
+from pipeline.__main__ import worker_of
 from pipeline.bundle import opening
 from pipeline.bundle.verify import faults
 from pipeline.contract.tables import HISTOGRAM_BINS, TABLES
@@ -32,68 +44,6 @@ from pipeline.demo import scenes
 from pipeline.inputs import listing, readers
 from pipeline.run import plan
 from pipeline.run.workspace import Workspace
-
-ROOT = Path(__file__).parents[1]
-COUNT, SHARD = 120, 20
-LAYER = "clip/vision.1.resid_post"
-SCENES = f'kind = "scenes"\ncount = {COUNT}\nseed = 5'
-
-
-def toml(**change: object) -> str:
-    """A run's config; `change` gives its models and replaces parts of it."""
-    parts = {
-        "name": "tiny", "source": SCENES, "batch": 16, "k": 4, "shard": SHARD,
-        "hooks": '"vision.1.resid_post", "vision.-1.resid_post", '
-        '"vision.projection"', "tokens": "patches", "title": "Tiny",
-    } | change  # fmt: skip
-    return """
-name = "{name}"
-title = "{title}"
-[examples]
-shard_size = {shard}
-training_tokens = 4
-thumbnail = 32
-[examples.source]
-{source}
-[models.clip]
-id = "{clip}"
-hooks = [{hooks}]
-[encoders.judge]
-id = "{encoder}"
-[encoders.own]
-id = "{clip}"
-judges_itself = true
-[dictionaries.batchtopk]
-kind = "batchtopk"
-k = {k}
-tokens = "{tokens}"
-training = {{ samples = 2000, batch = 128 }}
-[dictionaries.matryoshka]
-kind = "matryoshka"
-k = {k}
-hooks = ["vision.1.resid_post"]
-pooling = "mean"
-training = {{ samples = 2000, batch = 128 }}
-[dictionaries.neurons]
-kind = "neurons"
-[machine]
-device = "cpu"
-batch_size = {batch}
-""".format(**parts)
-
-
-def command(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def done(*arguments: object) -> Result:
-    """A command that must succeed."""
-    result = command(*arguments)
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result
-
 
 Write = Callable[..., Path]
 
@@ -122,21 +72,6 @@ def whole(write: Write, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(whole: Path, tmp_path: Path) -> Path:
     """A run of its own to change, finished."""
     return shutil.copytree(whole, tmp_path / "run", symlinks=True)
-
-
-def rows(bundle: Path, table: str, **where: object) -> list[dict[str, Any]]:
-    root = opening.open_bundle(bundle).root
-    found = pq.read_table(root / f"{table}.parquet").to_pylist()
-    return [row for row in found if all(row[key] == value for key, value in where.items())]
-
-
-def tables(bundle: Path) -> dict[str, bytes]:
-    root = opening.open_bundle(bundle).root
-    return {name: (root / f"{name}.parquet").read_bytes() for name in TABLES}
-
-
-def assert_same(one: Mapping[str, bytes], two: Mapping[str, bytes]) -> None:
-    assert [name for name in TABLES if one[name] != two[name]] == [], "tables whose bytes differ"
 
 
 # --- The tables are true ---
@@ -588,19 +523,6 @@ def test_a_split_of_which_nothing_can_be_read(
         (folder / uri).write_bytes(b"nothing")
     result = command("run", write(source=folder_source(folder)), "--out", tmp_path / "run")
     assert_one_line(result, split)
-
-
-def assert_one_line(result: Result, *named: object, faults: int = 1) -> None:
-    """The command failed, and said why in one line a fault without a traceback."""
-    assert isinstance(result.exception, SystemExit), repr(result.exception)
-    assert result.exit_code == 2
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == faults
-    assert result.stderr.splitlines()[-faults:] == lines
-    assert "Traceback" not in result.output
-    for line in lines:
-        for name in named:
-            assert str(name) in line
 
 
 @pytest.mark.parametrize("told", ["run", "status"])

@@ -11,7 +11,7 @@ import pytest
 import tiny_families as tf
 import torch
 from PIL import Image
-from test_run import assert_one_line, command, done
+from run_commands import assert_one_line, command, done
 from torch import Tensor
 
 from pipeline import config, models

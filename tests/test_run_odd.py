@@ -7,7 +7,7 @@ import pytest
 import tiny
 import tiny_families as tf
 import torch
-from test_run import assert_one_line, command, done
+from run_commands import assert_one_line, command, done
 from torch import Tensor, nn
 
 from pipeline import config, hooks, models

@@ -17,8 +17,8 @@ import pytest
 import tiny_families
 from pages import data, open_page, said, shows
 from PIL import Image
+from run_commands import done
 from streamlit.testing.v1 import AppTest
-from test_run import done
 
 from dashboard.bundle import opening
 from dashboard.live import images, models

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_families
 import torch
+from run_commands import assert_one_line, command, done
 from safetensors.torch import load_file
-from test_run import assert_one_line, command, done
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 from pipeline import config

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from pages import open_page
-from picture_files import OTHERS, READ, picture, saved
+from picture_files import OTHERS, READ, picture, png, saved
 from PIL import Image
 from small_run import make_run
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import FileUploader
-from test_damaged_pictures import png
 
 from dashboard.live import models
 from dashboard.steering import history
