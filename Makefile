@@ -59,7 +59,8 @@ dashboard: $(STAMP) ## open the dashboard on another run: make dashboard RUN=dat
 	@$(serve) "$$RUN"
 
 test: $(STAMP) ## set up and run all tests; ARGS="-k hooks" chooses
-	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## lint, format, types, import rules, and whether the lock is current
 	$(PY) -m ruff check .

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import durations
 import pytest
 
 if TYPE_CHECKING:  # Playwright takes half a second to import, which few runs need
@@ -60,6 +61,12 @@ def share_cores() -> None:
 
 keep_bytecode()
 share_cores()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    durations.mark_slow(items)
+    durations.longest_first(items)
 
 
 def missing(what: str) -> None:
@@ -233,6 +240,18 @@ def dashboard_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
             return servers.enter_context(serve("dashboard/app.py", of, log=log, env=env))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def shared_url(tmp_path_factory: pytest.TempPathFactory, _annotations: None) -> Iterator[str]:
+    """The address of a dashboard over a small made-up bundle, for tests that only read. It runs
+    until the last test has ended."""
+    from synthetic import make_bundle
+
+    run = make_bundle(tmp_path_factory.mktemp("runs") / "demo")
+    log = tmp_path_factory.mktemp("dashboard") / "log"
+    with serve("dashboard/app.py", str(run), log=log, env={}) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,11 +1,9 @@
 """axe on every room, light and dark: names on controls, contrast, roles, order."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import pytest
-from synthetic import make_bundle
 
 from dashboard import pages
 
@@ -43,8 +41,8 @@ def test_every_page_is_looked_at() -> None:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, dashboard_server: Callable[..., str]) -> str:
-    return dashboard_server(make_bundle(tmp_path_factory.mktemp("runs") / "demo"))
+def url(shared_url: str) -> str:
+    return shared_url
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

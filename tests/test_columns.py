@@ -9,11 +9,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from databases import connection
 from pages import data, open_page, said
 from synthetic import make_bundle
 
 from dashboard import queries
-from dashboard.bundle import opening
 from dashboard.exports.document import feature_json
 from dashboard.exports.report import report
 from dashboard.exports.tables import csv_bytes
@@ -56,7 +56,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def db(run: Path) -> duckdb.DuckDBPyConnection:
-    return opening._connect.__wrapped__(str(bundle_opening.open_bundle(run).database), "test")
+    return connection(run)
 
 
 def test_every_column_of_the_contract_has_a_record() -> None:

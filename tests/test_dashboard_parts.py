@@ -2,9 +2,11 @@
 
 import base64
 import io
+import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import pytest
@@ -142,20 +144,70 @@ def test_colours_keep_their_meaning() -> None:
     assert {mode: theme[mode]["primaryColor"] for mode in ("light", "dark")} == palette.ACCENT
 
 
-def test_charts_are_whole_specifications() -> None:
+def drawn(layer: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """A layer's mark, and the field of each of its channels that has one."""
+    fields = {
+        channel: one["field"]
+        for channel, one in layer["encoding"].items()
+        if isinstance(one, dict) and "field" in one
+    }
+    return layer["mark"]["type"], fields
+
+
+def values(chart: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that all layers of a chart share."""
+    (of,) = [one["data"] for one in [chart, *chart["layer"]] if "data" in one]
+    return chart["datasets"][of["name"]] if "name" in of else of["values"]
+
+
+def test_the_spread_of_ms_is_drawn_of_its_own_numbers() -> None:
     every = [dictionary("a", "sae"), dictionary("n", "neurons")]
     spread = [
-        Summary(d.dictionary_id, 8, 0.5, 0.01, 0.2, 0.4, 0.5, 0.6, 0.8, 0.4, 0.41) for d in every
+        Summary(d.dictionary_id, 8, 0.5, 0.01, 0.2, 0.4, 0.55, 0.6, 0.8, 0.42, 0.41) for d in every
     ]
+    chart = features.ms_by_hook(every, spread).to_dict()
+    at = {"x": "place", "xOffset": "name"}
+    fixed = {"color": "name"}
+    assert [drawn(layer) for layer in chart["layer"]] == [
+        ("rule", at | fixed | {"y": "p05", "y2": "p95"}),
+        ("bar", at | fixed | {"y": "p25", "y2": "p75"}),
+        ("tick", at | {"y": "control_neuron"}),
+        ("rule", at | {"y": "low", "y2": "high"}),
+        ("circle", at | {"y": "mean"}),
+    ]
+    assert "sae" in json.dumps(chart["layer"][2]["transform"])
+    colours = chart["layer"][0]["encoding"]["color"]["scale"]
+    assert dict(zip(colours["domain"], colours["range"], strict=True)) == (
+        features.dictionary_colours(every)
+    )
+    rows = values(chart)
+    assert [row["name"] for row in rows] == ["a", "n"]
+    for row in rows:
+        quantiles = [row[name] for name in ("p05", "p25", "p50", "p75", "p95")]
+        assert quantiles == [0.2, 0.4, 0.55, 0.6, 0.8]
+        assert (row["mean"], row["control_neuron"], row["control_direction"]) == (0.5, 0.42, 0.41)
+        assert row["mean"] - row["low"] == pytest.approx(row["high"] - row["mean"])
+        assert row["high"] - row["mean"] == pytest.approx(1.96 * 0.01, rel=0.01)
     nothing = Summary("m/vision.0.resid_post/n", 0, *[None] * 9)
-    for chart in (
-        features.ms_by_hook(every, spread),
-        features.ms_by_hook(every, [spread[0], nothing]),
-        features.ms_by_hook(every, []),
-        features.l0_fvu(every),
-        features.l0_fvu([]),
-    ):
-        assert chart.to_dict()["$schema"]
+    scored = features.ms_by_hook(every, [spread[0], nothing]).to_dict()
+    assert values(scored) == rows[:1], "without scores there is nothing to draw"
+    assert values(features.ms_by_hook(every, []).to_dict()) == []
+
+
+def test_sparsity_is_drawn_against_what_is_missed_of_saes_alone() -> None:
+    every = [dictionary("a", "sae"), dictionary("n", "neurons"), dictionary("b", "sae")]
+    chart = features.l0_fvu(every).to_dict()
+    point, *names = map(drawn, chart["layer"])
+    assert point == ("circle", {"x": "l0", "y": "fvu", "color": "name"})
+    assert names == [("text", {"x": "l0", "y": "fvu", "text": "place"})] * 2
+    rows = values(chart)
+    assert [(row["name"], row["l0"], row["fvu"], row["right"]) for row in rows] == [
+        ("a", 3.0, 0.2, False),
+        ("b", 3.0, 0.2, True),
+    ]
+    low, high = chart["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    assert low < 3.0 < high
+    assert values(features.l0_fvu([]).to_dict()) == []
 
 
 def test_histograms_share_a_drawing_and_not_their_data() -> None:

@@ -3,13 +3,11 @@ text is plain."""
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import serve
-from synthetic import make_bundle
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -32,8 +30,8 @@ INPUTS = """() => [...document.querySelectorAll(
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory, dashboard_server: Callable[..., str]) -> str:
-    return dashboard_server(make_bundle(tmp_path_factory.mktemp("runs") / "demo"))
+def url(shared_url: str) -> str:
+    return shared_url
 
 
 def still(page: "Page") -> None:
