@@ -1,7 +1,8 @@
 """How long one waits for a steered answer on the page while others browse, and how long they do.
 
 In turns on one server: answers with nobody else there, and with so many people browsing, each
-answer of another seed. Times are from the press of Run to the whole page.
+answer of another seed. Times are from the press of Run to the whole page. Twice: by turns, as Loupe
+serves, and with pages beside the model, as it would be without `dashboard/live/share.py`.
 
     python bench/steering_browsed.py data/runs/demo-llava
 
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import random
 import statistics
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,15 @@ import duckdb
 from dashboard_sessions import THINKING, Dictionaries, Person, arrive, served, wander
 
 ROOT = Path(__file__).parents[1]
+BESIDE = """
+import contextlib
+from dashboard.live import share
+share.Share.page = share.Share.model = lambda self: contextlib.nullcontext()
+share.Share.give_way = lambda self: None
+from dashboard import front
+front.page()
+"""
+"""The dashboard without turns."""
 
 
 def known(run: Path) -> tuple[Dictionaries, str]:
@@ -102,10 +113,19 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=4)
     asked = parser.parse_args()
     start = time.monotonic()
-    with served(ROOT / "dashboard" / "app.py", asked.run) as (url, _):
-        asyncio.run(
-            measure(url, asked.run, people=asked.people, each=asked.each, turns=asked.turns)
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        beside = Path(folder, "app.py")
+        beside.write_text(BESIDE, encoding="utf-8")
+        for name in ("views", ".streamlit"):
+            Path(folder, name).symlink_to(ROOT / "dashboard" / name)
+        for title, script in (
+            ("Pages beside the model", beside),
+            ("By turns", ROOT / "dashboard" / "app.py"),
+        ):
+            print(f"\n{title}:\n", flush=True)
+            with served(script, asked.run) as (url, _):
+                how = {"people": asked.people, "each": asked.each, "turns": asked.turns}
+                asyncio.run(measure(url, asked.run, **how))
     print(f"took {time.monotonic() - start:.0f} s")
 
 

@@ -190,7 +190,8 @@ def fit_projector(
     with one_line_errors():
         chosen = settings.load(config, settings.FitProjector)
         folder = out or Path("data/projectors") / chosen.name
-        from pipeline.projector.fit import PROJECTOR, fit  # after the config: it is heavy
+        from pipeline.projector.files import PROJECTOR
+        from pipeline.projector.fit import fit  # after the config: it is heavy
 
         with FitBar() as bar:
             trained = fit(chosen, folder, watcher=bar)

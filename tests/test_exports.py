@@ -737,7 +737,7 @@ def said(keys):
     return {{}}
 
 run = opening.current()
-every = {{d.dictionary_id: d for d in cached.dictionaries(run.connection, run.key)}}
+every = {{d.dictionary_id: d for d in cached.dictionaries(run)}}
 downloads.feature_downloads(run, every[{SAE!r}], 7, said)
 keys = [({SAE!r}, i) for i in range(48)] * 5
 downloads.list_downloads(run, keys, said, name="my <list>/..")

@@ -8,45 +8,45 @@ is swapped in one rename), `curve.jsonl`, and at the end `projector.safetensors`
 import contextlib
 import hashlib
 import importlib.metadata
-import json
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline import config, models
-from pipeline.bundle import sealed
 from pipeline.fingerprints.keys import content_key
 from pipeline.inputs.pictures import Unreadable, read_rgb
 from pipeline.models.answers import Batch, answer_loss, labelled
 from pipeline.models.families.clip_gemma import ClipGemmaAdapter, read_projector
 from pipeline.models.loading import ModelError, pick_device
 from pipeline.projector.conversations import Conversation, ConversationError, read
+from pipeline.projector.files import (
+    CURVE,
+    FACTS,
+    PROJECTOR,
+    STATE,
+    TEMPORARY,
+    State,
+    finished,
+    read_state,
+    write_projector,
+    write_state,
+)
 from pipeline.run import identity
 from pipeline.run.workspace import Workspace
-from pipeline.tensors import save_tensors
 
 VERSION = 1
 """Goes up when this code would make another projector of the same settings."""
-STATE, CURVE, PROJECTOR, FACTS = (
-    "state.safetensors",
-    "curve.jsonl",
-    "projector.safetensors",
-    "projector.json",
-)
-_TEMPORARY = ".tmp-"
 _AHEAD = 2
 """Batches that are read and prepared while one is learnt from."""
 _DRAWS = 100
@@ -64,15 +64,6 @@ class Watcher(Protocol):
         """One more step is done."""
 
 
-@dataclass
-class State:
-    """How far a training is: all that the next step depends on, but for the settings."""
-
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-
 def fit(settings: config.FitProjector, folder: Path, *, watcher: Watcher | None = None) -> bool:
     """Train the projector of `settings` into `folder`, or go on with what is there.
 
@@ -87,16 +78,16 @@ def fit(settings: config.FitProjector, folder: Path, *, watcher: Watcher | None 
     """
     conversations, left_out = read(settings.data)
     key = _key(settings, conversations)
-    if _finished(folder, key):
+    if finished(folder, key):
         return False
     accelerator = _accelerator(settings)
     first = accelerator.is_main_process
     with Workspace(folder).locked() if first else contextlib.nullcontext():
         if first:
             for name in (STATE, CURVE, PROJECTOR, FACTS):  # what a killed one left
-                (folder / f"{_TEMPORARY}{name}").unlink(missing_ok=True)
+                (folder / f"{TEMPORARY}{name}").unlink(missing_ok=True)
         accelerator.wait_for_everyone()
-        state = _read_state(folder / STATE, key)
+        state = read_state(folder / STATE, key)
         training = _Training(settings, conversations, accelerator, state)
         if watcher is not None and first:
             watcher.start(done=len(state.losses), total=training.steps)
@@ -105,7 +96,7 @@ def fit(settings: config.FitProjector, folder: Path, *, watcher: Watcher | None 
             if done % settings.fit.save_every == 0 or done == training.steps:
                 training.snapshot()
                 if first:
-                    _write_state(folder, state, key, training.curve())
+                    write_state(folder, state, key, training.curve())
             if watcher is not None and first:
                 watcher.advance(loss)
         if first:
@@ -118,7 +109,7 @@ def fit(settings: config.FitProjector, folder: Path, *, watcher: Watcher | None 
                 "left_out": left_out,
                 "skipped": state.skipped,
             }
-            _write_projector(folder, state, facts)
+            write_projector(folder, state, facts)
         accelerator.wait_for_everyone()
     return True
 
@@ -318,60 +309,3 @@ def _key(settings: config.FitProjector, conversations: Sequence[Conversation]) -
         [image.stat().st_size if image.is_file() else None for image in images],
         settings.fit.model_dump(exclude={"save_every", "accumulate"}),
     )
-
-
-def _finished(folder: Path, key: str) -> bool:
-    """Whether the projector is there; raises StoreError where it is of something else."""
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    except ValueError:
-        facts = {}
-    if not isinstance(facts, dict) or facts.get("key") != key:
-        raise _another(folder)
-    return (folder / PROJECTOR).is_file()
-
-
-def _another(folder: Path) -> sealed.StoreError:
-    return sealed.StoreError(
-        f"{folder}: holds a training with other settings, other data or another version; "
-        "name another folder with --out, or remove this one"
-    )
-
-
-def _read_state(path: Path, key: str) -> State:
-    if not path.is_file():
-        return State()
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("state", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError) as error:
-        raise sealed.StoreError(f"{path}: damaged ({error}); remove it to begin anew") from None
-    if about.get("key") != key:
-        raise _another(path.parent)
-    return State(tensors, tensors.pop("losses").tolist(), about["skipped"])
-
-
-def _write_state(folder: Path, state: State, key: str, curve: Sequence[dict[str, float]]) -> None:
-    about = {"state": json.dumps({"key": key, "skipped": state.skipped}, sort_keys=True)}
-    tensors = state.tensors | {"losses": torch.tensor(state.losses, dtype=torch.float64)}
-    _replace(folder / STATE, lambda path: save_tensors(tensors, path, metadata=about))
-    lines = "".join(json.dumps(point) + "\n" for point in curve)
-    _replace(folder / CURVE, lambda path: path.write_text(lines, encoding="utf-8"))
-
-
-def _write_projector(folder: Path, state: State, facts: dict[str, Any]) -> None:
-    """The facts come last: they say that the training is done."""
-    weights = {name: state.tensors[name] for name in ("weight", "bias")}
-    _replace(folder / PROJECTOR, lambda path: save_tensors(weights, path))
-    text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
-    _replace(folder / FACTS, lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside `path` that takes its place when it is whole."""
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
-    write(temporary)
-    temporary.replace(path)
