@@ -214,7 +214,7 @@ def test_a_family_that_does_not_fit(name: str, family: str) -> None:
 def test_a_model_of_no_known_family(tmp_path: Path) -> None:
     settings = config.Model(id=str(tiny.bert(tmp_path)), hooks=("language.0.resid_post",))
     line = refusal(lambda: models.load(settings, device="cpu"))
-    assert "bert is of no known family; set its family to one of clip, siglip" in line
+    assert "bert is of no known family; set its family to one of clip, clip-gemma, gemma2" in line
 
 
 @pytest.mark.parametrize("name", ["llava", "paligemma", "gemma2", "gemma3"])
