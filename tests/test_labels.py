@@ -15,7 +15,7 @@ import tiny_families
 from run_commands import command, done, rows, toml
 
 from pipeline import config
-from pipeline.bundle import opening, tables
+from pipeline.bundle import opening
 from pipeline.bundle.verify import faults
 from pipeline.labelling import vocabulary
 from pipeline.labelling.asking import PROMPT, phrase
@@ -23,6 +23,7 @@ from pipeline.metrics import labels as tags
 from pipeline.metrics import naming, samples
 from pipeline.models.encoder import ImageEncoder
 from pipeline.models.loading import ModelError
+from pipeline.steps import label
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "data/demo/clip"
@@ -470,7 +471,7 @@ def test_a_killed_run_does_not_ask_again(
     server.script = [(200, f"answer {number}") for number in range(100)]
     file = write(asking(server, features=4))
     with monkeypatch.context() as patched:
-        patched.setattr(tables, "write_table", killed)  # after the first dictionary's answers
+        patched.setattr(label, "write_table", killed)  # after the first dictionary's answers
         assert command("run", file, "--out", home).exit_code == 130
     assert len(server.asked) == 4
     (answers,) = (home / "answers").iterdir()
