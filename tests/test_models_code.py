@@ -35,7 +35,7 @@ OWN = {
 
 
 def calls() -> Iterator[tuple[str, ast.Call, ast.Attribute]]:
-    for folder in ("pipeline", "dashboard"):
+    for folder in ("pipeline", "dashboard", "scripts"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
