@@ -46,7 +46,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def follow(file: Path, place: str, code: str) -> None:
-    """Write a new file, or put lines at the head of a list in one that is there."""
+    """Write a new file, or put an entry at the head of a list in one that is there."""
     if not place:
         assert not file.exists(), f"{file} is there already"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def follow(file: Path, place: str, code: str) -> None:
     text = file.read_text(encoding="utf-8")
     head = re.search(rf"^{place}\b[^\n]*[(\[{{]\n", text, re.MULTILINE)
     assert head, f"{file} has no list {place}"
-    lines = "".join(f"    {line}\n" for line in code.splitlines())
+    lines = "".join(f"    {line}\n" for line in f"{code.rstrip()},".splitlines())
     file.write_text(text[: head.end()] + lines + text[head.end() :], encoding="utf-8")
 
 
